@@ -1,0 +1,266 @@
+"""The name, unit and meaning of every number that reaches a chart.
+
+Rule of this file: a number has ONE name, `group/noun[_unit]`, and the same name is used by MLflow, by the report and
+(through `Metric.prometheus`) by a scrape. A tracker refuses a name that is not here, so that a chart can never hold a
+number that nobody explained. `docs/metrics.md` is written from this file by `to_markdown`; a test fails when stale.
+
+Naming: counts start with `num_`, means end with `_mean`, seconds with `_s`, other shares of one with `_ratio`; accuracy
+and resize rate are shares too, and keep the names that the method's paper gave them.
+A metric with labels becomes one MLflow key per value: `EVAL_ACCURACY.key(row="trained")` is `eval/accuracy/trained`.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from visionthink.errors import UserError
+
+_UNSAFE_LABEL = re.compile(r"[^A-Za-z0-9_.-]+")
+_PROMETHEUS_UNITS = {"s": "seconds"}
+
+
+class Unit(StrEnum):
+    """What one of a metric's values counts."""
+
+    SHARE = "share of one"
+    POINTS = "reward points"
+    NATS = "nats per token"
+    COUNT = "count"
+    TOKENS = "tokens"
+    SECONDS = "seconds"
+    NUMBER = "no unit"
+
+
+class Better(StrEnum):
+    """The direction in which a metric improves."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+    DEPENDS = "depends"
+
+
+class Kind(StrEnum):
+    """How the metric is exposed to Prometheus; trackers treat all kinds alike."""
+
+    GAUGE = "gauge"
+    COUNTER = "counter"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One number: its name, what it means and how to read it."""
+
+    name: str
+    unit: Unit
+    better: Better
+    meaning: str
+    labels: tuple[str, ...] = ()
+    kind: Kind = Kind.GAUGE
+
+    def key(self, **labels: str) -> str:
+        """Return the MLflow key: the name, then the label values in the order of `labels`.
+
+        Characters that a key may not hold (a slash in a data set's name, say) become `_`.
+
+        Raises:
+            UserError: the labels given are not the labels of this metric, or one is empty.
+        """
+        if set(labels) != set(self.labels):
+            raise UserError(f"metric {self.name} takes the labels {list(self.labels)}, not {sorted(labels)}")
+        values = [_UNSAFE_LABEL.sub("_", labels[label]).strip(".") for label in self.labels]
+        if not all(values):
+            raise UserError(f"metric {self.name}: empty label in {labels}; give every label a value")
+        return "/".join((self.name, *values))
+
+    @property
+    def prometheus(self) -> str:
+        """The name in a scrape: `visionthink_`, underscores for slashes, base units spelled out, counters `_total`."""
+        stem, _, last = self.name.replace("/", "_").rpartition("_")
+        name = f"visionthink_{stem}_{_PROMETHEUS_UNITS.get(last, last)}"
+        return f"{name}_total" if self.kind is Kind.COUNTER else name
+
+
+def _metric(name: str, unit: Unit, better: Better, meaning: str, *labels: str, kind: Kind = Kind.GAUGE) -> Metric:
+    return Metric(name=name, unit=unit, better=better, meaning=meaning, labels=labels, kind=kind)
+
+
+_UP, _DOWN, _DEPENDS = Better.HIGHER, Better.LOWER, Better.DEPENDS
+
+# --- one value a training step ---
+REWARD_MEAN = _metric("reward/mean", Unit.POINTS, _UP, "Mean total reward of the step's rollouts.")
+REWARD_STD = _metric(
+    "reward/std", Unit.POINTS, _DEPENDS, "Standard deviation of the total reward; near 0 nothing is left to learn from."
+)
+REWARD_ACCURACY = _metric("reward/accuracy", Unit.SHARE, _UP, "Mean accuracy part: share of rollouts judged correct.")
+REWARD_FORMAT = _metric("reward/format", Unit.SHARE, _UP, "Share of rollouts whose every turn keeps the format.")
+REWARD_PENALTY = _metric("reward/penalty", Unit.POINTS, _DOWN, "Mean penalty taken off for asking, or for not asking.")
+
+RESIZE_RATE = _metric("resize/rate", Unit.SHARE, _DEPENDS, "Share of rollouts that asked for the larger view.")
+RESIZE_RATE_NEEDED = _metric(
+    "resize/rate_needed", Unit.SHARE, _UP, "Share that asked, among the samples that need the full resolution."
+)
+RESIZE_RATE_NOT_NEEDED = _metric(
+    "resize/rate_not_needed", Unit.SHARE, _DOWN, "Share that asked, among the samples that the quarter view answers."
+)
+
+POLICY_KL = _metric("policy/kl", Unit.NATS, _DOWN, "Mean k3 estimate of the distance from the base model.")
+POLICY_ENTROPY = _metric("policy/entropy", Unit.NATS, _DEPENDS, "Mean entropy over the tokens that the model wrote.")
+POLICY_CLIP_RATIO = _metric(
+    "policy/clip_ratio", Unit.SHARE, _DOWN, "Share of the model's tokens whose probability ratio was clipped."
+)
+POLICY_TURNS_MEAN = _metric("policy/turns_mean", Unit.COUNT, _DEPENDS, "Mean number of turns of a rollout.")
+POLICY_REPLY_TOKENS_MEAN = _metric(
+    "policy/reply_tokens_mean", Unit.TOKENS, _DEPENDS, "Mean number of tokens that the model wrote, all turns."
+)
+POLICY_VISUAL_TOKENS_MEAN = _metric(
+    "policy/visual_tokens_mean", Unit.TOKENS, _DOWN, "Mean number of visual tokens of a rollout, summed over its views."
+)
+POLICY_TRUNCATED_RATIO = _metric(
+    "policy/truncated_ratio", Unit.SHARE, _DOWN, "Share of rollouts cut off at the token limit."
+)
+
+OPTIM_LOSS = _metric("optim/loss", Unit.NUMBER, _DEPENDS, "Policy loss with the KL term, as minimised.")
+OPTIM_GRAD_NORM = _metric("optim/grad_norm", Unit.NUMBER, _DEPENDS, "Norm of the gradient before clipping.")
+OPTIM_LEARNING_RATE = _metric("optim/learning_rate", Unit.NUMBER, _DEPENDS, "Learning rate of the step.")
+
+GROUP_NUM_KEPT = _metric("group/num_kept", Unit.COUNT, _UP, "Groups that gave a gradient.")
+GROUP_NUM_ZERO_VARIANCE = _metric(
+    "group/num_zero_variance", Unit.COUNT, _DOWN, "Groups dropped because all rollouts had the same reward."
+)
+GROUP_NUM_JUDGE_FAILED = _metric(
+    "group/num_judge_failed", Unit.COUNT, _DOWN, "Groups dropped because the judge failed on one of their rollouts."
+)
+
+PERF_STEP_S = _metric("perf/step_s", Unit.SECONDS, _DOWN, "Wall time of a training step.")
+PERF_ROLLOUT_S = _metric("perf/rollout_s", Unit.SECONDS, _DOWN, "Part of a step spent on rollouts and judging.")
+PERF_TRAIN_S = _metric("perf/train_s", Unit.SECONDS, _DOWN, "Part of a step spent on the gradient.")
+
+# --- pretraining of the embedded base model ---
+BASE_LOSS = _metric("base/loss", Unit.NATS, _DOWN, "Cross entropy of a pretraining step.", "phase")
+BASE_ACCURACY = _metric("base/accuracy", Unit.SHARE, _UP, "Share of held-out answers right after a phase.", "phase")
+
+# --- labelling ---
+LABEL_NUM_SAMPLES = _metric("label/num_samples", Unit.COUNT, _DEPENDS, "Samples that were labelled.")
+LABEL_NUM_NEEDED = _metric("label/num_needed", Unit.COUNT, _DEPENDS, "Samples labelled: needs the full resolution.")
+LABEL_NUM_NOT_NEEDED = _metric(
+    "label/num_not_needed", Unit.COUNT, _DEPENDS, "Samples labelled: the quarter view is enough."
+)
+LABEL_NUM_DISCARDED = _metric(
+    "label/num_discarded", Unit.COUNT, _DOWN, "Samples left out because their rollouts decide nothing."
+)
+LABEL_NUM_FAILED = _metric("label/num_failed", Unit.COUNT, _DOWN, "Samples left out because an engine or judge failed.")
+LABEL_AGREEMENT_RATIO = _metric(
+    "label/agreement_ratio", Unit.SHARE, _UP, "Share of kept labels that equal the ground truth, where one is known."
+)
+LABEL_ACCURACY_QUARTER = _metric(
+    "label/accuracy_quarter", Unit.SHARE, _DEPENDS, "Share of correct rollouts on the quarter view."
+)
+LABEL_ACCURACY_FULL = _metric("label/accuracy_full", Unit.SHARE, _UP, "Share of correct rollouts on the full view.")
+
+# --- evaluation: row is always_low, always_high, base or trained ---
+EVAL_NUM_SAMPLES = _metric("eval/num_samples", Unit.COUNT, _DEPENDS, "Held-out samples that were answered.", "row")
+EVAL_ACCURACY = _metric("eval/accuracy", Unit.SHARE, _UP, "Share of correct answers.", "row")
+EVAL_ACCURACY_LOW = _metric(
+    "eval/accuracy_low", Unit.SHARE, _UP, "Lower end of the 95 % bootstrap interval of the accuracy.", "row"
+)
+EVAL_ACCURACY_HIGH = _metric(
+    "eval/accuracy_high", Unit.SHARE, _UP, "Upper end of the 95 % bootstrap interval of the accuracy.", "row"
+)
+EVAL_RESIZE_RATE = _metric("eval/resize_rate", Unit.SHARE, _DEPENDS, "Share of samples with a second view.", "row")
+EVAL_RESIZE_RATE_NEEDED = _metric(
+    "eval/resize_rate_needed", Unit.SHARE, _UP, "Resize rate on samples that need the full resolution.", "row"
+)
+EVAL_RESIZE_RATE_NOT_NEEDED = _metric(
+    "eval/resize_rate_not_needed", Unit.SHARE, _DOWN, "Resize rate on samples that the quarter view answers.", "row"
+)
+EVAL_VISUAL_TOKENS_MEAN = _metric(
+    "eval/visual_tokens_mean", Unit.TOKENS, _DOWN, "Mean visual tokens of a sample, summed over all its views.", "row"
+)
+EVAL_VISUAL_TOKEN_RATIO = _metric(
+    "eval/visual_token_ratio", Unit.SHARE, _DOWN, "Visual tokens divided by those of always_high; can exceed 1.", "row"
+)
+EVAL_LATENCY_S = _metric("eval/latency_s", Unit.SECONDS, _DOWN, "Mean seconds from question to final answer.", "row")
+EVAL_LATENCY_P95_S = _metric("eval/latency_p95_s", Unit.SECONDS, _DOWN, "95th percentile of the same.", "row")
+
+EVAL_FAMILY_ACCURACY = _metric(
+    "eval/family_accuracy", Unit.SHARE, _UP, "Share of correct answers within a family of questions.", "row", "family"
+)
+EVAL_FAMILY_RESIZE_RATE = _metric(
+    "eval/family_resize_rate", Unit.SHARE, _DEPENDS, "Resize rate within a family.", "row", "family"
+)
+EVAL_FAMILY_VISUAL_TOKENS_MEAN = _metric(
+    "eval/family_visual_tokens_mean", Unit.TOKENS, _DOWN, "Mean visual tokens within a family.", "row", "family"
+)
+EVAL_FAMILY_LATENCY_S = _metric(
+    "eval/family_latency_s", Unit.SECONDS, _DOWN, "Mean seconds to the answer within a family.", "row", "family"
+)
+
+# --- a whole stage ---
+STAGE_S = _metric("stage/wall_s", Unit.SECONDS, _DOWN, "Wall time of a stage; `total` is the whole pipeline.", "stage")
+
+# --- serving, scraped ---
+SERVE_REQUESTS = _metric(
+    "serve/requests", Unit.COUNT, _DEPENDS, "Requests answered, by how the episode ended.", "outcome", kind=Kind.COUNTER
+)
+SERVE_RESIZES = _metric("serve/resizes", Unit.COUNT, _DEPENDS, "Larger views handed to the model.", kind=Kind.COUNTER)
+SERVE_VISUAL_TOKENS = _metric(
+    "serve/visual_tokens", Unit.TOKENS, _DOWN, "Visual tokens of a request, all views.", kind=Kind.HISTOGRAM
+)
+SERVE_TURNS = _metric("serve/turns", Unit.COUNT, _DEPENDS, "Turns of a request.", kind=Kind.HISTOGRAM)
+SERVE_LATENCY_S = _metric(
+    "serve/latency_s", Unit.SECONDS, _DOWN, "Seconds from request to complete answer.", kind=Kind.HISTOGRAM
+)
+
+# Read off the module, so that a metric can't be defined and then forgotten here.
+METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
+
+_BY_NAME = {metric.name: metric for metric in METRICS}
+
+
+def lookup(key: str) -> Metric:
+    """Return the metric that an MLflow key belongs to.
+
+    Raises:
+        UserError: no metric has that name with that number of label values.
+    """
+    parts = key.split("/")
+    metric = _BY_NAME.get("/".join(parts[:2]))
+    if metric is None or len(parts) != 2 + len(metric.labels) or not all(parts):
+        raise UserError(f"unknown metric {key!r}; every number has its name in visionthink.metrics, add it there")
+    return metric
+
+
+def check(keys: Iterable[str]) -> None:
+    """Return when every key is registered.
+
+    Raises:
+        UserError: naming the first key that is not.
+    """
+    for key in keys:
+        lookup(key)
+
+
+def to_markdown() -> str:
+    """Return the text of docs/metrics.md: one table a group, in the order of this file."""
+    lines = [
+        "# Metrics",
+        "",
+        "Written from `platform/visionthink/metrics.py`: edit that file, then run",
+        "`python -m visionthink.metrics > docs/metrics.md`.",
+        "`{...}` in a name stands for a label: one more path element in MLflow, a label in Prometheus.",
+    ]
+    group = ""
+    for metric in METRICS:
+        if metric.name.split("/")[0] != group:
+            group = metric.name.split("/")[0]
+            header = "| MLflow and report | Prometheus | unit | better | meaning |"
+            lines += ["", f"## {group}", "", header, "|---|---|---|---|---|"]
+        name = "/".join((metric.name, *(f"{{{label}}}" for label in metric.labels)))
+        lines.append(f"| `{name}` | `{metric.prometheus}` | {metric.unit} | {metric.better} | {metric.meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(to_markdown(), end="")
