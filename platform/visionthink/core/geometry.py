@@ -1,0 +1,220 @@
+"""How big a view of a picture is, and how many visual tokens it costs.
+
+Rule: this is the one place that decides a size. Labelling, training, evaluation and serving cut the views that are
+computed here, so a view costs the same number of tokens everywhere. Sizes come in as values; no picture is opened.
+
+A picture goes through three steps (fact: released ``process_image``; rounding made explicit as in its forks):
+
+1. ``fitted``: scaled down to ``max_pixels`` or up to ``min_pixels``, aspect kept, both sides cut to whole pixels.
+2. shrunk, for the first look only: both fitted sides are integer-divided by ``shrink``.
+3. ``snapped``: each side goes to the nearest multiple of ``multiple``, since one visual token covers one
+   ``multiple`` x ``multiple`` square. The result is a fixed point of the resize of Qwen2.5-VL's own processor as long
+   as it lies within that processor's pixel bounds, so the processor never resizes a second time.
+"""
+
+import math
+from dataclasses import dataclass
+
+from visionthink.errors import ConfigError, DataError
+
+TOKEN_SIDE = 28
+"""Pixels of one visual token's side in Qwen2.5-VL: patches of 14, merged 2 x 2."""
+
+_SWAPPING_ORIENTATIONS = frozenset({5, 6, 7, 8})
+"""EXIF orientations that turn a picture by a quarter (EXIF 2.32, tag 0x0112)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """Width and height in pixels, both at least 1."""
+
+    width: int
+    height: int
+
+    def __post_init__(self) -> None:
+        """Refuse a size without pixels."""
+        if self.width < 1 or self.height < 1:
+            raise DataError(f"a picture of {self.width} x {self.height} pixels has no content; leave it out")
+
+    @property
+    def pixels(self) -> int:
+        """Area in pixels."""
+        return self.width * self.height
+
+    @property
+    def aspect_ratio(self) -> float:
+        """Long side divided by short side, >= 1."""
+        return max(self.width, self.height) / min(self.width, self.height)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """A region in pixels of the oriented original; ``right`` and ``bottom`` are exclusive."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    def __post_init__(self) -> None:
+        """Refuse a box that is empty or starts outside the picture."""
+        if self.left < 0 or self.top < 0 or self.right <= self.left or self.bottom <= self.top:
+            raise DataError(
+                f"box ({self.left}, {self.top}, {self.right}, {self.bottom}) is empty or negative; "
+                "give left < right and top < bottom, from 0"
+            )
+
+    @property
+    def size(self) -> Size:
+        """Sides of the region."""
+        return Size(width=self.right - self.left, height=self.bottom - self.top)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewRule:
+    """The numbers that turn a picture's size into view sizes.
+
+    The defaults are those of the released training code; a world of small pictures lowers both pixel bounds.
+    """
+
+    multiple: int = TOKEN_SIDE
+    """Pixels that every side of a view is a multiple of."""
+    max_pixels: int = 2048**2
+    """No view has more pixels than this."""
+    min_pixels: int = 512**2
+    """A smaller original is scaled up to this before views are made. 1 switches that off."""
+    shrink: int = 2
+    """The first look's sides are the fitted sides divided by this: 2 is a quarter of the pixels."""
+    max_aspect: int = 200
+    """Longest allowed ratio of long to short side. Source: the processor refuses more than 200."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no view can satisfy."""
+        if min(self.multiple, self.min_pixels, self.shrink, self.max_aspect) < 1:
+            raise ConfigError(f"multiple, min_pixels, shrink and max_aspect must be at least 1, got {self}")
+        if self.max_pixels < max(self.min_pixels, self.multiple**2):
+            raise ConfigError(
+                f"max_pixels {self.max_pixels} is below min_pixels {self.min_pixels} or below one visual token "
+                f"of {self.multiple} x {self.multiple}; raise it"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """A picture, or a region of it, at the size at which the model sees it."""
+
+    size: Size
+    box: Box | None = None
+    """Region of the oriented original that is shown; ``None`` shows the whole picture."""
+    multiple: int = TOKEN_SIDE
+    """Side of one visual token in pixels."""
+
+    @property
+    def visual_tokens(self) -> int:
+        """Visual tokens that the model's processor makes of this view."""
+        return visual_tokens(self.size, self.multiple)
+
+
+def visual_tokens(size: Size, multiple: int = TOKEN_SIDE) -> int:
+    """Number of visual tokens of a view of ``size``.
+
+    Raises:
+        DataError: a side is not a multiple of ``multiple``, so the size is no view's size.
+    """
+    if size.width % multiple or size.height % multiple:
+        raise DataError(f"{size.width} x {size.height} is not a multiple of {multiple} on both sides; snap it first")
+    return (size.width // multiple) * (size.height // multiple)
+
+
+def oriented(size: Size, exif_orientation: int) -> Size:
+    """Size of the picture once its EXIF orientation is applied.
+
+    Values outside 1..8 leave it as it is, as viewers do with a broken tag.
+    """
+    if exif_orientation in _SWAPPING_ORIENTATIONS:
+        return Size(width=size.height, height=size.width)
+    return size
+
+
+def fitted(original: Size, rule: ViewRule) -> Size:
+    """Scale ``original`` into the rule's pixel bounds, aspect kept, sides cut to whole pixels.
+
+    Raises:
+        DataError: the picture is narrower than the rule's ``max_aspect`` allows.
+    """
+    if original.aspect_ratio > rule.max_aspect:
+        raise DataError(
+            f"a picture of {original.width} x {original.height} pixels is longer than {rule.max_aspect} times its "
+            "short side, which the model's processor refuses; crop it or leave it out"
+        )
+    if original.pixels > rule.max_pixels:
+        return _scaled(original, math.sqrt(rule.max_pixels / original.pixels))
+    if original.pixels < rule.min_pixels:
+        return _scaled(original, math.sqrt(rule.min_pixels / original.pixels))
+    return original
+
+
+def snapped(size: Size, rule: ViewRule) -> Size:
+    """Nearest size whose sides are multiples of ``rule.multiple``, within ``max_pixels`` and ``max_aspect``.
+
+    Sides are rounded half to even, as the processor does. A result above ``max_pixels`` is rounded down instead, and
+    the long side of a sliver is cut to what ``max_aspect`` and ``max_pixels`` leave it. Snapping twice changes nothing.
+    """
+    unit = rule.multiple
+    width, height = (max(1, round(side / unit)) for side in (size.width, size.height))
+    max_tokens = rule.max_pixels // unit**2
+    if width * height > max_tokens:
+        width, height = max(1, size.width // unit), max(1, size.height // unit)
+    longest = min(max_tokens // min(width, height), rule.max_aspect * min(width, height))
+    return Size(width=min(width, longest) * unit, height=min(height, longest) * unit)
+
+
+def full_view(original: Size, rule: ViewRule) -> View:
+    """The whole picture at its fitted size: the most pixels that the rule grants.
+
+    Raises:
+        DataError: see ``fitted``.
+    """
+    return View(size=snapped(fitted(original, rule), rule), multiple=rule.multiple)
+
+
+def quarter_view(original: Size, rule: ViewRule) -> View:
+    """The whole picture at ``1 / shrink`` of its fitted sides: the cheap first look.
+
+    With the default ``shrink`` of 2 it has a quarter of the full view's pixels, up to rounding.
+
+    Raises:
+        DataError: see ``fitted``.
+    """
+    whole = fitted(original, rule)
+    small = Size(width=max(1, whole.width // rule.shrink), height=max(1, whole.height // rule.shrink))
+    return View(size=snapped(small, rule), multiple=rule.multiple)
+
+
+def region_view(original: Size, box: Box, rule: ViewRule, zoom: float = 1.0) -> View:
+    """A region of the original at ``zoom`` view pixels per original pixel along a side.
+
+    Capped by ``max_pixels``; ``min_pixels`` does not apply, because a small crop is meant to be cheap.
+
+    Raises:
+        DataError: the box leaves the picture, is a sliver, or ``zoom`` is not a positive finite number.
+    """
+    if box.right > original.width or box.bottom > original.height:
+        raise DataError(
+            f"box ({box.left}, {box.top}, {box.right}, {box.bottom}) leaves the picture of "
+            f"{original.width} x {original.height} pixels; keep it inside"
+        )
+    if not 0 < zoom < math.inf:
+        raise DataError(f"zoom must be a positive number, got {zoom}")
+    region = box.size
+    if region.aspect_ratio > rule.max_aspect:
+        raise DataError(
+            f"a region of {region.width} x {region.height} pixels is longer than {rule.max_aspect} times its short "
+            "side; widen it"
+        )
+    scale = min(zoom, math.sqrt(rule.max_pixels / region.pixels))
+    return View(size=snapped(_scaled(region, scale), rule), box=box, multiple=rule.multiple)
+
+
+def _scaled(size: Size, scale: float) -> Size:
+    return Size(width=max(1, int(size.width * scale)), height=max(1, int(size.height * scale)))

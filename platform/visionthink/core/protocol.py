@@ -1,0 +1,227 @@
+"""The texts around a picture and a question: what the model is told, and what it is told after each reply.
+
+Rule: a protocol is data with a name and a version. No stage has a text of its own, and a text is never edited in place:
+a model was trained with these exact characters, so a better wording is a new version.
+
+Templates hold ``{question}``, ``{tools}`` and ``{error}``, which are replaced literally, and ``<image>``, where the
+view goes. A user turn whose template has no ``<image>`` takes the marker of the question itself (data sets carry
+one), or shows the view directly before the question.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+
+from visionthink.core.geometry import View
+from visionthink.core.message import ImagePart, Message, Role, TextPart
+from visionthink.core.tool import ToolBox
+from visionthink.errors import ConfigError, DataError, UserError
+
+IMAGE_MARKER = "<image>"
+"""Stands for the view in templates and in questions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protocol:
+    """One set of texts; see the module for what the templates may hold."""
+
+    name: str
+    """Ends in ``-v`` and the version."""
+    version: int
+    system: str | None
+    """System text, with ``{tools}`` where tools are offered; ``None`` sends no system message."""
+    user: str
+    """First turn, with ``{question}``."""
+    tool_result: str
+    """Turn after a good call, with one ``<image>``."""
+    tool_error: str
+    """Turn after a bad call, with ``{error}``. It shows no view."""
+    force_answer: str
+    """Turn that asks for the final answer when the turn budget is used up."""
+    offers_tools: bool
+    """Whether a call is a legal reply."""
+
+    def __post_init__(self) -> None:
+        """Refuse a protocol that would lose a question, a view or an error."""
+        problems = {
+            f"name must end in -v{self.version}": not self.name.endswith(f"-v{self.version}"),
+            "user must hold {question} once": self.user.count("{question}") != 1,
+            "user may hold <image> once": self.user.count(IMAGE_MARKER) > 1,
+            "tool_result must hold <image> once": self.tool_result.count(IMAGE_MARKER) != 1,
+            "tool_error must hold {error} once": self.tool_error.count("{error}") != 1,
+        }
+        found = [problem for problem, present in problems.items() if present]
+        if found:
+            raise ConfigError(f"protocol {self.name!r}: {'; '.join(found)}")
+
+    def first_messages(self, question: str, view: View, toolbox: ToolBox) -> tuple[Message, ...]:
+        """The system message, if there is one, and the question with its first view.
+
+        Raises:
+            DataError: the question holds several ``<image>`` markers; an episode has one picture.
+        """
+        user = Message(role=Role.USER, parts=_with_view(self._user_text(question), view))
+        if self.system is None:
+            return (user,)
+        system = self.system.replace("{tools}", rendered_tools(toolbox))
+        return (Message(role=Role.SYSTEM, parts=(TextPart(text=system),)), user)
+
+    def tool_result_message(self, view: View) -> Message:
+        """The turn that shows the view a call asked for."""
+        return Message(role=Role.USER, parts=_with_view(self.tool_result, view))
+
+    def tool_error_message(self, error: str) -> Message:
+        """The turn that says what was wrong with a call."""
+        return _user_message(self.tool_error.replace("{error}", error))
+
+    def force_answer_message(self) -> Message:
+        """The turn that asks for the final answer."""
+        return _user_message(self.force_answer)
+
+    def _user_text(self, question: str) -> str:
+        if question.count(IMAGE_MARKER) > 1:
+            raise DataError(
+                f"the question holds {question.count(IMAGE_MARKER)} {IMAGE_MARKER} markers, but an episode has one "
+                "picture; keep one marker or none"
+            )
+        if IMAGE_MARKER in self.user:
+            question = question.replace(IMAGE_MARKER, "").strip()
+        elif IMAGE_MARKER not in question:
+            question = IMAGE_MARKER + question
+        return self.user.replace("{question}", question)
+
+
+def rendered_tools(toolbox: ToolBox) -> str:
+    r"""One line of JSON per tool, as the released system prompt holds it.
+
+    The released text was built from a string in which a line break inside a description is a real one, not ``\n``.
+    The weights were trained with that, so it is kept.
+    """
+    lines = (json.dumps(schema, ensure_ascii=False) for schema in toolbox.schemas())
+    # Escapes are taken whole, so that a backslash before an n stays one.
+    return "\n".join(re.sub(r"\\(.)", lambda escape: "\n" if escape[1] == "n" else escape[0], line) for line in lines)
+
+
+def get_protocol(name: str) -> Protocol:
+    """The shipped protocol called ``name``.
+
+    Raises:
+        UserError: there is none; the message lists those that exist.
+    """
+    for protocol in PROTOCOLS:
+        if protocol.name == name:
+            return protocol
+    known = ", ".join(protocol.name for protocol in PROTOCOLS)
+    raise UserError(f"there is no protocol {name!r}; choose one of: {known}")
+
+
+def _user_message(text: str) -> Message:
+    return Message(role=Role.USER, parts=(TextPart(text=text),))
+
+
+def _with_view(text: str, view: View) -> tuple[TextPart | ImagePart, ...]:
+    before, _, after = text.partition(IMAGE_MARKER)
+    parts = (TextPart(text=before), ImagePart(view=view), TextPart(text=after))
+    return tuple(part for part in parts if isinstance(part, ImagePart) or part.text)
+
+
+_GENERAL_SYSTEM = (
+    "You FIRST think about the reasoning process as an internal monologue and then provide the final answer.\n"
+    "The reasoning process MUST BE enclosed within <think> </think> tags. The final answer MUST BE put within <answer> "
+    "</answer> tags. For mathematical or multiple-choice problem, wrap the answer value or choice with \\boxed{}."
+)
+
+_EFFICIENT_SYSTEM = """You are a helpful assistant.
+
+# Tools
+
+You may call the function tool shown below to assist with the user query.
+
+You are provided with the function signature within <tools></tools> XML tags:
+<tools>
+{tools}
+</tools>
+For each function call, return a json object with the function name and the corresponding argument within \
+<tool_call></tool_call> XML tags:
+<tool_call>
+{"name": <function-name>, "arguments": <args-json-object>}
+</tool_call>"""
+
+_EFFICIENT_USER = (
+    "Answer the question based on the image provided. You must conduct reasoning within <think> and </think> first in "
+    "each of your reasoning steps. You may call ONE function tool per step to help you better solve the problem. Place "
+    "the function tool within <tool_call> and </tool_call> at the end of each step to perform a function call. You "
+    "should continue your reasoning process based on the content returned by the function tool. Once you confirm your "
+    "final answer, place the final answer inside <answer> and </answer>. For mathematical or multiple-choice problem, "
+    "wrap the answer value or choice with \\boxed{}. Here is the image and question:\n{question}"
+)
+
+_TOOL_RESULT = (
+    "<tool_response>\nThe resized image is shown below:\n<image>\n</tool_response>\n"
+    "Please carefully analyze the content returned from the image resize tool in combination with the original "
+    "question and image from the user, continue your reasoning process inside <think> and </think> and then write your "
+    "final answer inside <answer> and </answer>."
+)
+
+# "Countinue" stands in the released training code, and the released weights have read it.
+_TOOL_ERROR = (
+    "<tool_response>\nERROR occurs during the function tool call. Error Information: {error}.\n</tool_response>\n"
+    "Please analyze the error information obtained from the function tool and adjust your response. Countinue your "
+    "reasoning process inside <think> and </think>."
+)
+
+# Ours: the released loop has no forced final answer. It names the tags in the words of the other turns.
+_FORCE_ANSWER = (
+    "No further function call is possible. Continue your reasoning process inside <think> and </think> and then write "
+    "your final answer inside <answer> and </answer>."
+)
+
+_COMPACT_TOOL_RESULT = "<image>here is the larger image ."
+_COMPACT_TOOL_ERROR = "that call failed : {error} . answer now ."
+_COMPACT_FORCE_ANSWER = "answer now ."
+
+PROTOCOLS: tuple[Protocol, ...] = (
+    # Source: VisionThink table 5; released system prompt "general_qa" with prompt type "original".
+    Protocol(
+        name="general-v1",
+        version=1,
+        system=_GENERAL_SYSTEM,
+        user="{question}",
+        tool_result=_TOOL_RESULT,
+        tool_error=_TOOL_ERROR,
+        force_answer=_FORCE_ANSWER,
+        offers_tools=False,
+    ),
+    # Source: VisionThink table 4; released system prompt and prompt type "tool_agent", turn texts of its rollout.
+    Protocol(
+        name="efficient-v1",
+        version=1,
+        system=_EFFICIENT_SYSTEM,
+        user=_EFFICIENT_USER,
+        tool_result=_TOOL_RESULT,
+        tool_error=_TOOL_ERROR,
+        force_answer=_FORCE_ANSWER,
+        offers_tools=True,
+    ),
+    # Short texts for a model of a few million parameters, whose whole context is a few hundred tokens.
+    Protocol(
+        name="compact-general-v1",
+        version=1,
+        system=None,
+        user="<image>{question}",
+        tool_result=_COMPACT_TOOL_RESULT,
+        tool_error=_COMPACT_TOOL_ERROR,
+        force_answer=_COMPACT_FORCE_ANSWER,
+        offers_tools=False,
+    ),
+    Protocol(
+        name="compact-efficient-v1",
+        version=1,
+        system=None,
+        user="<image>{question} you may ask for more pixels .",
+        tool_result=_COMPACT_TOOL_RESULT,
+        tool_error=_COMPACT_TOOL_ERROR,
+        force_answer=_COMPACT_FORCE_ANSWER,
+        offers_tools=True,
+    ),
+)

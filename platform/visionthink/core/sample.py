@@ -1,0 +1,27 @@
+"""One question about one picture.
+
+Rule: a pure record that every stage passes on unchanged. Labels and results refer to it by ``id`` and are kept in
+files of their own, so a sample never depends on which model looked at it.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A picture, a question and the answer that counts as right."""
+
+    id: str
+    """Unique within its data set; stays the same when the set is written and read again."""
+    question: str
+    """What the user asks; may hold one ``<image>`` marker where the picture belongs."""
+    answer: str
+    """Ground truth, as a judge compares it."""
+    family: str
+    """Kind of question, for reports by kind."""
+    needs_high_res: bool | None
+    """Whether the quarter view is known to be too small; ``None`` when nobody knows."""
+    source: str
+    """Where the sample comes from: a data set's name, or the world's split."""
+    picture: bytes = field(repr=False)
+    """The encoded picture (PNG or JPEG) as it was stored."""

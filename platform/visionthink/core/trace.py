@@ -1,0 +1,166 @@
+"""What happened in an episode, complete enough to grade, train on, chart and compare it.
+
+Rule: sums are computed from the turns and views, never stored beside them, so they cannot disagree.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from visionthink.core.geometry import View
+from visionthink.core.json_value import Json
+from visionthink.core.message import Message, message_to_dict, view_to_dict
+from visionthink.errors import EpisodeError
+
+
+class FinishReason(StrEnum):
+    """Why a model stopped writing."""
+
+    STOP = "stop"
+    """It ended its turn."""
+    LENGTH = "length"
+    """It ran into the token limit."""
+
+
+class Signal(StrEnum):
+    """What a reply, or its absence, means for the episode."""
+
+    ANSWER = "answer"
+    CALL = "call"
+    """A call that a tool accepted."""
+    BAD_CALL = "bad_call"
+    """A call that could not be read or that a tool refused."""
+    UNTAGGED = "untagged"
+    EMPTY = "empty"
+    TRUNCATED = "truncated"
+    BACKEND_FAILED = "backend_failed"
+
+
+class Outcome(StrEnum):
+    """How an episode ended."""
+
+    ANSWERED = "answered"
+    """With a tagged answer."""
+    UNTAGGED = "untagged"
+    """With text that has no tag; the whole text is the answer, as for the released judge."""
+    TRUNCATED = "truncated"
+    """With a reply that was too long; an answer only if it was closed before the limit."""
+    EMPTY = "empty"
+    """With a blank reply."""
+    NO_ANSWER = "no_answer"
+    """With one more call when the final answer was demanded."""
+    FAILED = "failed"
+    """With a failure of the backend; says nothing about the model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelReply:
+    """What a model wrote in one turn, and what it cost."""
+
+    text: str
+    finish_reason: FinishReason
+    token_ids: tuple[int, ...] | None = None
+    """The model's own ids without the end-of-turn token; ``None`` when the backend does not tell."""
+    num_prompt_tokens: int = 0
+    """Tokens of the whole conversation that was sent, visual ones included."""
+    num_reply_tokens: int = 0
+    latency_s: float = 0.0
+    """Seconds from sending the turn to its last token."""
+
+    def __post_init__(self) -> None:
+        """Refuse negative counts."""
+        if min(self.num_prompt_tokens, self.num_reply_tokens) < 0 or not self.latency_s >= 0:
+            raise EpisodeError(
+                f"a reply cannot cost {self.num_prompt_tokens} prompt tokens, {self.num_reply_tokens} reply tokens and "
+                f"{self.latency_s} s; mend the engine's counting"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnTrace:
+    """One reply and what the episode made of it."""
+
+    turn: int
+    """From 1."""
+    forced: bool
+    """Whether the final answer was demanded in this turn."""
+    signal: Signal
+    reply: ModelReply
+    error: str | None = None
+    """What was wrong with a bad call."""
+    view: View | None = None
+    """The view that a call was granted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """An episode from its first message to its last reply."""
+
+    turns: tuple[TurnTrace, ...]
+    views: tuple[View, ...]
+    """Every view shown, the first one included."""
+    messages: tuple[Message, ...]
+    """The whole conversation, ending with the model's last reply."""
+
+    @property
+    def visual_tokens(self) -> int:
+        """Visual tokens of all views, each counted once: a call costs its view on top of the first one."""
+        return sum(view.visual_tokens for view in self.views)
+
+    @property
+    def num_tool_calls(self) -> int:
+        """Turns that hold a call, valid or not: the reward charges for trying."""
+        return sum(turn.signal in (Signal.CALL, Signal.BAD_CALL) for turn in self.turns)
+
+    @property
+    def num_resizes(self) -> int:
+        """Views shown beyond the first."""
+        return len(self.views) - 1
+
+    @property
+    def replies(self) -> tuple[str, ...]:
+        """The model's texts, in order."""
+        return tuple(turn.reply.text for turn in self.turns)
+
+    @property
+    def latency_s(self) -> float:
+        """Seconds that the model took, all turns together."""
+        return sum(turn.reply.latency_s for turn in self.turns)
+
+    @property
+    def num_prompt_tokens(self) -> int:
+        """Prompt tokens of all turns; a conversation's start is counted in each turn that sends it."""
+        return sum(turn.reply.num_prompt_tokens for turn in self.turns)
+
+    @property
+    def num_reply_tokens(self) -> int:
+        """Tokens that the model wrote, all turns together."""
+        return sum(turn.reply.num_reply_tokens for turn in self.turns)
+
+    def to_dict(self) -> dict[str, Json]:
+        """The trace and its sums as JSON."""
+        return {
+            "turns": [_turn_to_dict(turn) for turn in self.turns],
+            "views": [view_to_dict(view) for view in self.views],
+            "messages": [message_to_dict(message) for message in self.messages],
+            "visual_tokens": self.visual_tokens,
+            "num_tool_calls": self.num_tool_calls,
+            "num_resizes": self.num_resizes,
+            "num_prompt_tokens": self.num_prompt_tokens,
+            "num_reply_tokens": self.num_reply_tokens,
+            "latency_s": self.latency_s,
+        }
+
+
+def _turn_to_dict(turn: TurnTrace) -> dict[str, Json]:
+    return {
+        "turn": turn.turn,
+        "forced": turn.forced,
+        "signal": turn.signal.value,
+        "error": turn.error,
+        "view": view_to_dict(turn.view) if turn.view else None,
+        "reply": turn.reply.text,
+        "finish_reason": turn.reply.finish_reason.value,
+        "num_prompt_tokens": turn.reply.num_prompt_tokens,
+        "num_reply_tokens": turn.reply.num_reply_tokens,
+        "latency_s": turn.reply.latency_s,
+    }
