@@ -1,0 +1,165 @@
+"""Encoded pictures in, upright RGB pictures and views out.
+
+Rule: pixels are decoded and resampled here and nowhere else. Labelling, training, evaluation and serving compare what
+a model does with a small and with a large view of one picture; a second decoder (no EXIF, another filter, another
+rounding of 16 bits) would change the views in one stage and not in the other, and no number would show why.
+"""
+
+import io
+import struct
+import zlib
+from typing import Final
+
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from visionthink.core.geometry import Size, View, oriented
+from visionthink.errors import DataError
+
+MAX_PIXELS: Final = 64 * 1024**2
+"""The largest picture that is decoded: 64 MiPixel, 192 MiB as RGB. Pillow refuses twice its own 85 MiPixel anyway."""
+
+FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+"""What is decoded. A closed list, because some of Pillow's other plug-ins start programs (EPS runs Ghostscript)."""
+
+_UPRIGHT: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture of this EXIF orientation upright. 1, and any number that the standard does not know: nothing."""
+
+_EIGHT_BITS: Final = [value >> 8 for value in range(2**16)]
+"""16 to 8 bits: the upper byte, which is what Pillow itself keeps of a 16-bit RGB picture."""
+
+# What Pillow's decoders raise on bytes that are not what they claim to be; the tests feed them noise.
+_BROKEN: Final = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
+
+
+def decode(data: bytes, *, name: str = "picture", max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode a picture to RGB, upright, transparent pixels over white.
+
+    The first frame of an animation is taken. `name` says in errors which picture it was; `max_pixels` is checked on
+    the header, before any pixel is decoded.
+
+    Raises:
+        DataError: the bytes are no picture, a broken one, or one of more than `max_pixels`.
+    """
+    image = _open(data, name, max_pixels)
+    try:
+        image.load()
+    except _BROKEN as error:
+        raise DataError(
+            f"{name}: the {image.format} picture is corrupt or truncated ({error}); replace the file or drop the row"
+        ) from error
+    try:
+        picture = _rgb(image)
+    except _BROKEN as error:
+        raise DataError(
+            f"{name}: pixels of mode {image.mode} cannot be turned into RGB ({error}); save the picture as 8-bit RGB"
+        ) from error
+    # Without the file's metadata nothing downstream can turn the picture a second time.
+    picture.info.clear()
+    turn = _UPRIGHT.get(_orientation(image))
+    return picture if turn is None else picture.transpose(turn)
+
+
+def size_of(data: bytes, *, name: str = "picture", max_pixels: int = MAX_PIXELS) -> Size:
+    """Return the upright size of a picture from its header alone.
+
+    Raises:
+        DataError: the bytes are no picture or one of more than `max_pixels`. Broken pixels are not noticed.
+    """
+    image = _open(data, name, max_pixels)
+    return oriented(Size(width=image.width, height=image.height), _orientation(image))
+
+
+def cut(picture: Image.Image, view: View) -> Image.Image:
+    """Return the pixels of `view`, resampled with LANCZOS from the decoded original, exactly `view.size` large.
+
+    The box is cut out first, so that no pixel beside it bleeds into the edges of the view.
+
+    Raises:
+        ValueError: the picture is not RGB, or the box reaches out of it.
+    """
+    if picture.mode != "RGB":
+        raise ValueError(f"cut needs an RGB picture, got mode {picture.mode}; decode() makes one")
+    target = (view.size.width, view.size.height)
+    if view.box is None:
+        return picture.resize(target, Image.Resampling.LANCZOS)
+    box = (view.box.left, view.box.top, view.box.right, view.box.bottom)
+    if not (0 <= box[0] < box[2] <= picture.width and 0 <= box[1] < box[3] <= picture.height):
+        raise ValueError(f"box {box} is empty or reaches out of the picture of {picture.width}x{picture.height} pixels")
+    return picture.crop(box).resize(target, Image.Resampling.LANCZOS)
+
+
+def encode_png(picture: Image.Image) -> bytes:
+    """Return the picture as PNG without metadata: equal pixels give equal bytes (of one Pillow and zlib)."""
+    file = io.BytesIO()
+    bare = picture.copy()
+    bare.info.clear()
+    bare.save(file, format="PNG")
+    return file.getvalue()
+
+
+def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
+    """Read the header of a picture and check its size."""
+    if not data:
+        raise DataError(f"{name}: the picture is empty (0 bytes); replace the file or drop the row")
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        width, height = image.size
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(f"{name}: {error}; shrink the picture to at most {max_pixels} pixels") from error
+    except UnidentifiedImageError as error:
+        raise DataError(
+            f"{name}: {len(data)} bytes starting with {data[:8]!r} are no picture, or one with a broken header or "
+            f"without pixels; save it as one of {', '.join(FORMATS)}"
+        ) from error
+    except _BROKEN as error:
+        raise DataError(f"{name}: the header of the picture is corrupt ({error}); replace the file") from error
+    if width * height > max_pixels:
+        raise DataError(
+            f"{name}: the picture has {width}x{height} = {width * height} pixels, more than the limit of {max_pixels}; "
+            "shrink it, or raise max_pixels"
+        )
+    return image
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation that is still to be applied, 1 when there is none or it cannot be read."""
+    if image.format == "TIFF":
+        return 1  # Pillow turns a TIFF itself, and states the upright size from the start.
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except _BROKEN:
+        return 1  # Cameras and editors write broken EXIF blocks; every viewer shows such a picture as it is stored.
+    return value if isinstance(value, int) and value in _UPRIGHT else 1
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Convert a loaded picture of any mode to RGB."""
+    if image.mode == "F":
+        raise ValueError("floating-point numbers have no known range")
+    if image.mode.startswith("I"):
+        return image.convert("I").point(_EIGHT_BITS, "L").convert("RGB")
+    if image.has_transparency_data:
+        drawn = image.convert("RGBA")
+        white = Image.new("RGBA", drawn.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, drawn).convert("RGB")
+    return image.convert("RGB")
