@@ -4,6 +4,7 @@ Rule: standard library and numpy only; no clock, no file, no network, no global 
 sees, how it is rewarded, labelled or promoted stands here once, and every stage calls it.
 """
 
+from visionthink.core.advantage import Advantages, group_advantages
 from visionthink.core.episode import (
     Action,
     AskModel,
@@ -25,6 +26,7 @@ from visionthink.core.episode import (
     advance,
     start,
 )
+from visionthink.core.gate import Decision, Figures, GateRule, Reason, decide_promotion
 from visionthink.core.geometry import (
     TOKEN_SIDE,
     Box,
@@ -40,6 +42,8 @@ from visionthink.core.geometry import (
     visual_tokens,
 )
 from visionthink.core.json_value import Json, JsonObject
+from visionthink.core.label import Label, LabelRule
+from visionthink.core.label import decide as decide_label
 from visionthink.core.message import ImagePart, Message, Role, TextPart
 from visionthink.core.protocol import IMAGE_MARKER, PROTOCOLS, Protocol, get_protocol
 from visionthink.core.reply import (
@@ -55,6 +59,7 @@ from visionthink.core.reply import (
     parse_reply,
     render_call,
 )
+from visionthink.core.reward import Graded, PenaltyRule, RewardParts, RewardRule, direct_ratio, group_rewards
 from visionthink.core.sample import Sample
 from visionthink.core.tool import ResizeImage, Tool, ToolBox
 
@@ -63,6 +68,7 @@ __all__ = [
     "PROTOCOLS",
     "TOKEN_SIDE",
     "Action",
+    "Advantages",
     "AnswerReply",
     "AskModel",
     "BackendFailed",
@@ -70,24 +76,34 @@ __all__ = [
     "Box",
     "CallReply",
     "Command",
+    "Decision",
     "EmptyReply",
     "EpisodeSpec",
     "EpisodeState",
     "Event",
+    "Figures",
     "Finish",
     "FinishReason",
     "FirstView",
     "FormatRule",
+    "GateRule",
+    "Graded",
     "ImagePart",
     "Json",
     "JsonObject",
+    "Label",
+    "LabelRule",
     "Message",
     "ModelReply",
     "Outcome",
+    "PenaltyRule",
     "Phase",
     "Protocol",
+    "Reason",
     "Reply",
     "ResizeImage",
+    "RewardParts",
+    "RewardRule",
     "Role",
     "Sample",
     "Signal",
@@ -103,10 +119,15 @@ __all__ = [
     "ViewRule",
     "advance",
     "closed_answer",
+    "decide_label",
+    "decide_promotion",
+    "direct_ratio",
     "fitted",
     "format_ok",
     "full_view",
     "get_protocol",
+    "group_advantages",
+    "group_rewards",
     "oriented",
     "parse_reply",
     "quarter_view",

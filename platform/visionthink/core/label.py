@@ -1,0 +1,54 @@
+"""Whether a sample needs the full resolution, told by how often the base model solves it at either size.
+
+Rule: only clear cases get a label. What lies between is discarded, and the counts are kept with the label, so that a
+data set can be cut again with other thresholds.
+
+Source: VisionThink 3.5: 8 rollouts at each size; all correct at both is "not needed", a gap of 6 or more is "needed".
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from visionthink.errors import ConfigError, DataError
+
+
+class Label(StrEnum):
+    """What the rollouts say of a sample."""
+
+    NEEDED = "needed"
+    """The full view solves it clearly more often."""
+    NOT_NEEDED = "not_needed"
+    """Both views solve it every time."""
+    DISCARDED = "discarded"
+    """Neither is clear."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelRule:
+    """The thresholds; the defaults are the paper's."""
+
+    num_rollouts: int = 8
+    """Rollouts at each of the two sizes."""
+    min_gap: int = 6
+    """Correct rollouts by which the full view must lead for a sample to count as needing it."""
+
+    def __post_init__(self) -> None:
+        """Refuse a gap that no sample can show, or that every one shows."""
+        if not 1 <= self.min_gap <= self.num_rollouts:
+            raise ConfigError(f"min_gap must lie between 1 and num_rollouts {self.num_rollouts}, got {self.min_gap}")
+
+
+def decide(num_correct_quarter: int, num_correct_full: int, rule: LabelRule) -> Label:
+    """Label of a sample that was solved so many times from either view.
+
+    Raises:
+        DataError: a count is not within 0 and ``num_rollouts``.
+    """
+    for name, count in (("quarter", num_correct_quarter), ("full", num_correct_full)):
+        if not 0 <= count <= rule.num_rollouts:
+            raise DataError(f"{count} of {rule.num_rollouts} rollouts correct with the {name} view; count again")
+    if num_correct_quarter == num_correct_full == rule.num_rollouts:
+        return Label.NOT_NEEDED
+    if num_correct_full - num_correct_quarter >= rule.min_gap:
+        return Label.NEEDED
+    return Label.DISCARDED
