@@ -1,0 +1,95 @@
+"""Engines: where a model's replies come from, and the driver that runs episodes over one of them.
+
+Rule: importing this package loads neither torch nor an HTTP client. `open_engine` imports the engine that its argument
+names, and nothing else.
+"""
+
+import json
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qs, urlsplit, urlunsplit
+
+from visionthink.engines.driver import derived_seed, run_episodes
+from visionthink.engines.engine import Engine, Request, Sampling
+from visionthink.engines.scripted import Script, ScriptedEngine, ScriptLine
+from visionthink.errors import ConfigError
+
+__all__ = [
+    "Engine",
+    "Request",
+    "Sampling",
+    "Script",
+    "ScriptLine",
+    "ScriptedEngine",
+    "derived_seed",
+    "open_engine",
+    "run_episodes",
+]
+
+_FORMS: Final = (
+    "transformers:FOLDER (a saved model), openai:http://HOST:PORT/v1?model=NAME (a server), or scripted:FILE.json "
+    "(a list of replies)"
+)
+
+
+def open_engine(
+    uri: str,
+    *,
+    batch_size: int = 32,
+    device: str | None = None,
+    api_key: str | None = None,
+    timeout_s: float = 120.0,
+    max_connections: int = 64,
+) -> Engine:
+    """The engine that `uri` names.
+
+    - `transformers:FOLDER` runs the model saved in FOLDER here; `batch_size` and `device` apply.
+    - `openai:http://HOST:PORT/v1?model=NAME` asks a server; `api_key`, `timeout_s` and `max_connections` apply.
+    - `scripted:FILE.json` plays a JSON list of reply texts.
+
+    Raises:
+        ConfigError: `uri` has none of these forms, or there is nothing where it points.
+    """
+    kind, _, place = uri.partition(":")
+    match kind:
+        case "transformers" if place:
+            return _open_transformers(place, batch_size, device)
+        case "openai" if place:
+            return _open_openai(place, api_key, timeout_s, max_connections)
+        case "scripted" if place:
+            return _open_scripted(Path(place))
+        case _:
+            raise ConfigError(f"engine {uri!r} is none of these: {_FORMS}")
+
+
+def _open_transformers(folder: str, batch_size: int, device: str | None) -> Engine:
+    from visionthink.engines.transformers_local import TransformersEngine
+
+    return TransformersEngine.load(folder, batch_size=batch_size, device=device)
+
+
+def _open_openai(url: str, api_key: str | None, timeout_s: float, max_connections: int) -> Engine:
+    from visionthink.engines.chat_client import ChatClient
+    from visionthink.engines.openai_chat import OpenAIChatEngine
+
+    parts = urlsplit(url)
+    models = parse_qs(parts.query).get("model", [])
+    if parts.scheme not in ("http", "https") or not parts.netloc or len(models) != 1:
+        raise ConfigError(
+            f"engine 'openai:{url}' names no server and model; write openai:http://HOST:PORT/v1?model=NAME"
+        )
+    base_url = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
+    client = ChatClient(
+        base_url, model=models[0], api_key=api_key, timeout_s=timeout_s, max_connections=max_connections
+    )
+    return OpenAIChatEngine(client)
+
+
+def _open_scripted(path: Path) -> Engine:
+    try:
+        lines = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the script {path} cannot be read: {error}") from error
+    if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+        raise ConfigError(f"the script {path} must be a JSON list of texts")
+    return ScriptedEngine(lines)

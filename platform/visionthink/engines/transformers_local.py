@@ -1,0 +1,194 @@
+"""The engine that runs a model in this process, on the CPU or one accelerator.
+
+Rule: replies depend on requests and seeds, never on batching. Rows are sorted by length and padded on the left, each
+row draws from its own random stream, and no reply can hold a token that structures a conversation: a sampled image pad
+would make the next turn's pixels and ids disagree.
+
+The trainer shares its live model: weights are read at each call, training mode is put back, no gradient is kept.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, cast
+
+import torch
+from transformers import (
+    AutoProcessor,
+    GenerationConfig,
+    LogitsProcessorList,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2_5_VLProcessor,
+    StoppingCriteriaList,
+)
+
+from visionthink.core.episode import BackendFailed, FinishReason, ModelReply
+from visionthink.engines.batch import collate
+from visionthink.engines.collector import Collector, Job
+from visionthink.engines.encoding import Encoded, Encoder
+from visionthink.engines.engine import Request
+from visionthink.engines.sampler import RowSampler, StopWhen
+from visionthink.errors import ConfigError, UserError
+
+_SEED_BITS: Final = 63
+_Job = Job[Request, ModelReply | BackendFailed]
+
+
+class TransformersEngine:
+    """Replies from a Qwen2.5-VL model in memory."""
+
+    def __init__(
+        self,
+        model: Qwen2_5_VLForConditionalGeneration,
+        processor: Qwen2_5_VLProcessor,
+        *,
+        batch_size: int = 32,
+        device: torch.device | str | None = None,
+        encoder: Encoder | None = None,
+        name: str = "in-memory",
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """Answer with `model`, at most `batch_size` rows at once.
+
+        `device` moves the model; None leaves it where it is. Pass the trainer's `encoder` to share its caches. `name`
+        is what traces call the model.
+        """
+        if batch_size < 1:
+            raise ConfigError(f"batch_size is {batch_size}; a batch needs at least 1 row")
+        self._model = cast("Any", model)  # transformers' annotations refuse its own calls (`generate`, `to`)
+        if device is not None:
+            self._model.to(device)
+        self.encoder = encoder or Encoder(processor)
+        self._processor = processor
+        self._batch_size = batch_size
+        self._name = name
+        self._clock = clock
+        self._forbidden = self._forbidden_tokens()
+        self._collector: Collector[Request, ModelReply | BackendFailed] = Collector(self._work, name="engine")
+
+    @classmethod
+    def load(
+        cls, path: Path | str, *, batch_size: int = 32, device: torch.device | str | None = None
+    ) -> "TransformersEngine":
+        """An engine over a saved model folder, in the folder's own number format.
+
+        Raises:
+            ConfigError: there is no such model in `path`.
+        """
+        if not (Path(path) / "config.json").is_file():
+            raise ConfigError(f"{path} holds no model (no config.json); give the folder of a saved Qwen2.5-VL model")
+        try:
+            model = Qwen2_5_VLForConditionalGeneration.from_pretrained(path, dtype="auto")
+            processor = AutoProcessor.from_pretrained(path)  # type: ignore[no-untyped-call]
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"the model in {path} cannot be loaded: {error}") from error
+        return cls(model, processor, batch_size=batch_size, device=device, name=Path(path).name)
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return self._name
+
+    @property
+    def forbidden_ids(self) -> tuple[int, ...]:
+        """Ids that are never drawn. A trainer that wants the exact sampling distribution masks them too."""
+        return tuple(self._forbidden.nonzero().flatten().tolist())
+
+    async def generate(self, requests: Sequence[Request]) -> list[ModelReply | BackendFailed]:
+        """One event per request, in order. Cancelling ends its rows after their next token."""
+        return await self._collector.submit(requests)
+
+    async def aclose(self) -> None:
+        """End the worker thread. The model stays with its owner."""
+        self._collector.close()
+
+    def _work(self, jobs: list[_Job]) -> None:
+        encoded: list[tuple[Encoded, _Job]] = []
+        for job in jobs:
+            try:
+                encoded.append((self._encoded(job.item), job))
+            except UserError as error:
+                job.finish(BackendFailed(error=str(error)))
+        encoded.sort(key=lambda pair: pair[0].num_tokens)
+        for start in range(0, len(encoded), self._batch_size):
+            self._answer(encoded[start : start + self._batch_size])
+
+    def _encoded(self, request: Request) -> Encoded:
+        encoded = self.encoder.encode(request.messages, request.picture, add_generation_prompt=True)
+        longest = int(self._model.config.text_config.max_position_embeddings)
+        if encoded.num_tokens + request.sampling.max_tokens > longest:
+            raise ConfigError(
+                f"{encoded.num_tokens} prompt tokens and {request.sampling.max_tokens} reply tokens do not fit the "
+                f"model's {longest}; lower max_tokens or the rule's max_pixels"
+            )
+        return encoded
+
+    def _answer(self, rows: list[tuple[Encoded, _Job]]) -> None:
+        start_s = self._clock()
+        try:
+            written = self._generated(rows)
+        except torch.OutOfMemoryError as error:
+            for _, job in rows:
+                job.finish(BackendFailed(error=f"out of memory with {len(rows)} rows, lower batch_size: {error}"))
+            return
+        latency_s = self._clock() - start_s
+        for (encoded, job), ids in zip(rows, written, strict=True):
+            job.finish(self._reply(ids, job.item.sampling.max_tokens, encoded.num_tokens, latency_s))
+
+    def _generated(self, rows: list[tuple[Encoded, _Job]]) -> list[list[int]]:
+        """New ids of each row, padding after a row's end included."""
+        batch = collate([encoded for encoded, _ in rows], self.encoder, padding="left")
+        samplings = [job.item.sampling for _, job in rows]
+        seeds = [secrets.randbits(_SEED_BITS) if s.seed is None else s.seed for s in samplings]
+        config = GenerationConfig(  # type: ignore[no-untyped-call]
+            max_new_tokens=max(sampling.max_tokens for sampling in samplings),
+            do_sample=False,  # the sampler draws
+            eos_token_id=self.encoder.end_id,
+            pad_token_id=self.encoder.pad_id,
+        )
+        with torch.inference_mode(), _ready_to_generate(self._model):
+            ids = self._model.generate(
+                **batch.model_inputs(self._model.device),
+                generation_config=config,
+                logits_processor=LogitsProcessorList([RowSampler(samplings, seeds, self._forbidden)]),
+                stopping_criteria=StoppingCriteriaList([StopWhen(lambda row: rows[row][1].is_cancelled)]),
+            )
+        new: list[list[int]] = ids[:, batch.input_ids.shape[1] :].tolist()
+        return new
+
+    def _reply(self, ids: list[int], max_tokens: int, num_prompt_tokens: int, latency_s: float) -> ModelReply:
+        ids = ids[:max_tokens]
+        ended = self.encoder.end_id in ids
+        kept = ids[: ids.index(self.encoder.end_id)] if ended else ids
+        return ModelReply(
+            text=self._processor.tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False),
+            finish_reason=FinishReason.STOP if ended else FinishReason.LENGTH,
+            token_ids=tuple(kept),
+            num_prompt_tokens=num_prompt_tokens,
+            num_reply_tokens=len(kept) + ended,
+            latency_s=latency_s,
+        )
+
+    def _forbidden_tokens(self) -> torch.Tensor:
+        """Bool [V]: control tokens but for the end of turn, and the rows of the output layer that are no token."""
+        num_tokens = len(self._processor.tokenizer)
+        forbidden = torch.zeros(self._model.config.text_config.vocab_size, dtype=torch.bool)
+        forbidden[list(self.encoder.control_ids)] = True
+        forbidden[num_tokens:] = True
+        forbidden[self.encoder.end_id] = False
+        return forbidden.to(self._model.device)
+
+
+@contextmanager
+def _ready_to_generate(model: Any) -> Generator[None]:
+    """Evaluation mode, and none of the sampling settings that a checkpoint may ship (a repetition penalty, say)."""
+    was_training, shipped = model.training, model.generation_config
+    model.eval()
+    model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        model.train(was_training)
+        model.generation_config = shipped

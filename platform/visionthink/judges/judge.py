@@ -1,0 +1,42 @@
+"""What every judge looks like: question, true answer and prediction in; correct or not, or "cannot tell", out.
+
+Rule: a judge that fails says so. A failed grade is never a wrong answer: the caller drops the sample and counts it
+(an unreachable server is no evidence that the model was wrong).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradeItem:
+    """One prediction to be graded.
+
+    `question` is the clean question, without the prompt around it; `prediction` is the extracted answer, None when the
+    episode ended without one.
+    """
+
+    question: str
+    answer: str
+    prediction: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grade:
+    """`correct` in [0, 1]; without meaning when `failed`, which means that the judge could not tell."""
+
+    correct: float
+    failed: bool = False
+
+
+class Judge(Protocol):
+    """Grades predictions."""
+
+    async def grade(self, items: Sequence[GradeItem]) -> list[Grade]:
+        """One grade per item, in order. Failures come back as `Grade(failed=True)`, never as an exception."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give connections back; the judge is not used afterwards. Closing twice is allowed."""
+        ...
