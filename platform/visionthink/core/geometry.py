@@ -164,7 +164,8 @@ def snapped(size: Size, rule: ViewRule) -> Size:
     width, height = (max(1, round(side / unit)) for side in (size.width, size.height))
     max_tokens = rule.max_pixels // unit**2
     if width * height > max_tokens:
-        width, height = max(1, size.width // unit), max(1, size.height // unit)
+        within = _scaled(size, min(1.0, math.sqrt(rule.max_pixels / size.pixels)))
+        width, height = max(1, within.width // unit), max(1, within.height // unit)
     longest = min(max_tokens // min(width, height), rule.max_aspect * min(width, height))
     return Size(width=min(width, longest) * unit, height=min(height, longest) * unit)
 
