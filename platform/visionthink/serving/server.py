@@ -1,0 +1,100 @@
+"""Runs an ASGI app with uvicorn: as the process's task, or beside it for as long as a block of code needs it.
+
+Rule: a server that was started is also ended, within a deadline, and a port is never guessed: the socket is bound
+first, then its number is read.
+"""
+
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Generator
+from contextlib import contextmanager
+from threading import Thread
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+
+from visionthink.errors import EngineError
+
+READY_PATH: Final = "/v2/health/ready"
+_POLL_S: Final = 0.02
+
+
+def serve(app: FastAPI, *, host: str, port: int, drain_s: int = 30) -> None:
+    """Serve until SIGINT or SIGTERM; then finish what is in flight, for at most `drain_s` seconds.
+
+    Raises:
+        EngineError: the address cannot be bound.
+    """
+    with _bound(host, port) as listener:
+        uvicorn.Server(_config(app, drain_s=drain_s, log_level="info")).run(sockets=[listener])
+
+
+@contextmanager
+def background_server(
+    app: FastAPI,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    ready_path: str | None = READY_PATH,
+    deadline_s: float = 60.0,
+    drain_s: int = 5,
+) -> Generator[str]:
+    """Serve in a thread while the block runs; yields the base URL (`http://127.0.0.1:41234`, without `/v1`).
+
+    `port` 0 takes a free one. The block starts once `ready_path` answers 200 (None: once the server accepts).
+
+    Raises:
+        EngineError: it did not come up, or did not end, within `deadline_s`.
+    """
+    with _bound(host, port) as listener:
+        server = uvicorn.Server(_config(app, drain_s=drain_s, log_level="warning"))
+        thread = Thread(target=server.run, kwargs={"sockets": [listener]}, name="server", daemon=True)
+        url = f"http://{host}:{listener.getsockname()[1]}"
+        thread.start()
+        try:
+            _wait_until_ready(url, ready_path, server, thread, deadline_s)
+            yield url
+        finally:
+            server.should_exit = True
+            thread.join(deadline_s)
+        if thread.is_alive():
+            raise EngineError(f"the server at {url} did not end within {deadline_s:g} s", retryable=False)
+
+
+def _config(app: FastAPI, *, drain_s: int, log_level: str) -> uvicorn.Config:
+    return uvicorn.Config(app, log_level=log_level, access_log=False, timeout_graceful_shutdown=drain_s)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise EngineError(f"cannot listen on {host}:{port}: {error}; choose another port", retryable=False) from error
+    return listener
+
+
+def _wait_until_ready(
+    url: str, ready_path: str | None, server: uvicorn.Server, thread: Thread, deadline_s: float
+) -> None:
+    end_s = time.monotonic() + deadline_s
+    while time.monotonic() < end_s:
+        if not thread.is_alive():
+            raise EngineError(f"the server at {url} ended while it started; its log says why", retryable=False)
+        if server.started and (ready_path is None or _answers(url + ready_path)):
+            return
+        time.sleep(_POLL_S)
+    raise EngineError(f"the server at {url} was not ready within {deadline_s:g} s", retryable=True)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5.0) as response:
+            return bool(response.status == 200)
+    except (urllib.error.URLError, TimeoutError):
+        return False
