@@ -255,7 +255,7 @@ def _json_objects(text: str) -> tuple[list[dict[str, Json]], bool]:
     while (position := text.find("{", position)) != -1:
         try:
             value, position = decoder.raw_decode(text, position)
-        # A ValueError is bad JSON or a number with too many digits; a RecursionError is nesting by the thousand.
+        # A RecursionError is nesting by the thousand.
         except (ValueError, RecursionError):
             is_broken, position = True, position + 1
         else:
