@@ -6,6 +6,7 @@ sees, how it is rewarded, labelled or promoted stands here once, and every stage
 
 from visionthink.core.advantage import Advantages, group_advantages
 from visionthink.core.episode import (
+    TRANSITIONS,
     Action,
     AskModel,
     BackendFailed,
@@ -67,6 +68,7 @@ __all__ = [
     "IMAGE_MARKER",
     "PROTOCOLS",
     "TOKEN_SIDE",
+    "TRANSITIONS",
     "Action",
     "Advantages",
     "AnswerReply",
