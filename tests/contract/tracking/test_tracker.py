@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.fakes.memory_tracker import MemoryTracker
 
 from visionthink import metrics
 from visionthink.errors import DataError, TrackingError, UserError
@@ -54,11 +55,13 @@ def connection(request: Request, tmp_path: Path) -> MlflowConnection:
     return connect(request.param, request, tmp_path)
 
 
-@pytest.fixture(params=["none", "sqlite", "server", "resilient over sqlite", "resilient over nothing"])
+@pytest.fixture(params=["none", "memory", "sqlite", "server", "resilient over sqlite", "resilient over nothing"])
 def tracker(request: Request, tmp_path: Path) -> Tracker:
     match request.param:
         case "none":
             return NullTracker()
+        case "memory":
+            return MemoryTracker()
         case "sqlite" | "server":
             return MlflowTracker(connect(request.param, request, tmp_path))
         case "resilient over sqlite":

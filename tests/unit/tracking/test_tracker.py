@@ -1,0 +1,90 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from visionthink.errors import TrackingError, UserError
+from visionthink.tracking import MlflowConnection, MlflowSettings, NullTracker, RunSpec, flatten, open_tracking
+
+
+def test_flatten_gives_dotted_names_and_json_values() -> None:
+    config = {"seed": 3, "train": {"lr": 1e-4, "rule": "paper", "deep": {"on": True, "off": None}}, "mix": [1, "a"]}
+    assert flatten(config) == {
+        "seed": "3",
+        "train.lr": "0.0001",
+        "train.rule": "paper",
+        "train.deep.on": "true",
+        "train.deep.off": "null",
+        "mix": '[1, "a"]',
+    }
+
+
+def test_flatten_writes_what_json_does_not_know_as_text() -> None:
+    assert flatten({"where": Path("a/b"), "empty": {}}) == {"where": '"a/b"'}
+
+
+@pytest.mark.parametrize("name", ["", "a b", "it's", "../up", "a/b", "-a", "x" * 201])
+def test_run_spec_refuses_names_that_cannot_stand_in_a_query(name: str) -> None:
+    with pytest.raises(UserError, match="cannot name a run"):
+        RunSpec(run_id=name, stage="train")
+    with pytest.raises(UserError, match="cannot name a run"):
+        RunSpec(run_id="run-1", stage=name)
+
+
+def test_mlflow_settings_default_to_a_database_beside_the_runs(tmp_path: Path) -> None:
+    got = MlflowSettings.from_env({}, runs_dir=tmp_path, experiment="x")
+    assert got.tracking_uri == f"sqlite:///{tmp_path}/mlflow.db"
+    assert got.artifact_root == tmp_path / "mlartifacts"
+    assert (got.experiment, got.experiment_id, got.parent_run_id) == ("x", None, None)
+
+
+def test_mlflow_settings_follow_the_environment(tmp_path: Path) -> None:
+    env = {
+        "MLFLOW_TRACKING_URI": "http://mlflow:5000",
+        "MLFLOW_EXPERIMENT_NAME": "mine",
+        "MLFLOW_EXPERIMENT_ID": "7",
+        "MLFLOW_RUN_ID": "abc",
+    }
+    got = MlflowSettings.from_env(env, runs_dir=tmp_path, experiment="x")
+    assert (got.tracking_uri, got.artifact_root) == ("http://mlflow:5000", None)
+    assert (got.experiment, got.experiment_id, got.parent_run_id) == ("mine", "7", "abc")
+
+
+def test_mlflow_settings_treat_empty_variables_as_unset(tmp_path: Path) -> None:
+    got = MlflowSettings.from_env({"MLFLOW_TRACKING_URI": "", "MLFLOW_RUN_ID": ""}, runs_dir=tmp_path, experiment="x")
+    assert got.tracking_uri.startswith("sqlite:") and got.parent_run_id is None
+
+
+def test_tracking_none_keeps_nothing(tmp_path: Path) -> None:
+    tracking = open_tracking("none", env={}, runs_dir=tmp_path)
+    assert isinstance(tracking.tracker, NullTracker)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mlflow_error_hides_the_password_and_keeps_one_line() -> None:
+    connection = MlflowConnection(MlflowSettings(tracking_uri="http://me:secret@127.0.0.1:1/x", experiment="x"))
+
+    def fail(client: object) -> None:
+        raise ValueError("first line\nsecond line")
+
+    with pytest.raises(TrackingError) as caught:
+        connection.call("do it", fail)
+    assert str(caught.value) == "cannot do it at http://127.0.0.1:1/x: first line"
+
+
+def test_mlflow_error_tells_a_database_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "m.db").write_bytes(b"not a database, but long enough to be one" * 100)
+    connection = MlflowConnection(MlflowSettings(tracking_uri=f"sqlite:///{tmp_path}/m.db", experiment="x"))
+    with pytest.raises(TrackingError, match="file is not a database"):
+        connection.call("open", lambda client: None)
+
+
+def test_tracking_loads_mlflow_only_when_a_run_starts() -> None:
+    code = (
+        "import sys; from pathlib import Path; from visionthink.tracking import open_tracking\n"
+        "open_tracking('mlflow', env={}, runs_dir=Path('x'))\n"
+        "print(sorted(set(sys.modules) & {'mlflow', 'torch', 'pandas', 'sqlalchemy'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
