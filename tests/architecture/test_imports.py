@@ -1,8 +1,10 @@
 """Who may import whom: the core stays pure, configuration stays light, arrows run from entry points to the core."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,3 +67,13 @@ def test_import_contracts_hold() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_module_has_a_layer() -> None:
+    # A module that no layer names may import and be imported by anything, and the contract stays green.
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    layered = set(re.findall(r"visionthink\.(\w+)", " ".join(contracts[0]["layers"])))
+    modules = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert modules - {"__init__", "__main__"} - layered == set(), "give it a layer in [tool.importlinter]"

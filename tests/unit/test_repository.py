@@ -150,6 +150,15 @@ def test_make_prints_a_target_for_every_command_of_the_readme() -> None:
     assert {target for target in named if not re.search(rf"^{target}:", text, re.MULTILINE)} == set()
 
 
+def test_documents_link_to_what_exists() -> None:
+    dead = []
+    for path in (path for path in _tracked_files() if path.suffix == ".md"):
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text(encoding="utf-8")):
+            if "://" not in target and not (path.parent / target).exists():
+                dead.append(f"{path.relative_to(ROOT)}: {target}")
+    assert not dead, "\n".join(dead)
+
+
 def test_ci_is_executable_and_ends_with_the_tests() -> None:
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
