@@ -48,7 +48,8 @@ class RewardRule:
 
     def __post_init__(self) -> None:
         """Refuse weights that turn the reward around."""
-        if not self.accuracy_weight > 0 or not min(self.format_weight, self.penalty, self.direct_penalty) >= 0:
+        others = (self.format_weight, self.penalty, self.direct_penalty)
+        if not self.accuracy_weight > 0 or not all(weight >= 0 for weight in others):
             raise ConfigError(f"accuracy_weight must be positive, the other weights at least 0, got {self}")
         if not 0 <= self.theta <= 1:
             raise ConfigError(f"theta is a share from 0 to 1, got {self.theta}")

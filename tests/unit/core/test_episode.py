@@ -227,7 +227,7 @@ def test_a_picture_that_no_view_fits_is_refused_at_the_start() -> None:
 @pytest.mark.parametrize("counts", [{"num_prompt_tokens": -1}, {"num_reply_tokens": -1}])
 def test_a_reply_cannot_cost_less_than_nothing(counts: dict[str, int]) -> None:
     with pytest.raises(EpisodeError, match="mend the engine's counting"):
-        ModelReply(text="", finish_reason=FinishReason.STOP, **counts)
+        ModelReply(text="", finish_reason=FinishReason.STOP, **counts)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("latency_s", [-0.1, float("nan")])

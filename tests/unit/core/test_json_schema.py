@@ -54,7 +54,14 @@ def test_violation_names_the_first_problem(arguments: dict[str, Json], want: str
 
 @pytest.mark.parametrize(
     ("value", "kind", "fits"),
-    [({}, "object", True), (True, "boolean", True), (1, "boolean", False), (None, "null", True), (1, "colour", True)],
+    [
+        ({}, "object", True),
+        (True, "boolean", True),
+        (1, "boolean", False),
+        (None, "null", True),
+        ([1, "a"], "array", True),
+        (1, "colour", True),
+    ],
 )
 def test_violation_knows_the_other_types(value: Json, kind: str, fits: bool) -> None:
     assert (violation(value, {"type": kind}) is None) is fits

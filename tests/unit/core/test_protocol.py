@@ -163,4 +163,4 @@ def test_a_second_tool_gets_a_line_of_its_own() -> None:
 )
 def test_a_protocol_that_loses_something_is_refused(field: str, text: str, want: str) -> None:
     with pytest.raises(ConfigError, match=want):
-        replace(get_protocol("efficient-v1"), **{field: text})
+        replace(get_protocol("efficient-v1"), **{field: text})  # type: ignore[arg-type]
