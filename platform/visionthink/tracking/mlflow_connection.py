@@ -119,12 +119,25 @@ class MlflowConnection:
         return {name: value for name, value in limits.items() if name not in os.environ}
 
     def _translated(self, action: str, error: Exception) -> TrackingError:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
         code = getattr(error, "error_code", None)
-        return TrackingError(
-            f"cannot {action} at {_without_password(self.settings.tracking_uri)}: {lines[0][:300]}",
-            retryable=code not in _PERMANENT,
-        )
+        where = _without_password(self.settings.tracking_uri)
+        return TrackingError(f"cannot {action} at {where}: {self._reason(error)}", retryable=code not in _PERMANENT)
+
+    def _reason(self, error: Exception) -> str:
+        """Say in words what mlflow wraps in the text of urllib3's exceptions; the rest by its first line."""
+        text = str(error).strip() or type(error).__name__
+        if "timed out" in text:
+            return f"no answer within {self._limit_s()} s"
+        if "NameResolutionError" in text:
+            return "no machine has that name"
+        if "NewConnectionError" in text or "Connection refused" in text:
+            return "nothing answers there (is the server running?)"
+        if "Connection aborted" in text or "Connection reset" in text:
+            return "the connection broke off"
+        return text.splitlines()[0][:300]
+
+    def _limit_s(self) -> str:
+        return os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", str(self.settings.request_timeout_s))
 
 
 @contextmanager

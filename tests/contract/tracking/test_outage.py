@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 import uuid
 from pathlib import Path
@@ -76,7 +77,10 @@ def test_outage_at_the_start_loses_nothing(scene: Scene, tmp_path: Path) -> None
     keep_text(run, tmp_path / "report.html", "<p>")
     assert run.last_step(REWARD) is None
     (line,) = scene.said
-    assert "cannot start run 'train'" in line and "going on without it" in line and str(scene.missed) in line
+    assert line == (
+        f"tracking: cannot start run 'train' at {scene.cable.uri}: nothing answers there (is the server running?); "
+        f"going on without it, what it misses is kept in {scene.missed}"
+    )
     assert [json.loads(text)["call"] for text in scene.missed.read_text().splitlines()] == [
         "params",
         "metrics",
@@ -90,8 +94,10 @@ def test_outage_at_the_start_loses_nothing(scene: Scene, tmp_path: Path) -> None
     assert "3 missed records" in scene.said[1] and len(scene.said) == 2
 
 
-@pytest.mark.parametrize("mode", ["cut", "hang"])
-def test_outage_in_the_middle_loses_nothing(scene: Scene, mode: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "reason"), [("cut", r"nothing answers there|broke off"), ("hang", r"no answer within 1 s")]
+)
+def test_outage_in_the_middle_loses_nothing(scene: Scene, mode: str, reason: str) -> None:
     run = scene.tracker.start_run(SPEC)
     run.log_metrics({REWARD: 0.0}, step=0)
     if mode == "cut":
@@ -101,8 +107,10 @@ def test_outage_in_the_middle_loses_nothing(scene: Scene, mode: str) -> None:
     began_s = time.monotonic()
     for step in range(1, 6):
         run.log_metrics({REWARD: float(step)}, step=step)
-    assert time.monotonic() - began_s < 5, "each step waited for the dead server"
-    assert len(scene.said) == 1
+    # One time limit of a second, and none for the four steps after it.
+    assert time.monotonic() - began_s < 3
+    (line,) = scene.said
+    assert re.search(reason, line)
     scene.cable.cut()
     scene.cable.plug()
     run.end(RunStatus.FINISHED)
@@ -159,6 +167,7 @@ def test_outage_leaves_the_environment_as_it_was(scene: Scene) -> None:
     scene.cable.cut()
     run.log_metrics({REWARD: 0.0}, step=0)
     assert dict(os.environ) == before
+    assert "MLFLOW_HTTP_REQUEST_TIMEOUT" not in before
 
 
 def test_registry_outage_gives_a_model_without_a_version(refused_uri: str, tmp_path: Path) -> None:
