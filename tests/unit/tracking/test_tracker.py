@@ -74,11 +74,15 @@ def test_mlflow_error_hides_the_password_and_keeps_one_line() -> None:
     assert str(caught.value) == "cannot do it at http://127.0.0.1:1/x: first line"
 
 
-def test_mlflow_error_tells_a_database_that_is_none(tmp_path: Path) -> None:
-    (tmp_path / "m.db").write_bytes(b"not a database, but long enough to be one" * 100)
+@pytest.mark.parametrize("fault", ["a folder", "garbage"])
+def test_mlflow_error_tells_at_once_that_a_database_cannot_be_opened(tmp_path: Path, fault: str) -> None:
+    if fault == "a folder":
+        (tmp_path / "m.db").mkdir()
+    else:
+        (tmp_path / "m.db").write_bytes(b"not a database, but long enough to be one" * 100)
     connection = MlflowConnection(MlflowSettings(tracking_uri=f"sqlite:///{tmp_path}/m.db", experiment="x"))
     began_s = time.monotonic()
-    with pytest.raises(TrackingError, match="file is not a database"):
+    with pytest.raises(TrackingError, match=r"file is not a database|unable to open database file"):
         connection.call("open", lambda client: client.search_experiments())
     assert time.monotonic() - began_s < 20, "mlflow's own tries take 100 seconds"
 
