@@ -80,10 +80,12 @@ def decode(data: bytes, *, name: str = "picture", max_pixels: int = MAX_PIXELS) 
 
 
 def size_of(data: bytes, *, name: str = "picture", max_pixels: int = MAX_PIXELS) -> Size:
-    """Return the upright size of a picture from its header alone.
+    """Return the upright size of a picture; broken pixels are not noticed.
+
+    It reads the header alone, but of a PNG: its EXIF block may stand behind the pixels, so they are decoded as well.
 
     Raises:
-        DataError: the bytes are no picture or one of more than `max_pixels`. Broken pixels are not noticed.
+        DataError: the bytes are no picture or one of more than `max_pixels`.
     """
     image = _open(data, name, max_pixels)
     return oriented(Size(width=image.width, height=image.height), _orientation(image))

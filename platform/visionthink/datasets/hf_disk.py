@@ -1,0 +1,101 @@
+"""The published VisionThink sets: folders that Hugging Face `datasets` saved, opened with load_from_disk.
+
+Rule: pictures pass through as the bytes they were saved with. `datasets` would decode them with a Pillow call of its
+own, without the checks and the EXIF turn of visionthink.picture.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from visionthink.datasets.row import OPTIONAL, REQUIRED, Row, check_columns
+from visionthink.errors import DataError, UserError
+
+if TYPE_CHECKING:
+    import datasets
+
+DATASET_FILES: Final = ("dataset_info.json", "state.json")
+SPLITS_FILE: Final = "dataset_dict.json"
+
+_BATCH_ROWS: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class DiskRows:
+    """The rows of a saved Dataset, or of one split of a saved DatasetDict."""
+
+    path: Path
+    split: str | None = None
+    _data: "datasets.Dataset" = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Open the folder and refuse one that lacks a column."""
+        folder = _split_folder(self.path, self.split)
+        data = _load(folder)
+        check_columns(data.column_names, str(folder))
+        object.__setattr__(
+            self, "_data", data.select_columns([c for c in data.column_names if c in REQUIRED or c in OPTIONAL])
+        )
+
+    @property
+    def name(self) -> str:
+        """Where the folder is."""
+        return str(self.path) if self.split is None else f"{self.path} (split {self.split})"
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows the set has."""
+        return int(self._data.num_rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield the rows from the memory-mapped shards, a few in memory at a time."""
+        number = 0
+        # In the format "arrow" an Image feature stays the struct of bytes and path that it is stored as.
+        for table in self._data.with_format("arrow").iter(batch_size=_BATCH_ROWS):
+            for values in table.to_pylist():
+                yield Row(
+                    name=f"row {number} of {self.path.name}", default_id=f"{self.path.name}:{number}", values=values
+                )
+                number += 1
+
+
+def _split_folder(path: Path, split: str | None) -> Path:
+    """Return the folder of the Dataset to open."""
+    splits = _splits(path)
+    if split is None and len(splits) <= 1:
+        return path.joinpath(*splits)
+    if split is None or split not in splits:
+        asked = "no split was asked for" if split is None else f"there is no split {split!r}"
+        raise DataError(f"{path}: {asked}; it has {', '.join(splits) or 'none'}")
+    return path / split
+
+
+def _splits(path: Path) -> list[str]:
+    """Return the names of the splits of a saved DatasetDict, none for a Dataset."""
+    file = path / SPLITS_FILE
+    if not file.is_file():
+        return []
+    try:
+        return [str(name) for name in json.loads(file.read_bytes())["splits"]]
+    except (ValueError, LookupError, TypeError, OSError) as error:
+        raise DataError(f"{file} is broken ({error!r}); save the data set again") from error
+
+
+def _load(folder: Path) -> "datasets.Dataset":
+    try:
+        import datasets
+    except ModuleNotFoundError as error:
+        raise UserError(f"reading {folder} needs {error.name}; install visionthink[data]") from error
+    try:
+        data = datasets.load_from_disk(str(folder))
+    except IndexError as error:
+        raise DataError(f"{folder} holds no rows, so it was saved without a shard; save it again") from error
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise DataError(
+            f"{folder} cannot be opened as a saved Hugging Face data set ({error}); save it again with save_to_disk"
+        ) from error
+    if not isinstance(data, datasets.Dataset):
+        raise DataError(f"{folder} holds several splits; name one of them")
+    return data

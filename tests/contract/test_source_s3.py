@@ -1,0 +1,93 @@
+"""Data sets and pictures in a real S3 server."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.contract.conftest import S3Server
+from tests.unit.datasets.conftest import png, row, sample
+
+from visionthink.datasets import open_source
+from visionthink.datasets.parquet import write_samples
+from visionthink.errors import DataError, StorageError
+from visionthink.storage import Store, open_store
+
+
+@pytest.fixture
+def store(s3: S3Server, request: pytest.FixtureRequest) -> Store:
+    return open_store(f"s3://{s3.bucket}/{request.node.name.replace('[', '-').rstrip(']')}")
+
+
+def put_parquet(store: Store, key: str, folder: Path, numbers: range) -> None:
+    write_samples(folder / "data.parquet", (sample(number) for number in numbers), row_group_bytes=1000)
+    store.upload(key, folder / "data.parquet")
+
+
+def test_parquet_is_read_in_ranges(store: Store, tmp_path: Path) -> None:
+    put_parquet(store, "train/data.parquet", tmp_path, range(40))
+    source = open_source(f"{store.uri}/train/data.parquet")
+    assert source.num_rows == 40
+    assert list(source) == [sample(number) for number in range(40)]
+
+
+def test_prefix_of_shards_is_one_source(store: Store, tmp_path: Path) -> None:
+    put_parquet(store, "train/1.parquet", tmp_path, range(2, 4))
+    put_parquet(store, "train/0.parquet", tmp_path, range(2))
+    assert [one.id for one in open_source(f"{store.uri}/train/")] == ["doc-0", "doc-1", "doc-2", "doc-3"]
+
+
+def put_lines(store: Store, *images: str) -> str:
+    lines = [json.dumps(row(number, {"images": image})) for number, image in enumerate(images)]
+    store.write("rows.jsonl", "\n".join(lines).encode())
+    return f"{store.uri}/rows.jsonl"
+
+
+def test_jsonl_names_pictures_beside_it_and_by_uri(store: Store) -> None:
+    store.write("scans/0.png", png(0))
+    store.write("elsewhere/1 #?.png", png(1))
+    uri = put_lines(store, "scans/0.png", f"{store.uri}/elsewhere/1 #?.png")
+    assert list(open_source(uri)) == [sample(0), sample(1)]
+
+
+def test_local_jsonl_may_have_its_pictures_in_s3(store: Store, tmp_path: Path) -> None:
+    store.write("scans/0.png", png(0))
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row(0, {"images": "0.png"})))
+    assert list(open_source(tmp_path / "rows.jsonl", images=f"{store.uri}/scans")) == [sample(0)]
+
+
+def test_missing_picture_is_a_bad_row(store: Store) -> None:
+    store.write("0.png", png(0))
+    uri = put_lines(store, "0.png", "gone.png", f"{store.uri}/gone.png")
+    source = open_source(uri, skip_bad=True)
+    assert list(source) == [sample(0)]
+    assert source.skipped.num_skipped == 2
+    assert "line 2 of rows.jsonl: there is no picture 'gone.png' in s3://" in source.skipped.examples[0]
+
+
+def test_refused_picture_is_no_bad_row(store: Store) -> None:
+    uri = put_lines(store, "s3://no-such-bucket/0.png")
+    with pytest.raises(StorageError, match="make the bucket"):
+        list(open_source(uri, skip_bad=True))
+
+
+def test_server_that_fails_within_a_parquet_file_is_a_storage_error(store: Store, tmp_path: Path) -> None:
+    many = [sample(number, bytes(100_000)) for number in range(40)]
+    write_samples(tmp_path / "data.parquet", many)
+    store.upload("data.parquet", tmp_path / "data.parquet")
+    source = iter(open_source(f"{store.uri}/data.parquet", check_pictures=False))
+    assert next(source) == many[0]
+    store.write("data.parquet", b"somebody replaced it")
+    with pytest.raises(StorageError, match="PreconditionFailed"):
+        list(source)
+
+
+def test_missing_object_is_a_data_error(store: Store) -> None:
+    with pytest.raises(DataError, match=r"gone.parquet does not exist or is empty"):
+        open_source(f"{store.uri}/gone.parquet")
+
+
+def test_saved_hugging_face_set_must_lie_on_a_disk(store: Store) -> None:
+    for name in ("dataset_info.json", "state.json"):
+        store.write(name, b"{}")
+    with pytest.raises(DataError, match="must lie on a disk; copy the folder first"):
+        open_source(store.uri)
