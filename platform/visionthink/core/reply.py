@@ -118,7 +118,7 @@ def format_ok(replies: Sequence[str], rule: FormatRule, toolbox: ToolBox) -> boo
     if not replies:
         return False
     if not len(toolbox):
-        return len(replies) == 1 and re.fullmatch(_PLAIN_ANSWER_FORM, replies[0], re.DOTALL) is not None
+        return len(replies) == 1 and _is_plain_answer_turn(replies[0].strip())
     *calls, last = replies
     if rule == "released":
         stripped_last = last if calls else last.strip()
@@ -126,26 +126,32 @@ def format_ok(replies: Sequence[str], rule: FormatRule, toolbox: ToolBox) -> boo
     return all(_is_valid_call_turn(call.strip(), toolbox) for call in calls) and _is_answer_turn(last.strip())
 
 
-_PLAIN_ANSWER_FORM = r"\s*<think>.*?</think>\s*<answer>.*?</answer>\s*"
-_ANSWER_FORM = r"<think>.*</think>.*<answer>.*</answer>$"
-_CALL_FORM = r"<think>.*</think>.*<tool_call>.*</tool_call>$"
+# The released checks are patterns like "<think>.*</think>.*<answer>.*</answer>$". A model that repeats a tag by the
+# thousand keeps such a pattern busy for minutes, so the same conditions are looked up by position instead.
+
+
+def _is_plain_answer_turn(text: str) -> bool:
+    if not text.startswith(_THINK_OPEN) or not text.endswith(_ANSWER_CLOSE):
+        return False
+    inside = text[len(_THINK_OPEN) : -len(_ANSWER_CLOSE)]
+    return re.search(rf"{_THINK_CLOSE}\s*{_ANSWER_OPEN}", inside) is not None
 
 
 def _is_answer_turn(text: str) -> bool:
-    return (
-        re.match(_ANSWER_FORM, text, re.DOTALL) is not None
-        and all(text.count(tag) == 1 for tag in (_THINK_OPEN, _THINK_CLOSE, _ANSWER_OPEN, _ANSWER_CLOSE))
-        and not any(tag in text for tag in (_CALL_OPEN, _CALL_CLOSE))
-    )
+    tags = (_THINK_OPEN, _THINK_CLOSE, _ANSWER_OPEN, _ANSWER_CLOSE)
+    if any(text.count(tag) != 1 for tag in tags) or _CALL_OPEN in text or _CALL_CLOSE in text:
+        return False
+    places = [text.index(tag) for tag in tags]
+    # One line break behind the end is what "$" lets pass.
+    return text.startswith(_THINK_OPEN) and places == sorted(places) and text.removesuffix("\n").endswith(_ANSWER_CLOSE)
 
 
 def _is_released_call(text: str) -> bool:
-    return (
-        re.match(_CALL_FORM, text, re.DOTALL) is not None
-        and all(text.count(tag) == 1 for tag in (_THINK_OPEN, _THINK_CLOSE))
-        and 1 in (text.count(_CALL_OPEN), text.count(_CALL_CLOSE))
-        and not any(tag in text for tag in (_ANSWER_OPEN, _ANSWER_CLOSE))
-    )
+    if text.count(_THINK_OPEN) != 1 or text.count(_THINK_CLOSE) != 1 or _ANSWER_OPEN in text or _ANSWER_CLOSE in text:
+        return False
+    is_framed = text.startswith(_THINK_OPEN) and text.endswith(_CALL_CLOSE)
+    opens_after_monologue = _CALL_OPEN in text.partition(_THINK_CLOSE)[2]
+    return is_framed and opens_after_monologue and 1 in (text.count(_CALL_OPEN), text.count(_CALL_CLOSE))
 
 
 def _is_valid_call_turn(text: str, toolbox: ToolBox) -> bool:
