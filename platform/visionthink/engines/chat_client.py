@@ -9,11 +9,12 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import openai
-from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
+from openai.types.chat import ChatCompletion, ChatCompletionMessage, ChatCompletionMessageParam
 
+from visionthink.engines.loop_thread import LoopThread
 from visionthink.errors import BackendError
 
 _NO_KEY: Final = "none"  # the package insists on a key; servers inside a cluster usually check none
@@ -49,17 +50,15 @@ class ChatSampling:
     seed: int | None
 
 
-@dataclass(slots=True)
-class _Session:
-    """What is bound to one event loop."""
+class _Session(NamedTuple):
+    """What lives in the client's own event loop."""
 
-    loop: asyncio.AbstractEventLoop
     client: openai.AsyncOpenAI
     slots: asyncio.Semaphore
 
 
 class ChatClient:
-    """Chat completions from one model of one server. Usable from one event loop after another (`asyncio.run` twice)."""
+    """Chat completions from one model of one server. Shared freely between event loops and threads."""
 
     def __init__(
         self,
@@ -82,6 +81,7 @@ class ChatClient:
         self._retry = retry or RetryRule()
         self._sleep = sleep
         self._jitter = jitter
+        self._thread = LoopThread(name="chat-client")
         self._session: _Session | None = None
 
     async def complete(self, messages: list[ChatCompletionMessageParam], sampling: ChatSampling) -> ChatCompletion:
@@ -90,41 +90,50 @@ class ChatClient:
         Raises:
             BackendError: it could not be had; `retryable` when the tries ran out, not when the server refused.
         """
+        return await self._thread.run(self._complete(messages, sampling))
+
+    async def serves_model(self) -> bool:
+        """Whether the server answers and lists the model. One try."""
+        return await self._thread.run(self._serves_model())
+
+    async def aclose(self) -> None:
+        """Close the connections. Closing twice is allowed."""
+        if self._session is not None:
+            await self._thread.run(self._close())
+        await self._thread.aclose()
+
+    def _open(self) -> _Session:
+        if self._session is None:
+            client = openai.AsyncOpenAI(
+                base_url=self.base_url, api_key=self._api_key, timeout=self._timeout_s, max_retries=0
+            )
+            self._session = _Session(client, asyncio.Semaphore(self._max_connections))
+        return self._session
+
+    async def _close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.client.close()
+
+    async def _complete(self, messages: list[ChatCompletionMessageParam], sampling: ChatSampling) -> ChatCompletion:
         session = self._open()
         async with session.slots:
             return await self._tried(lambda: self._ask(session.client, messages, sampling))
 
-    async def serves_model(self) -> bool:
-        """Whether the server answers and lists the model. One try."""
-        session = self._open()
+    async def _serves_model(self) -> bool:
+        client = self._open().client
         try:
             async with asyncio.timeout(self._timeout_s):
-                return self.model in [model.id async for model in session.client.models.list()]
-        except (openai.OpenAIError, TimeoutError):
+                return self.model in [model.id async for model in client.models.list()]
+        except (openai.OpenAIError, TimeoutError, ValueError):
             return False
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        session, self._session = self._session, None
-        if session is not None and session.loop is asyncio.get_running_loop():
-            await session.client.close()
-
-    def _open(self) -> _Session:
-        """The session of the running loop: pooled connections and semaphores must not outlive their loop."""
-        loop = asyncio.get_running_loop()
-        if self._session is None or self._session.loop is not loop:
-            client = openai.AsyncOpenAI(
-                base_url=self.base_url, api_key=self._api_key, timeout=self._timeout_s, max_retries=0
-            )
-            self._session = _Session(loop, client, asyncio.Semaphore(self._max_connections))
-        return self._session
 
     async def _ask(
         self, client: openai.AsyncOpenAI, messages: list[ChatCompletionMessageParam], sampling: ChatSampling
     ) -> ChatCompletion:
         # The package's own timeout restarts with every byte that arrives; this one bounds the whole try.
         async with asyncio.timeout(self._timeout_s):
-            return await client.chat.completions.create(
+            completion = await client.chat.completions.create(
                 model=self.model,
                 messages=messages,
                 temperature=sampling.temperature,
@@ -132,13 +141,14 @@ class ChatClient:
                 max_tokens=sampling.max_tokens,
                 seed=openai.omit if sampling.seed is None else sampling.seed,
             )
+        return _checked(completion)
 
     async def _tried(self, ask: Callable[[], Awaitable[ChatCompletion]]) -> ChatCompletion:
         retry = 0
         while True:
             try:
                 return await ask()
-            except (openai.OpenAIError, TimeoutError) as error:
+            except (openai.OpenAIError, TimeoutError, ValueError) as error:
                 failure = self._translated(error, tries=retry + 1)
                 if not failure.retryable or retry >= self._retry.max_retries:
                     raise failure from error
@@ -161,6 +171,21 @@ class ChatClient:
                 return BackendError(text, retryable=retryable)
             case _:
                 return BackendError(f"{where}: unreadable answer: {error} ({tries} tries)", retryable=False)
+
+
+def _checked(completion: object) -> ChatCompletion:
+    """The completion, if it is one: the package builds its objects from any JSON, and hands other texts through.
+
+    Raises:
+        ValueError: it is none.
+    """
+    choices = completion.choices if isinstance(completion, ChatCompletion) else None
+    is_sound = isinstance(choices, list) and all(
+        isinstance(getattr(choice, "message", None), ChatCompletionMessage) for choice in choices
+    )
+    if not isinstance(completion, ChatCompletion) or not is_sound:
+        raise ValueError(f"this is no chat completion: {str(completion)[:200]!r}")
+    return completion
 
 
 def _retry_after_s(error: Exception) -> float | None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Generic, TypeVar
 
+from visionthink.errors import EngineError
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -50,24 +52,36 @@ class Collector(Generic[Item, Result]):
         """Name the thread `name`; it starts with the first item."""
         self._work = work
         self._waiting: list[Job[Item, Result]] = []
+        self._is_closed = False
         self._lock = Lock()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
 
     async def submit(self, items: Sequence[Item]) -> list[Result]:
-        """The results, in order. What `work` raises is raised here."""
+        """The results, in order. What `work` raises is raised here.
+
+        Raises:
+            EngineError: the collector was closed.
+        """
         jobs: list[Job[Item, Result]] = [Job(item) for item in items]
         with self._lock:
+            if self._is_closed:
+                raise EngineError("the engine was closed; open a new one", retryable=False)
             self._waiting.extend(jobs)
-        self._executor.submit(self._round)
+            self._executor.submit(self._round)
         return list(await asyncio.gather(*(asyncio.wrap_future(job.future) for job in jobs)))
 
     def close(self) -> None:
         """End the thread after its present round; whatever still waits is cancelled."""
         with self._lock:
+            self._is_closed = True
             waiting, self._waiting = self._waiting, []
         for job in waiting:
             job.future.cancel()
         self._executor.shutdown(wait=False)
+
+    def join(self) -> None:
+        """Wait until the thread has ended; call it after `close`, and not in an event loop."""
+        self._executor.shutdown(wait=True)
 
     def _round(self) -> None:
         with self._lock:

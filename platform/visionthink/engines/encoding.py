@@ -23,6 +23,7 @@ from transformers import Qwen2_5_VLProcessor
 
 from visionthink.core.geometry import View
 from visionthink.core.message import ImagePart, Message, Role
+from visionthink.core.trace import FinishReason, Trace
 from visionthink.engines.view_cache import ViewCache
 from visionthink.errors import ConfigError, DataError
 from visionthink.picture import cut
@@ -78,6 +79,11 @@ class Encoder:
         self._reply_ids = lru_cache(maxsize=max_texts)(self._tokenized)
         self._pixels: ViewCache[_Pixels] = ViewCache(self._processed, size_bytes=_num_bytes, max_bytes=max_pixel_bytes)
 
+    @property
+    def held_pixel_bytes(self) -> int:
+        """What the kept pixel tensors weigh."""
+        return self._pixels.held_bytes
+
     def encode(
         self,
         messages: Sequence[Message],
@@ -109,6 +115,11 @@ class Encoder:
             pixel_values=torch.cat([patches for patches, _ in pixels]) if pixels else None,
             image_grid_thw=torch.cat([grid for _, grid in pixels]) if pixels else None,
         )
+
+    def encode_trace(self, trace: Trace, picture: Image.Image) -> Encoded:
+        """Ids, mask and pixels of a whole episode, for training on it. See `encode`."""
+        is_cut = bool(trace.turns) and trace.turns[-1].reply.finish_reason is FinishReason.LENGTH
+        return self.encode(trace.messages, picture, open_end=is_cut)
 
     def _turn(self, message: Message) -> _Turn:
         """What the template depends on: a reply's text is left out."""
@@ -185,6 +196,11 @@ class Encoder:
                 f"the rule's multiple ({view.multiple}) equal patch_size * merge_size"
             )
         return patches, grid
+
+
+def encode(messages: Sequence[Message], picture: Image.Image, processor: Qwen2_5_VLProcessor) -> Encoded:
+    """One conversation, encoded without keeping anything; see `Encoder` for more than one."""
+    return Encoder(processor).encode(messages, picture)
 
 
 def _content(parts: tuple[str | None, ...]) -> str | list[dict[str, str]]:

@@ -16,6 +16,7 @@ _UNIT: Final = re.compile(r"^([$€£¥]?)\s*([+-]?[\d.,/\s]*\d)\s*(%|°|percent
 _UNIT_NAMES: Final = {"percent": "%", "degree": "°", "degrees": "°"}
 _LETTER: Final = re.compile(r"^\(?([A-Za-z])(?:[).:]|$)")
 _LETTER_IN_TEXT: Final = re.compile(r"\b(?:answer|option|choice)\s*(?:is|:)?\s*\(?([A-Z])\b", re.IGNORECASE)
+_SEVERAL: Final = re.compile(r"\b[A-H]\b\W*(?:or|and|,|/|&)\W*[A-H]\b", re.IGNORECASE)
 _OPTION: Final = re.compile(r"(?:^|\s)\(?([A-H])[).:]\s*(.+?)(?=\s*(?:[,;\n]|\s)\s*\(?[A-H][).:]\s|\s*$)", re.DOTALL)
 
 
@@ -80,8 +81,13 @@ def _value(digits: str) -> Fraction | None:
 
 
 def choice(text: str) -> str | None:
-    """The letter of a multiple-choice answer such as "B", "(b)", "B. blue" or "the answer is B"; None without one."""
+    """The letter of a multiple-choice answer such as "B", "(b)", "B. blue" or "the answer is B"; None without one.
+
+    None for several ("B or C") as well.
+    """
     plain = unboxed(text).strip().strip("*")
+    if _SEVERAL.search(plain):
+        return None
     found = _LETTER.match(plain) or _LETTER_IN_TEXT.search(plain)
     return found.group(1).upper() if found else None
 

@@ -45,7 +45,7 @@ Your response should include an integer score indicating the correctness of the 
 incorrect. Note that 1 means the model's prediction strictly aligns with the ground truth, while 0 means it does not.
 The format should be "Score: 0 or 1\""""
 
-_THOUGHT: Final = re.compile(r"^.*</think>", re.DOTALL)
+_THOUGHT: Final = re.compile(r"^.*</think>|<think>.*", re.DOTALL)  # up to the end when it was cut off
 _SCORE: Final = re.compile(r"\bscore\W{0,6}([01])(?:\.0)?(?![\w.]|\s*or\b|\s*/)", re.IGNORECASE)
 _BARE: Final = re.compile(r"\W*([01])(?:\.0)?\W*")
 

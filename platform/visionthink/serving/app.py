@@ -24,7 +24,7 @@ from visionthink.core.tool import ToolBox
 from visionthink.engines import Engine
 from visionthink.serving.api_error import ApiError, no_such_model
 from visionthink.serving.chat import ChatEndpoint
-from visionthink.serving.http import REQUEST_ID_HEADER, RequestIdMiddleware
+from visionthink.serving.connection import REQUEST_ID_HEADER, RequestIdMiddleware
 from visionthink.serving.loop import Loop, Prompting, ServingLimits
 from visionthink.serving.metrics import ServingMetrics
 

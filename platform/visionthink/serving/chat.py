@@ -25,7 +25,7 @@ from visionthink.serving.chat_response import (
     error_chunk,
     first_chunk,
 )
-from visionthink.serving.http import read_body, unless_gone
+from visionthink.serving.connection import read_body, unless_gone
 from visionthink.serving.loop import Loop, Question, ServingLimits
 from visionthink.serving.metrics import ServingMetrics
 
@@ -101,5 +101,6 @@ class ChatEndpoint:
             self._metrics.count_error(error.status)
             yield error_chunk({"error": {**error.body()["error"]}})
         finally:
-            task.cancel()
+            if task.cancel():  # true while it was still at work: the client is gone
+                self._metrics.count_abandoned()
         yield STREAM_END

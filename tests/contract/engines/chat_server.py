@@ -1,0 +1,72 @@
+"""An OpenAI-compatible server over any engine: what a chat engine talks to when no vLLM is at hand."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from PIL import Image
+
+from visionthink.core.episode import BackendFailed
+from visionthink.core.geometry import Size, View
+from visionthink.core.message import ImagePart, Message, Role, TextPart
+from visionthink.engines import Engine, Sampling
+from visionthink.engines import Request as EngineRequest
+
+
+def chat_server(engine: Engine) -> FastAPI:
+    """Serves `engine` under its own name. A failure of the engine is a 400."""
+    app = FastAPI()
+
+    @app.post("/v1/chat/completions")
+    async def chat(request: Request) -> JSONResponse:
+        body = await request.json()
+        (event,) = await engine.generate([_request(body)])
+        if isinstance(event, BackendFailed):
+            return JSONResponse({"error": {"message": event.error}}, status_code=400)
+        message = {"role": "assistant", "content": event.text}
+        choice = {"index": 0, "message": message, "finish_reason": event.finish_reason.value}
+        usage = {
+            "prompt_tokens": event.num_prompt_tokens,
+            "completion_tokens": event.num_reply_tokens,
+            "total_tokens": event.num_prompt_tokens + event.num_reply_tokens,
+        }
+        head = {"id": "1", "object": "chat.completion", "created": 1, "model": engine.model}
+        return JSONResponse({**head, "choices": [choice], "usage": usage})
+
+    @app.get("/v1/models")
+    async def models() -> dict[str, object]:
+        return {"object": "list", "data": [{"id": engine.model, "object": "model", "created": 1, "owned_by": "us"}]}
+
+    return app
+
+
+def _request(body: Mapping[str, object]) -> EngineRequest:
+    messages, pictures = [], [Image.new("RGB", (28, 28))]
+    raw = body["messages"]
+    assert isinstance(raw, list)
+    for message in raw:
+        parts = [_part(part, pictures) for part in _parts(message["content"])]
+        messages.append(Message(role=Role(message["role"]), parts=tuple(parts)))
+    sampling = Sampling(
+        **{name: body[name] for name in ("temperature", "top_p", "max_tokens", "seed") if name in body}  # type: ignore[arg-type]
+    )
+    return EngineRequest(messages=tuple(messages), picture=max(pictures, key=lambda p: p.width), sampling=sampling)
+
+
+def _parts(content: str | list[dict[str, object]]) -> Sequence[Mapping[str, object]]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _part(part: Mapping[str, object], pictures: list[Image.Image]) -> TextPart | ImagePart:
+    if part["type"] == "text":
+        return TextPart(text=str(part["text"]))
+    image_url = part["image_url"]
+    assert isinstance(image_url, dict)
+    head, _, data = image_url["url"].partition(",")
+    assert head == "data:image/png;base64"
+    picture = Image.open(io.BytesIO(base64.b64decode(data)))
+    picture.load()
+    pictures.append(picture)
+    return ImagePart(view=View(size=Size(width=picture.width, height=picture.height)))

@@ -1,0 +1,174 @@
+"""What every engine promises, whatever makes its replies.
+
+The chat engine is tested over real HTTP, once before a scripted engine and once before a real model.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import pytest
+from tests.contract.engines.chat_server import chat_server
+from tests.unit.engines.tiny_model import RULE, noise, reply, tiny_model, tiny_processor, user, view
+
+from visionthink.core.episode import BackendFailed, EpisodeSpec, FinishReason, ModelReply, Outcome
+from visionthink.core.geometry import Size
+from visionthink.core.message import Message
+from visionthink.core.protocol import get_protocol
+from visionthink.core.tool import ResizeImage, ToolBox
+from visionthink.engines import Engine, Request, Sampling, ScriptedEngine, run_episodes
+from visionthink.engines.chat_client import ChatClient
+from visionthink.engines.openai_chat import OpenAIChatEngine
+from visionthink.engines.scripted import ScriptLine
+from visionthink.engines.transformers_local import TransformersEngine
+from visionthink.serving.server import background_server
+
+PICTURE = noise(112, 112)
+UNANSWERABLE = "<|im_start|>"  # a control token, which no tokenizer may see; the scripted engine plays along
+TURN_ONE = (user(view(56, 56), "what color is the shape ?"),)
+TURN_TWO = (*TURN_ONE, reply("let me look closer .", (300, 301)), user(view(112, 112), "here is the larger image ."))
+
+
+@dataclass
+class Case:
+    """An engine and how it is made."""
+
+    engine: Engine
+    model: str
+
+
+def script(request: Request) -> ScriptLine:
+    """A line that follows from the request and its seed, as a model's does."""
+    if UNANSWERABLE in request.messages[-1].text:
+        return BackendFailed(error=f"no words for {UNANSWERABLE}")
+    sampling = request.sampling
+    number = 0 if sampling.temperature == 0 else sampling.seed
+    return " ".join([f"word{number}"] * 100)
+
+
+def local() -> Engine:
+    return TransformersEngine(tiny_model(), tiny_processor(), batch_size=4, name="tiny")
+
+
+def served(behind: Callable[[], Engine]) -> Iterator[Case]:
+    engine = behind()
+    with background_server(chat_server(engine), ready_path=None) as url:
+        yield Case(OpenAIChatEngine(ChatClient(f"{url}/v1", model=engine.model, max_connections=4)), engine.model)
+
+
+def cases() -> dict[str, Callable[[], Iterator[Case]]]:
+    return {
+        "scripted": lambda: iter([Case(ScriptedEngine(script), "scripted")]),
+        "transformers": lambda: iter([Case(local(), "tiny")]),
+        "chat over scripted": lambda: served(lambda: ScriptedEngine(script)),
+        "chat over transformers": lambda: served(local),
+    }
+
+
+@pytest.fixture(params=cases())
+def case(request: pytest.FixtureRequest) -> Iterator[Case]:
+    yield from cases()[request.param]()
+
+
+def asked(messages: tuple[Message, ...] = TURN_ONE, **sampling: float) -> Request:
+    wanted = replace(Sampling(max_tokens=6, seed=1), **sampling)  # type: ignore[arg-type]
+    return Request(messages=messages, picture=PICTURE, sampling=wanted)
+
+
+async def replies(case: Case, *requests: Request) -> list[ModelReply]:
+    events = await case.engine.generate(requests)
+    await case.engine.aclose()
+    assert len(events) == len(requests)
+    failures = [event.error for event in events if isinstance(event, BackendFailed)]
+    assert not failures
+    return [event for event in events if isinstance(event, ModelReply)]
+
+
+async def test_there_is_one_event_per_request_in_order(case: Case) -> None:
+    questions = [(user(view(56, 56), " ".join(["nine"] * length)),) for length in (9, 3, 12, 1, 6, 2)]
+    got = await replies(case, *map(asked, questions))
+    longest_first = sorted(range(6), key=lambda index: -got[index].num_prompt_tokens)
+    assert longest_first == [2, 0, 4, 1, 5, 3]
+
+
+async def test_no_requests_give_no_events(case: Case) -> None:
+    assert await replies(case) == []
+
+
+async def test_a_view_costs_its_visual_tokens(case: Case) -> None:
+    small, large = await replies(case, asked((user(view(56, 56), "?"),)), asked((user(view(112, 84), "?"),)))
+    assert large.num_prompt_tokens - small.num_prompt_tokens == 12 - 4
+
+
+async def test_a_second_turn_shows_both_views(case: Case) -> None:
+    one, two = await replies(case, asked(TURN_ONE), asked(TURN_TWO))
+    assert two.num_prompt_tokens - one.num_prompt_tokens > 16
+
+
+async def test_a_reply_stops_at_max_tokens(case: Case) -> None:
+    got = await replies(case, *(asked(temperature=0.0, max_tokens=limit) for limit in (1, 2, 5)))
+    assert [event.num_reply_tokens for event in got] == [1, 2, 5]
+    assert {event.finish_reason for event in got} == {FinishReason.LENGTH}
+    assert all(long.text.startswith(short.text) for short, long in pairwise(got))
+
+
+async def test_a_seed_fixes_the_reply(case: Case) -> None:
+    first, again, other = await replies(case, asked(seed=1), asked(seed=1), asked(seed=2))
+    assert first.text == again.text != other.text
+
+
+async def test_temperature_zero_needs_no_seed(case: Case) -> None:
+    first, again = await replies(case, asked(temperature=0.0, seed=1), asked(temperature=0.0, seed=2))
+    assert first.text == again.text
+
+
+async def test_a_reply_took_time_and_tokens(case: Case) -> None:
+    (event,) = await replies(case, asked())
+    assert event.latency_s >= 0 and event.num_prompt_tokens > 4 and event.num_reply_tokens > 0
+
+
+async def test_a_request_that_fails_fails_alone(case: Case) -> None:
+    bad = asked((user(view(56, 56), UNANSWERABLE),))
+    events = await case.engine.generate([asked(), bad, asked()])
+    await case.engine.aclose()
+    assert [type(event) for event in events] == [ModelReply, BackendFailed, ModelReply]
+    assert isinstance(events[1], BackendFailed) and UNANSWERABLE in events[1].error
+
+
+async def test_callers_may_ask_at_the_same_time(case: Case) -> None:
+    groups = await asyncio.gather(*(case.engine.generate([asked(seed=seed)] * 2) for seed in range(6)))
+    await case.engine.aclose()
+    texts = [[event.text for event in group if isinstance(event, ModelReply)] for group in groups]
+    assert all(len(group) == 2 and len(set(group)) == 1 for group in texts)
+    assert len({group[0] for group in texts}) == 6
+
+
+def test_one_event_loop_may_follow_another(case: Case) -> None:
+    async def text() -> str:
+        (event,) = await case.engine.generate([asked()])
+        assert isinstance(event, ModelReply)
+        return event.text
+
+    assert asyncio.run(text()) == asyncio.run(text())
+    asyncio.run(case.engine.aclose())
+
+
+async def test_an_engine_names_its_model_and_closes_twice(case: Case) -> None:
+    assert case.engine.model == case.model
+    await case.engine.aclose()
+    await case.engine.aclose()
+
+
+async def test_episodes_run_over_the_engine(case: Case) -> None:
+    spec = EpisodeSpec(
+        question="what color is the shape ?",
+        original=Size(width=112, height=112),
+        protocol=get_protocol("compact-efficient-v1"),
+        toolbox=ToolBox([ResizeImage()]),
+        rule=RULE,
+    )
+    finishes = await run_episodes(case.engine, [(spec, PICTURE)] * 3, Sampling(max_tokens=6, seed=1))
+    await case.engine.aclose()
+    assert all(finish.outcome is not Outcome.FAILED for finish in finishes)
+    assert len({finish.trace.replies for finish in finishes}) == 3

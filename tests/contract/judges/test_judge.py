@@ -1,0 +1,117 @@
+"""What every judge promises; the judge that asks a language model does so over real HTTP."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+from tests.contract.engines.chat_server import chat_server
+
+from visionthink.core.episode import BackendFailed
+from visionthink.engines import Request, ScriptedEngine, ScriptLine
+from visionthink.engines.chat_client import ChatClient, RetryRule
+from visionthink.judges import Grade, GradeItem, Judge, RuleJudge
+from visionthink.judges.openai_judge import OpenAIJudge
+from visionthink.judges.rule import is_match
+from visionthink.serving.server import background_server
+
+RIGHT = GradeItem(question="what color ?", answer="red", prediction="Red.")
+WRONG = GradeItem(question="what color ?", answer="red", prediction="blue")
+SILENT = GradeItem(question="what color ?", answer="red", prediction=None)
+
+
+def fair(request: Request) -> ScriptLine:
+    """A language model that compares as the rule does."""
+    lines = request.messages[-1].text.splitlines()
+    question, answer, prediction = (line.partition("**: ")[2] for line in lines if line[:2] in ("1.", "2.", "3."))
+    is_right = is_match(GradeItem(question=question, answer=answer, prediction=prediction))
+    return f"<think>{answer}? 10 or 1.</think>\nScore: {int(is_right)}"
+
+
+@contextmanager
+def asked(engine: ScriptedEngine, *, url: str | None = None) -> Iterator[OpenAIJudge]:
+    with background_server(chat_server(engine), ready_path=None) as served:
+        client = ChatClient(f"{url or served}/v1", model="scripted", retry=RetryRule(max_retries=0), max_connections=4)
+        yield OpenAIJudge(client)
+
+
+@dataclass
+class Case:
+    judge: Judge
+
+
+@pytest.fixture(params=["rule", "language model"])
+def case(request: pytest.FixtureRequest) -> Iterator[Case]:
+    if request.param == "rule":
+        yield Case(RuleJudge())
+    else:
+        with asked(ScriptedEngine(fair)) as judge:
+            yield Case(judge)
+
+
+async def grades(judge: Judge, *items: GradeItem) -> list[Grade]:
+    got = await judge.grade(items)
+    await judge.aclose()
+    return got
+
+
+async def test_there_is_one_grade_per_item_in_order(case: Case) -> None:
+    got = await grades(case.judge, RIGHT, WRONG, SILENT, RIGHT)
+    assert got == [Grade(correct=1.0), Grade(correct=0.0), Grade(correct=0.0), Grade(correct=1.0)]
+
+
+async def test_no_items_give_no_grades(case: Case) -> None:
+    assert await grades(case.judge) == []
+
+
+@pytest.mark.parametrize("prediction", [None, "", " \n"])
+async def test_no_prediction_is_wrong_and_no_failure(case: Case, prediction: str | None) -> None:
+    item = GradeItem(question="what color ?", answer="red", prediction=prediction)
+    assert await grades(case.judge, item) == [Grade(correct=0.0)]
+
+
+async def test_texts_with_braces_are_graded(case: Case) -> None:
+    item = GradeItem(question="what is {0} in {x} ?", answer="{0}", prediction="{0}")
+    assert [grade.failed for grade in await grades(case.judge, item)] == [False]
+
+
+async def test_a_judge_may_be_closed_twice(case: Case) -> None:
+    await case.judge.aclose()
+    await case.judge.aclose()
+
+
+async def test_a_failed_request_is_a_failed_grade_and_spoils_no_other() -> None:
+    def moody(request: Request) -> ScriptLine:
+        return BackendFailed(error="no") if "blue" in request.messages[-1].text else fair(request)
+
+    with asked(ScriptedEngine(moody)) as judge:
+        got = await grades(judge, RIGHT, WRONG, SILENT)
+    assert got == [Grade(correct=1.0), Grade(correct=0.0, failed=True), Grade(correct=0.0)]
+
+
+async def test_a_server_that_is_down_fails_every_grade() -> None:
+    with asked(ScriptedEngine(fair), url="http://127.0.0.1:9") as judge:
+        assert [grade.failed for grade in await grades(judge, RIGHT, WRONG)] == [True, True]
+
+
+async def test_an_unclear_reply_is_asked_for_again_at_a_higher_temperature() -> None:
+    engine = ScriptedEngine(["I think it is right.", "Score: 0 or 1", "Score: 1"])
+    with asked(engine) as judge:
+        assert await grades(judge, RIGHT) == [Grade(correct=1.0)]
+    assert [request.sampling.temperature for request in engine.requests] == [0.0, 0.2, 0.4]
+
+
+async def test_a_reply_that_stays_unclear_is_a_failed_grade() -> None:
+    engine = ScriptedEngine(["maybe"] * 9)
+    with asked(engine) as judge:
+        assert await grades(judge, RIGHT) == [Grade(correct=0.0, failed=True)]
+    assert len(engine.requests) == 3
+
+
+async def test_equal_items_are_asked_about_once_and_failures_again() -> None:
+    engine = ScriptedEngine(["Score: 1", "?", "?", "?", "Score: 0"])
+    with asked(engine) as judge:
+        assert [grade.correct for grade in await judge.grade([RIGHT, RIGHT])] == [1.0, 1.0]
+        assert (await judge.grade([RIGHT, WRONG]))[1].failed
+        assert await grades(judge, RIGHT, WRONG) == [Grade(correct=1.0), Grade(correct=0.0)]
+    assert len(engine.requests) == 5

@@ -1,0 +1,44 @@
+"""Padding never changes what a model computes."""
+
+from typing import Literal
+
+import pytest
+import torch
+from tests.unit.engines.tiny_model import noise, reply, tiny_model, tiny_processor, user, view
+
+from visionthink.engines.batch import collate
+from visionthink.engines.encoding import Encoder
+
+PICTURE = noise(224, 224)
+ROWS = [
+    [user(view(56, 56), "what color is it ?")],
+    [user(view(28, 84), "?"), reply("the", (300, 301)), user(view(112, 56), "here is the larger image .")],
+    [user("what is nine ?")],
+]
+
+
+@pytest.mark.parametrize("padding", ["left", "right"])
+def test_collate_changes_no_logit_of_any_row(padding: Literal["left", "right"]) -> None:
+    encoder, model = Encoder(tiny_processor()), tiny_model()
+    rows = [encoder.encode(messages, PICTURE, add_generation_prompt=True) for messages in ROWS]
+    batch = collate(rows, encoder, padding=padding)
+    with torch.no_grad():
+        together = model(**batch.model_inputs()).logits
+        for index, row in enumerate(rows):
+            alone = model(**collate([row], encoder, padding=padding).model_inputs()).logits[0]
+            torch.testing.assert_close(together[index][batch.attention_mask[index].bool()], alone, rtol=1e-4, atol=1e-4)
+
+
+def test_collate_pads_the_reply_mask_with_the_ids() -> None:
+    encoder = Encoder(tiny_processor())
+    rows = [encoder.encode(messages, PICTURE) for messages in ROWS]
+    batch = collate(rows, encoder, padding="right")
+    assert batch.input_ids[batch.reply_mask].tolist() == [300, 301, encoder.end_id]
+    assert not batch.reply_mask[~batch.attention_mask.bool()].any()
+
+
+def test_collate_keeps_the_order_of_views() -> None:
+    encoder = Encoder(tiny_processor())
+    batch = collate([encoder.encode(messages, PICTURE) for messages in ROWS], encoder, padding="left")
+    assert batch.image_grid_thw is not None
+    assert batch.image_grid_thw.tolist() == [[1, 4, 4], [1, 6, 2], [1, 4, 8]]
