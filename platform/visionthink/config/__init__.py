@@ -1,0 +1,33 @@
+"""Configuration: what a run is decided by. Imports without torch, kfp, kubernetes and mlflow (a test proves it)."""
+
+from visionthink.config.data import DataConfig, ViewConfig
+from visionthink.config.run import RunConfig, load_config, parse_config, parse_override
+from visionthink.config.stage import (
+    EpisodeConfig,
+    EvaluateConfig,
+    LabelConfig,
+    ModelConfig,
+    RegisterConfig,
+    RewardConfig,
+    ServeConfig,
+    TrackingConfig,
+    TrainConfig,
+)
+
+__all__ = [
+    "DataConfig",
+    "EpisodeConfig",
+    "EvaluateConfig",
+    "LabelConfig",
+    "ModelConfig",
+    "RegisterConfig",
+    "RewardConfig",
+    "RunConfig",
+    "ServeConfig",
+    "TrackingConfig",
+    "TrainConfig",
+    "ViewConfig",
+    "load_config",
+    "parse_config",
+    "parse_override",
+]

@@ -1,0 +1,108 @@
+"""The configuration of a whole run: parsed once at the edge, frozen, and passed on as JSON."""
+
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from visionthink.config.data import DataConfig, ViewConfig
+from visionthink.config.section import Section
+from visionthink.config.stage import (
+    EpisodeConfig,
+    EvaluateConfig,
+    LabelConfig,
+    ModelConfig,
+    RegisterConfig,
+    RewardConfig,
+    ServeConfig,
+    TrackingConfig,
+    TrainConfig,
+)
+from visionthink.errors import ConfigError
+
+
+class RunConfig(Section):
+    """Everything that a run is decided by."""
+
+    seed: int = 0
+    """Seed of rollouts and of the order of samples."""
+    data: DataConfig = DataConfig()
+    view: ViewConfig = ViewConfig()
+    model: ModelConfig = ModelConfig()
+    episode: EpisodeConfig = EpisodeConfig()
+    reward: RewardConfig = RewardConfig()
+    label: LabelConfig = LabelConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    register_model: RegisterConfig = RegisterConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    serve: ServeConfig = ServeConfig()
+
+    def digest(self) -> str:
+        """Eight hexadecimal digits that differ for any two configurations."""
+        return hashlib.blake2b(self.model_dump_json().encode(), digest_size=4).hexdigest()
+
+
+def load_config(path: Path | None, overrides: Mapping[str, object] | None = None) -> RunConfig:
+    """The configuration in a TOML file (None: all defaults) with dotted `overrides` on top.
+
+    Raises:
+        ConfigError: the file cannot be read, or a key or value is wrong; names the key, the value and the mend.
+    """
+    tree: dict[str, Any] = {}
+    if path is not None:
+        try:
+            tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"configuration {path} cannot be read: {error}") from error
+    for key, value in (overrides or {}).items():
+        _put(tree, key, value)
+    return parse_config(tree)
+
+
+def parse_config(tree: Mapping[str, Any] | str) -> RunConfig:
+    """The configuration of a tree of settings, or of its JSON.
+
+    Raises:
+        ConfigError: a key is unknown or a value is refused.
+    """
+    try:
+        return RunConfig.model_validate_json(tree) if isinstance(tree, str) else RunConfig.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError("; ".join(map(_explain, error.errors(include_url=False)))) from error
+
+
+def parse_override(text: str) -> tuple[str, object]:
+    """The key and value of `section.key=value`, the value being TOML (a bare word is a string).
+
+    Raises:
+        ConfigError: there is no `=`.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"setting {text!r} is not of the form section.key=value")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
+
+
+def _put(tree: dict[str, Any], key: str, value: object) -> None:
+    *sections, name = key.split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"setting {key}: {section} is a value, not a section")
+    tree[name] = value
+
+
+def _explain(error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"]) or "configuration"
+    match error["type"]:
+        case "extra_forbidden":
+            return f"unknown key {key} (value {error['input']!r}); `visionthink config` lists every key"
+        case _:
+            return f"{key}: {error['msg']} (got {error['input']!r})"

@@ -1,0 +1,173 @@
+"""Settings of the single stages; the defaults are the vetted ones for the embedded model on two CPU cores."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from visionthink.config.data import PositiveInt, Share
+from visionthink.config.section import Section
+from visionthink.core.label import LabelRule
+from visionthink.core.reward import RewardRule
+
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class ModelConfig(Section):
+    """Which model is labelled with, trained and compared against."""
+
+    base: str = "embedded"
+    """`embedded` is the checkpoint that ships with the package; else the folder of a Qwen2.5-VL model."""
+    batch_size: PositiveInt = 128
+    """Rows that are generated at once."""
+    threads: PositiveInt = 2
+    """CPU threads of the stages that run the model."""
+
+
+class EpisodeConfig(Section):
+    """The loop that every stage drives."""
+
+    protocol: str = "compact-efficient-v1"
+    """Named texts that offer the tool. For Qwen2.5-VL-7B: `efficient-v1`, the paper's."""
+    direct_protocol: str = "compact-general-v1"
+    """Named texts without a tool, for labels and for the rows `always_low` and `always_high`."""
+    max_turns: PositiveInt = 2
+    """Turns in which a call is possible."""
+    max_reply_tokens: PositiveInt = 40
+    """Tokens of one reply; a longer one is cut and counts as truncated. The paper's released code: 8192."""
+
+
+class RewardConfig(Section):
+    """What an episode is worth; see `visionthink.core.reward`."""
+
+    accuracy_weight: Positive = 1.0
+    """Reward of a correct answer."""
+    format_weight: NonNegative = 0.5
+    """Reward of keeping the format."""
+    penalty: Literal["paper", "released", "none"] = "paper"
+    """Whose rule: the paper's equations, its released code, or no penalty."""
+    tool_penalty: NonNegative = 0.1
+    """Taken off for asking."""
+    direct_penalty: NonNegative = 0.1
+    """Taken off for not asking, where the rule says so."""
+    theta: Share = 0.2
+    """Share of direct answers among correct ones below which answering directly costs."""
+    format_rule: Literal["paper", "released"] = "paper"
+    """`paper` also checks the call's JSON, `released` only the tags."""
+
+    def rule(self) -> RewardRule:
+        """The core's own record."""
+        return RewardRule(
+            accuracy_weight=self.accuracy_weight,
+            format_weight=self.format_weight,
+            penalty=self.tool_penalty,
+            direct_penalty=self.direct_penalty,
+            theta=self.theta,
+            rule=self.penalty,
+        )
+
+
+class LabelConfig(Section):
+    """Which samples need the full resolution, by rollouts of the base model (paper, 3.5)."""
+
+    num_samples: PositiveInt = 640
+    """Samples to label; half of a world's are drawn from families that need the full view."""
+    num_rollouts: PositiveInt = 8
+    """Rollouts at each of the two sizes."""
+    min_gap: PositiveInt = 6
+    """Correct rollouts by which the full view must lead."""
+    shard_size: PositiveInt = 64
+    """Samples per shard: what a killed run repeats at most."""
+
+    def rule(self) -> LabelRule:
+        """The core's own record."""
+        return LabelRule(num_rollouts=self.num_rollouts, min_gap=self.min_gap)
+
+
+class TrainConfig(Section):
+    """Multi-turn GRPO in torch on one machine."""
+
+    num_steps: PositiveInt = 160
+    """Optimizer steps."""
+    num_prompts: PositiveInt = 16
+    """Prompts a step."""
+    group_size: Annotated[int, Field(ge=2)] = 8
+    """Rollouts a prompt. The paper's released code: 16."""
+    needed_ratio: Share = 1 / 3
+    """Share of a step's prompts that carry the label `needed`."""
+    learning_rate: Positive = 1e-4
+    """Peak learning rate of AdamW. The paper's released code: 1e-6, for 7 billion parameters."""
+    hold_ratio: Share = 0.5
+    """Share of the steps at the peak; after that the rate falls linearly. A constant rate wears down the reading."""
+    final_lr_ratio: Share = 0.03
+    """Share of the peak that is left at the last step."""
+    warmup_steps: int = Field(default=10, ge=0)
+    """Steps over which the rate rises."""
+    kl_weight: NonNegative = 0.05
+    """Weight of the k3 divergence from the base model. The paper's released code: 0.001."""
+    clip_ratio: Positive = 0.2
+    """Probability ratios beyond 1 +- this give no gradient."""
+    num_updates: PositiveInt = 1
+    """Optimizer steps per batch of rollouts; above 1 the later ones are off-policy, which is what the clip is for."""
+    max_grad_norm: Positive = 1.0
+    """Gradients are scaled down to this norm."""
+    temperature: Positive = 1.0
+    """Of the rollouts."""
+    micro_batch_size: PositiveInt = 64
+    """Rollouts per forward and backward pass."""
+    checkpoint_every: PositiveInt = 20
+    """Steps between checkpoints: what a killed run repeats at most."""
+
+
+class EvaluateConfig(Section):
+    """Greedy evaluation of four rows: always_low, always_high, base, trained."""
+
+    num_samples: PositiveInt = 600
+    """Held-out samples of the trained families."""
+    num_held_out_samples: int = Field(default=120, ge=0)
+    """Samples of the held-out families, reported apart."""
+    shard_size: PositiveInt = 120
+    """Samples per shard: what a killed run repeats at most."""
+    num_bootstraps: PositiveInt = 1000
+    """Resamplings for the 95 % intervals."""
+    num_examples: int = Field(default=6, ge=0)
+    """Conversations shown in the report."""
+
+
+class RegisterConfig(Section):
+    """The model registry."""
+
+    name: str = "visionthink"
+    """Name of the registered model."""
+    alias: str = "champion"
+    """Alias that moves to a version that passed the gate."""
+    min_relative_accuracy: Share = 0.97
+    """Promote only at this share of always_high's accuracy, or better."""
+    max_visual_token_ratio: Positive = 0.62
+    """Promote only at this share of always_high's visual tokens, or less."""
+
+
+class TrackingConfig(Section):
+    """MLflow."""
+
+    uri: str | None = None
+    """Tracking server; None means MLFLOW_TRACKING_URI, or a sqlite file beside the runs."""
+    experiment: str = "visionthink"
+    """Experiment that the runs belong to."""
+    required: bool = False
+    """Whether a tracker that cannot be reached stops the run. Otherwise it is reported and the numbers are kept."""
+    timeout_s: Positive = 10.0
+    """Of one request to the server."""
+
+
+class ServeConfig(Section):
+    """The OpenAI-compatible endpoint."""
+
+    model_name: str = "visionthink"
+    """Name under `/v1/models`."""
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(default=8000, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one."""
+    timeout_s: Positive = 60.0
+    """Of one request, all turns."""

@@ -1,0 +1,118 @@
+"""Families of questions, each clearly on one side: readable in the quarter view, or not.
+
+A family is `held out` when it never takes part in reinforcement learning. The base model knows it, as a large model
+knows many questions; the trained policy has never been rewarded on it, so its resize rate there shows whether the
+decision generalises.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from visionthink.datasets.world.scene import BARS, Scene
+from visionthink.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """A kind of question: its wordings, its answer, and the ground truth whether the quarter view is enough."""
+
+    name: str
+    needs_high_res: bool
+    held_out: bool
+    questions: tuple[str, ...]
+    answer: Callable[[Scene], str]
+
+
+_ALL: Final = (
+    Family(
+        name="color",
+        needs_high_res=False,
+        held_out=False,
+        questions=("what color is the shape ?", "name the color of the big shape ."),
+        answer=lambda scene: scene.color,
+    ),
+    Family(
+        name="shape",
+        needs_high_res=False,
+        held_out=False,
+        questions=("what kind of shape is it ?", "name the big shape ."),
+        answer=lambda scene: scene.shape,
+    ),
+    Family(
+        name="count",
+        needs_high_res=False,
+        held_out=False,
+        questions=("how many dots are there ?", "count the dots ."),
+        answer=lambda scene: str(scene.num_dots),
+    ),
+    Family(
+        name="tallest",
+        needs_high_res=False,
+        held_out=False,
+        questions=("which bar is the tallest ?", "where in the chart is the tallest bar ?"),
+        answer=lambda scene: BARS[scene.tallest],
+    ),
+    Family(
+        name="corner",
+        needs_high_res=False,
+        held_out=True,
+        questions=("where is the big shape ?", "in which corner is the shape ?"),
+        answer=lambda scene: scene.corner,
+    ),
+    Family(
+        name="code",
+        needs_high_res=True,
+        held_out=False,
+        questions=("what code is on the tag ?", "read the digits on the tag ."),
+        answer=lambda scene: scene.code,
+    ),
+    Family(
+        name="mark",
+        needs_high_res=True,
+        held_out=False,
+        questions=("what letter is printed on the shape ?", "read the letter on the big shape ."),
+        answer=lambda scene: scene.mark,
+    ),
+    Family(
+        name="framed",
+        needs_high_res=True,
+        held_out=False,
+        questions=("what letter is in the frame ?", "read the framed letter ."),
+        answer=lambda scene: scene.clutter[scene.framed],
+    ),
+    Family(
+        name="axis",
+        needs_high_res=True,
+        held_out=False,
+        questions=("what letter is under the tallest bar ?", "read the label of the tallest bar ."),
+        answer=lambda scene: scene.labels[scene.tallest],
+    ),
+    Family(
+        name="suffix",
+        needs_high_res=True,
+        held_out=True,
+        questions=("what letter is on the tag ?", "read the letter after the digits ."),
+        answer=lambda scene: scene.suffix,
+    ),
+)
+
+FAMILIES: Final = {family.name: family for family in _ALL}
+TRAINED_FAMILIES: Final = tuple(family.name for family in _ALL if not family.held_out)
+HELD_OUT_FAMILIES: Final = tuple(family.name for family in _ALL if family.held_out)
+
+
+def pick_families(names: Sequence[str]) -> tuple[Family, ...]:
+    """The families of these names, in the world's own order; ConfigError on an unknown, doubled or missing name."""
+    unknown = sorted(set(names) - set(FAMILIES))
+    if unknown:
+        raise ConfigError(f"unknown families {unknown}; choose from {sorted(FAMILIES)}")
+    if not names or len(set(names)) < len(names):
+        raise ConfigError(f"families must be named, each once; got {list(names)}")
+    return tuple(family for family in _ALL if family.name in names)
+
+
+def ask(family: Family, rng: random.Random) -> str:
+    """One of the family's wordings."""
+    return rng.choice(family.questions)

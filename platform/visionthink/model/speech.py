@@ -1,0 +1,39 @@
+"""What the embedded model has heard: its thoughts, and the corpus that its tokenizer is trained on.
+
+The thoughts come in three moods. The model is warmed up to pick a mood at random, so that before reinforcement
+learning a thought says nothing about the question.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from visionthink.datasets.world.family import FAMILIES
+from visionthink.datasets.world.glyph import DIGITS, LETTERS
+from visionthink.datasets.world.scene import BARS, COLORS, CORNERS, SHAPES
+
+THOUGHTS_DIRECT: Final = ("i can see it .", "this is clear enough .", "that is easy to see .")
+THOUGHTS_ASK: Final = ("this is too small .", "i need more pixels .", "let me look closer .")
+THOUGHTS_AFTER: Final = ("now i can see it .", "the larger image is clear .", "now it is easy .")
+CALL: Final = '<tool_call>{"name": "resize_image", "arguments": {"action": "resize"}}</tool_call>'
+
+_SCAFFOLD: Final = (
+    "system\n",
+    "user\n",
+    "assistant\n",
+    "you may ask for more pixels .",
+    "here is the larger image .",
+    "that call failed : answer now .",
+    "describe the image .",
+    "You are a helpful assistant.",
+    "# Tools\nYou may call the function shown below. Answer each call as a json object with a name and arguments.",
+)
+
+
+def corpus() -> Iterator[str]:
+    """Texts for the tokenizer; a word that is repeated here becomes one token."""
+    answers = (*COLORS, *SHAPES, *BARS, *CORNERS, *DIGITS, *LETTERS)
+    questions = [text for family in FAMILIES.values() for text in family.questions]
+    thoughts = (*THOUGHTS_DIRECT, *THOUGHTS_ASK, *THOUGHTS_AFTER)
+    for _ in range(40):
+        yield from (*questions, *thoughts, *answers, *_SCAFFOLD, CALL)
+        yield from (f" {answer}" for answer in answers)

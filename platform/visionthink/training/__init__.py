@@ -1,0 +1,1 @@
+"""Reinforcement learning: `local` on one machine; other back ends stand beside it."""

@@ -1,0 +1,90 @@
+"""One optimizer step of GRPO over a batch of rollouts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from visionthink.config import TrainConfig
+from visionthink.training.local.loss import grpo_loss
+from visionthink.training.local.policy import Policy, targets
+from visionthink.training.local.rollout import Rollout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateStats:
+    """What an update did; means over the model's tokens."""
+
+    loss: float
+    kl: float
+    entropy: float
+    clip_ratio: float
+    grad_norm: float
+
+
+def update(
+    policy: Policy,
+    reference: Policy,
+    optimizer: torch.optim.Optimizer,
+    rollouts: Sequence[Rollout],
+    config: TrainConfig,
+) -> UpdateStats:
+    """Take `num_updates` optimizer steps on the kept rollouts; return the means over them.
+
+    Without a kept rollout nothing moves and all numbers are 0.
+    """
+    kept = sorted((item for item in rollouts if item.is_kept), key=lambda item: item.finish.trace.num_prompt_tokens)
+    if not kept:
+        return UpdateStats(loss=0.0, kl=0.0, entropy=0.0, clip_ratio=0.0, grad_norm=0.0)
+    chunks = [kept[start : start + config.micro_batch_size] for start in range(0, len(kept), config.micro_batch_size)]
+    # Old scores are needed only when the policy moves away from what wrote the rollouts.
+    old = [_old_scores(policy, chunk) for chunk in chunks] if config.num_updates > 1 else [None] * len(chunks)
+    base = [_old_scores(reference, chunk) for chunk in chunks] if config.kl_weight > 0 else [None] * len(chunks)
+    # Tokens of ALL rollouts: when most groups are dropped, the few left must not weigh more each.
+    num_tokens = sum(item.finish.trace.num_reply_tokens for item in rollouts)
+    stats = [_one_update(policy, optimizer, chunks, old, base, num_tokens, config) for _ in range(config.num_updates)]
+    return UpdateStats(
+        **{name: sum(getattr(item, name) for item in stats) / len(stats) for name in UpdateStats.__slots__}
+    )
+
+
+def _one_update(
+    policy: Policy,
+    optimizer: torch.optim.Optimizer,
+    chunks: Sequence[Sequence[Rollout]],
+    old: Sequence[torch.Tensor | None],
+    base: Sequence[torch.Tensor | None],
+    num_tokens: int,
+    config: TrainConfig,
+) -> UpdateStats:
+    loss = kl = entropy = clipped = 0.0
+    num_kept_tokens = sum(item.finish.trace.num_reply_tokens for chunk in chunks for item in chunk)
+    share = num_kept_tokens / max(num_tokens, 1)
+    for chunk, old_log_probs, reference in zip(chunks, old, base, strict=True):
+        batch = policy.batch(chunk)
+        scores = policy.score(batch)
+        parts = grpo_loss(
+            scores,
+            old_log_probs=scores.log_probs.detach() if old_log_probs is None else old_log_probs,
+            reference=reference,
+            advantages=torch.tensor([item.advantage for item in chunk]),
+            mask=targets(batch),
+            num_tokens=num_tokens,
+            clip_ratio=config.clip_ratio,
+            kl_weight=config.kl_weight,
+        )
+        parts.loss.backward()  # type: ignore[no-untyped-call]
+        loss += parts.loss.item()
+        kl, entropy = kl + parts.kl.item(), entropy + parts.entropy.item()
+        clipped += parts.clip_ratio.item()
+    grad_norm = torch.nn.utils.clip_grad_norm_(policy.model.parameters(), config.max_grad_norm)
+    optimizer.step()
+    optimizer.zero_grad()
+    return UpdateStats(
+        loss=loss, kl=kl / share, entropy=entropy / share, clip_ratio=clipped / share, grad_norm=float(grad_norm)
+    )
+
+
+def _old_scores(policy: Policy, chunk: Sequence[Rollout]) -> torch.Tensor:
+    with torch.no_grad():
+        return policy.score(policy.batch(chunk)).log_probs

@@ -1,0 +1,151 @@
+"""The training loop: rollouts, update, numbers, checkpoint; again.
+
+Rule: a step is a function of the weights, the seed and the step's number. A run that was killed and goes on from its
+checkpoint takes the very steps that it would have taken.
+"""
+
+import asyncio
+import copy
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
+
+from visionthink.config import RewardConfig, TrainConfig
+from visionthink.engines import Sampling, derived_seed
+from visionthink.engines.transformers_local import TransformersEngine
+from visionthink.errors import DataError
+from visionthink.judges import Judge
+from visionthink.training.local.checkpoint import load_checkpoint, save_checkpoint
+from visionthink.training.local.optimization import update
+from visionthink.training.local.policy import Policy
+from visionthink.training.local.report import step_metrics
+from visionthink.training.local.rollout import Prompt, Rollouts, collect
+from visionthink.training.local.schedule import learning_rate
+
+_BETAS = (0.9, 0.98)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What training is decided by, besides model and prompts."""
+
+    train: TrainConfig
+    reward: RewardConfig
+    seed: int
+    batch_size: int
+    max_reply_tokens: int
+
+
+class LocalTrainer:
+    """Trains a model in place."""
+
+    def __init__(
+        self,
+        model: Qwen2_5_VLForConditionalGeneration,
+        processor: Qwen2_5_VLProcessor,
+        *,
+        judge: Judge,
+        setting: Setting,
+        checkpoint_dir: Path,
+    ) -> None:
+        """Train `model`; its weights at this moment are the base that the divergence is measured from."""
+        self._setting = setting
+        self._judge = judge
+        self._checkpoint_dir = checkpoint_dir
+        self._model = model
+        self._engine = TransformersEngine(model, processor, batch_size=setting.batch_size, name="policy")
+        reference = copy.deepcopy(model).requires_grad_(False)
+        self._policy, self._reference = (
+            Policy(
+                model=each,
+                encoder=self._engine.encoder,
+                forbidden_ids=self._engine.forbidden_ids,
+                temperature=setting.train.temperature,
+            )
+            for each in (model, reference)
+        )
+        self._optimizer = torch.optim.AdamW(
+            model.parameters(), lr=setting.train.learning_rate, betas=_BETAS, weight_decay=0.0
+        )
+
+    def run(self, prompts: Sequence[Prompt], on_step: Callable[[int, Mapping[str, float]], None]) -> None:
+        """Take all steps that are left, calling `on_step(step, metrics)` after each; `step` counts from 1.
+
+        Raises:
+            DataError: one of the two labels has no prompt though the mix asks for it.
+        """
+        needed = [prompt for prompt in prompts if prompt.needed]
+        rest = [prompt for prompt in prompts if not prompt.needed]
+        config = self._setting.train
+        first = load_checkpoint(self._checkpoint_dir, self._model, self._optimizer)
+        with asyncio.Runner() as runner:
+            for step in range(first, config.num_steps):
+                metrics = self._step(step, _pick(step, needed, rest, self._setting), runner)
+                if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.num_steps:
+                    save_checkpoint(self._checkpoint_dir, step + 1, self._model, self._optimizer)
+                on_step(step + 1, metrics)
+            runner.run(self._engine.aclose())
+
+    def _step(self, step: int, prompts: Sequence[Prompt], runner: asyncio.Runner) -> Mapping[str, float]:
+        config = self._setting.train
+        rate = learning_rate(step, config)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        start_s = time.perf_counter()
+        rollouts = runner.run(self._collect(step, prompts))
+        rolled_s = time.perf_counter()
+        stats = update(self._policy, self._reference, self._optimizer, rollouts.rollouts, config)
+        return step_metrics(
+            rollouts,
+            stats,
+            learning_rate=rate,
+            rollout_s=rolled_s - start_s,
+            train_s=time.perf_counter() - rolled_s,
+        )
+
+    async def _collect(self, step: int, prompts: Sequence[Prompt]) -> Rollouts:
+        setting = self._setting
+        sampling = Sampling(
+            temperature=setting.train.temperature,
+            max_tokens=setting.max_reply_tokens,
+            seed=derived_seed(setting.seed, step),
+        )
+        return await collect(
+            prompts,
+            engine=self._engine,
+            judge=self._judge,
+            sampling=sampling,
+            group_size=setting.train.group_size,
+            rule=setting.reward.rule(),
+            format_rule=setting.reward.format_rule,
+        )
+
+
+def _pick(step: int, needed: Sequence[Prompt], rest: Sequence[Prompt], setting: Setting) -> list[Prompt]:
+    """The prompts of a step: the wanted share of each label, drawn without repetition within an epoch."""
+    num_needed = round(setting.train.num_prompts * setting.train.needed_ratio)
+    num_rest = setting.train.num_prompts - num_needed
+    return [
+        *_slice("needed", needed, step, num_needed, setting.seed),
+        *_slice("not needed", rest, step, num_rest, setting.seed),
+    ]
+
+
+def _slice(label: str, prompts: Sequence[Prompt], step: int, count: int, seed: int) -> list[Prompt]:
+    """Positions step * count .. of an endless sequence of shuffled epochs."""
+    if count and not prompts:
+        raise DataError(
+            f"no training sample is labelled {label!r}, but train.needed_ratio asks for {count} a step; "
+            "label more samples or change the ratio"
+        )
+    picked = []
+    for position in range(step * count, (step + 1) * count):
+        epoch, place = divmod(position, len(prompts))
+        order = random.Random(f"{seed}/{label}/{epoch}").sample(range(len(prompts)), len(prompts))
+        picked.append(prompts[order[place]])
+    return picked
