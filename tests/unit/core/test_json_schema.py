@@ -22,10 +22,12 @@ BOX_SCHEMA: dict[str, Json] = {
     [
         {"bbox": [0, 1, 2, 3]},
         {"bbox": [0, 1, 2, 3], "zoom": 2.5, "label": "x", "mode": "good"},
+        {"bbox": [0, 1, 2, 3], "zoom": 1},
+        {"bbox": [0, 1, 2, 3], "zoom": 4},
         {"bbox": [0, 1, 2, 3], "unknown": None},
         {"bbox": [0, 1, 2, 10**400]},
     ],
-    ids=["required only", "all", "one more than known", "huge number"],
+    ids=["required only", "all", "lower bound", "upper bound", "one more than known", "huge number"],
 )
 def test_violation_accepts(arguments: dict[str, Json]) -> None:
     assert violation(arguments, BOX_SCHEMA) is None

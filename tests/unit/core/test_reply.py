@@ -116,6 +116,11 @@ def test_call_with_a_tag_inside_an_argument_is_one_call() -> None:
     assert parse_reply(text) == CallReply(name="ask", arguments={"text": "<answer>x</answer>"})
 
 
+def test_a_line_break_inside_an_argument_may_be_a_real_one() -> None:
+    text = '<tool_call>{"name": "ask", "arguments": {"text": "a\nb"}}</tool_call>'
+    assert parse_reply(text) == CallReply(name="ask", arguments={"text": "a\nb"})
+
+
 def test_render_call_writes_what_the_paper_teaches() -> None:
     assert render_call("resize_image", {"action": "resize"}) == f"<tool_call>\n{LINE}\n</tool_call>"
 
@@ -156,6 +161,9 @@ CALL_TURN = f"<think>small</think>\n<tool_call>\n{LINE}\n</tool_call>"
         ([f"\n{CALL_TURN}\n", DIRECT], True, True),
         ([CALL_TURN, CALL_TURN, DIRECT], True, True),
         ([CALL_TURN, f"\n{DIRECT}"], False, True),
+        ([CALL_TURN, f"{DIRECT}\n"], True, True),
+        ([CALL_TURN, f"{DIRECT}\n\n"], False, True),
+        (["<think>a<answer>red</think></answer>"], False, False),
         ([CALL, DIRECT], False, False),
         ([f"{CALL_TURN} ok?", DIRECT], False, False),
         ([DIRECT, DIRECT], False, False),
@@ -181,7 +189,10 @@ CALL_TURN = f"<think>small</think>\n<tool_call>\n{LINE}\n</tool_call>"
         "call and answer",
         "white space around the call",
         "two calls and an answer",
-        "white space around the last of several: a slip of the released check",
+        "white space before the last of several: a slip of the released check",
+        "one line break behind the last",
+        "two line breaks behind the last: the same slip",
+        "crossed tags",
         "call without a monologue",
         "prose after the call",
         "two answers in two turns",

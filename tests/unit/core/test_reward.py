@@ -94,6 +94,13 @@ def test_a_failed_judge_earns_nothing_and_drops_the_group(rule: RewardRule, colu
     assert (dropped.kept, dropped.num_judge_failed) == ((False,), 1)
 
 
+@pytest.mark.parametrize("rule", [PAPER, RELEASED], ids=lambda rule: rule.rule)
+def test_a_failed_judge_does_not_move_the_threshold(rule: RewardRule) -> None:
+    group = _group(1, 3)  # One direct of four is above theta; of eight it would be below.
+    failed = [replace(TOOL_RIGHT, judge_failed=True)] * 4
+    assert group_rewards([*group[:-4], *failed], rule)[0].total == pytest.approx(1.5)
+
+
 PAPER_ROWS = {
     # probe: total below theta, total from theta on
     "direct, correct, formatted": (DIRECT_RIGHT, 1.4, 1.5),
