@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Thread
 from typing import Final
 
@@ -51,7 +51,7 @@ def background_server(
     """
     with _bound(host, port) as listener:
         server = uvicorn.Server(_config(app, drain_s=drain_s, log_level="warning"))
-        thread = Thread(target=server.run, kwargs={"sockets": [listener]}, name="server", daemon=True)
+        thread = Thread(target=_run, args=(server, listener), name="server", daemon=True)
         url = f"http://{host}:{listener.getsockname()[1]}"
         thread.start()
         try:
@@ -66,6 +66,11 @@ def background_server(
 
 def _config(app: FastAPI, *, drain_s: int, log_level: str) -> uvicorn.Config:
     return uvicorn.Config(app, log_level=log_level, access_log=False, timeout_graceful_shutdown=drain_s)
+
+
+def _run(server: uvicorn.Server, listener: socket.socket) -> None:
+    with suppress(SystemExit):  # how uvicorn says that the app's start failed; it has logged why
+        server.run(sockets=[listener])
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -10,7 +10,8 @@ from itertools import pairwise
 
 import pytest
 from tests.contract.engines.chat_server import chat_server
-from tests.unit.engines.tiny_model import RULE, noise, reply, tiny_model, tiny_processor, user, view
+from tests.unit.engines.conversation import RULE, noise, reply, user, view
+from tests.unit.engines.tiny_model import tiny_model, tiny_processor
 
 from visionthink.core.episode import BackendFailed, EpisodeSpec, FinishReason, ModelReply, Outcome
 from visionthink.core.geometry import Size

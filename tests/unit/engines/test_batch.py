@@ -4,7 +4,8 @@ from typing import Literal
 
 import pytest
 import torch
-from tests.unit.engines.tiny_model import noise, reply, tiny_model, tiny_processor, user, view
+from tests.unit.engines.conversation import noise, reply, user, view
+from tests.unit.engines.tiny_model import tiny_model, tiny_processor
 
 from visionthink.engines.batch import collate
 from visionthink.engines.encoding import Encoder

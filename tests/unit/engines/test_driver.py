@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 from PIL import Image
-from tests.unit.engines.tiny_model import RULE, noise
+from tests.unit.engines.conversation import RULE, noise
 
 from visionthink.core.episode import BackendFailed, EpisodeSpec, ModelReply, Outcome
 from visionthink.core.geometry import Size

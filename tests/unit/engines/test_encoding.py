@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import pytest
 import torch
 from PIL import Image
-from tests.unit.engines.tiny_model import noise, processor_with, reply, system, tiny_processor, user, view
+from tests.unit.engines.conversation import noise, reply, system, user, view
+from tests.unit.engines.tiny_model import processor_with, tiny_processor
 from transformers import Qwen2_5_VLProcessor
 
 from visionthink.core.episode import EpisodeSpec, Finish, FinishReason, ModelReply, advance, start

@@ -1,6 +1,6 @@
 """The scripted engine plays its part, and says when the part is over."""
 
-from tests.unit.engines.tiny_model import noise, user, view
+from tests.unit.engines.conversation import noise, user, view
 
 from visionthink.core.episode import BackendFailed, FinishReason, ModelReply
 from visionthink.engines import Request, Sampling, ScriptedEngine

@@ -7,7 +7,8 @@ from threading import Event
 
 import pytest
 import torch
-from tests.unit.engines.tiny_model import noise, reply, tiny_model, tiny_processor, user, view
+from tests.unit.engines.conversation import noise, reply, user, view
+from tests.unit.engines.tiny_model import tiny_model, tiny_processor
 from transformers import GenerationConfig
 
 from visionthink.core.episode import BackendFailed, FinishReason, ModelReply

@@ -1,7 +1,7 @@
 """What was made from a view is made once, and never for another picture."""
 
 from PIL import Image
-from tests.unit.engines.tiny_model import noise, view
+from tests.unit.engines.conversation import noise, view
 
 from visionthink.core.geometry import View
 from visionthink.engines.view_cache import ViewCache

@@ -1,0 +1,97 @@
+"""A running app and OpenAI's client before it."""
+
+import base64
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import openai
+from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionUserMessageParam
+from PIL import Image
+from prometheus_client import CollectorRegistry
+from tests.unit.engines.conversation import RULE, noise
+
+from visionthink.core.protocol import get_protocol
+from visionthink.core.tool import ResizeImage, ToolBox
+from visionthink.engines import Engine, Request, ScriptLine
+from visionthink.serving import ServingLimits, background_server, create_app
+
+CALL = '<think>too small</think><tool_call>{"name": "resize_image", "arguments": {"action": "resize"}}</tool_call>'
+ANSWER = "<think>I see.</think><answer>A7</answer>"
+PICTURE = noise(112, 56)
+
+
+@dataclass
+class Served:
+    """A running app, its address and what it counts."""
+
+    url: str
+    registry: CollectorRegistry
+
+    def client(self) -> openai.AsyncOpenAI:
+        return openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=20.0)
+
+    def count(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+
+@contextmanager
+def serving(engine: Engine, limits: ServingLimits | None = None) -> Iterator[Served]:
+    registry = CollectorRegistry()
+    app = create_app(
+        engine,
+        model_name="tiny-v1",
+        protocol=get_protocol("compact-efficient-v1"),
+        direct_protocol=get_protocol("compact-general-v1"),
+        rule=RULE,
+        toolbox=ToolBox([ResizeImage()]),
+        limits=limits or ServingLimits(max_tokens=64),
+        registry=registry,
+        clock=lambda: 1700000000.5,
+    )
+    with background_server(app) as url:
+        yield Served(url, registry)
+
+
+def twice(request: Request) -> ScriptLine:
+    """Looks closer first, if it may."""
+    may_ask = "more pixels" in request.messages[0].text
+    return CALL if may_ask and len(request.messages) == 1 else ANSWER
+
+
+def data_url(picture: Image.Image = PICTURE, **options: object) -> str:
+    file = io.BytesIO()
+    picture.save(file, format="PNG", **options)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def question(url: str = "", text: str = "which code is printed ?") -> ChatCompletionUserMessageParam:
+    return {
+        "role": "user",
+        "content": [
+            {"type": "image_url", "image_url": {"url": url or data_url()}},
+            {"type": "text", "text": text},
+        ],
+    }
+
+
+async def ask(served: Served, **options: object) -> ChatCompletion:
+    async with served.client() as client:
+        return await client.chat.completions.create(  # type: ignore[call-overload, no-any-return]
+            **{"model": "tiny-v1", "messages": [question()], **options}
+        )
+
+
+async def chunks(served: Served, **options: object) -> list[ChatCompletionChunk]:
+    async with served.client() as client:
+        stream = await client.chat.completions.create(  # type: ignore[call-overload]
+            **{"model": "tiny-v1", "messages": [question()], "stream": True, **options}
+        )
+        return [chunk async for chunk in stream]
+
+
+def adaptive(answer: ChatCompletion | ChatCompletionChunk) -> dict[str, object]:
+    found = (answer.model_extra or {})["adaptive"]
+    assert isinstance(found, dict)
+    return found
