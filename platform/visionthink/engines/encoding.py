@@ -15,7 +15,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import torch
 from PIL import Image
@@ -31,7 +31,15 @@ from visionthink.picture import cut
 END_OF_TURN: Final = "<|im_end|>"
 _PLACEHOLDER: Final = "\ue000reply\ue001"  # private-use characters: no tokenizer, template or question holds them
 _Turn: TypeAlias = tuple[str, tuple[str | None, ...]]  # role, and per part its text, or None for a view
-_Pixels: TypeAlias = tuple[torch.Tensor, torch.Tensor]
+
+
+class Pixels(NamedTuple):
+    """One view as the vision tower takes it. Equal views of one picture share one object while it is cached."""
+
+    patches: torch.Tensor
+    """float32 [patches of the view, patch size]."""
+    grid_thw: torch.Tensor
+    """int64 [1, 3]: patches in time, height and width."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -42,10 +50,18 @@ class Encoded:
     """int64 [L], with as many image pads per view as it has visual tokens."""
     reply_mask: torch.Tensor
     """bool [L]: true exactly on what the model wrote, the end-of-turn token included when it wrote one."""
-    pixel_values: torch.Tensor | None
-    """float32 [P, patch size], the views' patches one after the other; None without a view."""
-    image_grid_thw: torch.Tensor | None
-    """int64 [N, 3]: patches of each view in time, height and width; None without a view."""
+    views: tuple[Pixels, ...]
+    """The views in the order in which the model sees them."""
+
+    @property
+    def pixel_values(self) -> torch.Tensor | None:
+        """float32 [P, patch size], the views' patches one after the other; None without a view."""
+        return torch.cat([view.patches for view in self.views]) if self.views else None
+
+    @property
+    def image_grid_thw(self) -> torch.Tensor | None:
+        """int64 [N, 3]: patches of each view in time, height and width; None without a view."""
+        return torch.cat([view.grid_thw for view in self.views]) if self.views else None
 
     @property
     def num_tokens(self) -> int:
@@ -77,7 +93,7 @@ class Encoder:
         self._control = re.compile("|".join(map(re.escape, [*controls, _PLACEHOLDER])))
         self._pieces = lru_cache(maxsize=max_texts)(self._rendered)
         self._reply_ids = lru_cache(maxsize=max_texts)(self._tokenized)
-        self._pixels: ViewCache[_Pixels] = ViewCache(self._processed, size_bytes=_num_bytes, max_bytes=max_pixel_bytes)
+        self._pixels: ViewCache[Pixels] = ViewCache(self._processed, size_bytes=_num_bytes, max_bytes=max_pixel_bytes)
 
     @property
     def held_pixel_bytes(self) -> int:
@@ -108,12 +124,10 @@ class Encoder:
         if open_end:
             end = len(ids) - len(pieces[-1])
             ids, mask = ids[:end], mask[:end]
-        pixels = [self._pixels.get(picture, view) for view in views]
         return Encoded(
             input_ids=torch.tensor(ids, dtype=torch.int64),
             reply_mask=torch.tensor(mask, dtype=torch.bool),
-            pixel_values=torch.cat([patches for patches, _ in pixels]) if pixels else None,
-            image_grid_thw=torch.cat([grid for _, grid in pixels]) if pixels else None,
+            views=tuple(self._pixels.get(picture, view) for view in views),
         )
 
     def encode_trace(self, trace: Trace, picture: Image.Image) -> Encoded:
@@ -184,7 +198,7 @@ class Encoder:
                 mask.extend([True] * len(replies[index]))
         return ids, mask
 
-    def _processed(self, picture: Image.Image, view: View) -> _Pixels:
+    def _processed(self, picture: Image.Image, view: View) -> Pixels:
         made = self.processor.image_processor(images=[cut(picture, view)], return_tensors="pt")
         patches, grid = made["pixel_values"], made["image_grid_thw"]
         num_tokens = int(grid.prod()) // self.processor.image_processor.merge_size**2
@@ -195,7 +209,7 @@ class Encoder:
                 f"{view.visual_tokens}; let the processor's min_pixels and max_pixels include {view.size.pixels}, and "
                 f"the rule's multiple ({view.multiple}) equal patch_size * merge_size"
             )
-        return patches, grid
+        return Pixels(patches, grid)
 
 
 def encode(messages: Sequence[Message], picture: Image.Image, processor: Qwen2_5_VLProcessor) -> Encoded:
@@ -217,5 +231,5 @@ def _token_id(processor: Qwen2_5_VLProcessor, token: str) -> int:
     return int(found)
 
 
-def _num_bytes(pixels: _Pixels) -> int:
+def _num_bytes(pixels: Pixels) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in pixels)

@@ -150,7 +150,7 @@ class TransformersEngine:
         )
         with torch.inference_mode(), _ready_to_generate(self._model):
             ids = self._model.generate(
-                **batch.model_inputs(self._model.device),
+                **batch.shared_inputs(self._model),
                 generation_config=config,
                 logits_processor=LogitsProcessorList([RowSampler(samplings, seeds, self._forbidden)]),
                 stopping_criteria=StoppingCriteriaList([StopWhen(lambda row: rows[row][1].is_cancelled)]),

@@ -41,5 +41,25 @@ def test_collate_pads_the_reply_mask_with_the_ids() -> None:
 def test_collate_keeps_the_order_of_views() -> None:
     encoder = Encoder(tiny_processor())
     batch = collate([encoder.encode(messages, PICTURE) for messages in ROWS], encoder, padding="left")
-    assert batch.image_grid_thw is not None
-    assert batch.image_grid_thw.tolist() == [[1, 4, 4], [1, 6, 2], [1, 4, 8]]
+    assert batch.model_inputs()["image_grid_thw"].tolist() == [[1, 4, 4], [1, 6, 2], [1, 4, 8]]
+
+
+@pytest.mark.parametrize("max_pixel_bytes", [2**20, 0], ids=["views shared", "nothing to share"])
+def test_sharing_views_changes_neither_logits_nor_gradients(max_pixel_bytes: int) -> None:
+    encoder, model = Encoder(tiny_processor(), max_pixel_bytes=max_pixel_bytes), tiny_model()
+    conversations = [(messages, picture) for messages in ROWS for picture in (PICTURE, noise(seed=2), PICTURE)]
+    batch = collate([encoder.encode(*conversation) for conversation in conversations], encoder, padding="right")
+    assert len({id(view) for view in batch.views}) == (6 if max_pixel_bytes else 9)
+    results = []
+    for inputs in (batch.model_inputs(), batch.shared_inputs(model)):
+        logits = model(**inputs).logits
+        logits[batch.attention_mask.bool()].square().mean().backward()
+        results.append((logits.detach(), [weight.grad for weight in model.parameters()]))
+        model.zero_grad()
+    torch.testing.assert_close(results[1], results[0])
+
+
+def test_texts_alone_have_no_pixels_to_share() -> None:
+    encoder = Encoder(tiny_processor())
+    batch = collate([encoder.encode(ROWS[2], PICTURE)], encoder, padding="right")
+    assert batch.shared_inputs(tiny_model()).keys() == {"input_ids", "attention_mask", "mm_token_type_ids"}
