@@ -1,0 +1,82 @@
+"""The report as one HTML file.
+
+Rule: the file needs nothing beside it: no script, no font, no picture that is not inside. It reads well on a light and
+a dark screen, on paper, and in the frame in which Kubeflow shows HTML. All text is escaped by the template engine.
+"""
+
+import base64
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import TYPE_CHECKING
+
+from visionthink.report.confusion_figure import confusion_figure
+from visionthink.report.family_figure import family_figure, grouped
+from visionthink.report.headline import headline, tiles, tokens_text
+from visionthink.report.learning_figure import learning_figure
+from visionthink.report.pareto_figure import pareto_figure
+from visionthink.report.record import ReportInput
+from visionthink.report.theme import DARK, LIGHT, Theme, png
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+    from matplotlib.figure import Figure
+
+_TEMPLATE = "page.html.jinja"
+
+
+def render_figures(report: ReportInput, theme: Theme = LIGHT) -> dict[str, bytes]:
+    """Return the figures that the report has data for: file name (`pareto.png`) -> PNG."""
+    painters: dict[str, Callable[[], Figure]] = {}
+    if report.rows:
+        painters["pareto.png"] = lambda: pareto_figure(report.rows, theme)
+    if report.confusion is not None:
+        confusion = report.confusion
+        painters["confusion.png"] = lambda: confusion_figure(confusion, theme)
+    if grouped(report.families):
+        painters["families.png"] = lambda: family_figure(report.families, theme)
+    if any(curve.points for curve in report.curves):
+        painters["learning.png"] = lambda: learning_figure(report.curves, theme)
+    return {name: png(paint()) for name, paint in painters.items()}
+
+
+def render_report(report: ReportInput) -> str:
+    """Return the whole page."""
+    light, dark = render_figures(report, LIGHT), render_figures(report, DARK)
+    return _template().render(
+        report=report,
+        headline=headline(report.rows),
+        tiles=tiles(report.rows),
+        family_groups=grouped(report.families),
+        figures=_as_urls(light),
+        dark_figures=_as_urls(dark),
+        data_url=data_url,
+        longest_s=max((seconds for stage, seconds in report.seconds.items() if stage != "total"), default=0.0),
+    )
+
+
+def data_url(data: bytes) -> str:
+    """Return a PNG as a URL that holds it."""
+    return f"data:image/png;base64,{base64.b64encode(data).decode()}"
+
+
+def _as_urls(figures: Mapping[str, bytes]) -> dict[str, str]:
+    return {name.removesuffix(".png"): data_url(data) for name, data in figures.items()}
+
+
+@cache
+def _template() -> "Template":
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("visionthink.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": _percent, "tokens": tokens_text}
+    return environment.get_template(_TEMPLATE)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"

@@ -1,0 +1,153 @@
+import dataclasses
+import io
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+from tests.fakes.report_input import example, report_input
+
+from visionthink.report import DARK, LIGHT, ReportInput, Row, ShownTurn, render_figures, render_report
+
+if TYPE_CHECKING:
+    from tests.conftest import Golden
+
+VOID = {"meta", "img", "source", "br"}
+
+
+class Page(HTMLParser):
+    """Reads a page as a browser would, and fails on tags that do not close in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open_tags: list[str] = []
+        self.attributes: list[tuple[str, dict[str, str | None]]] = []
+        self.headings: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open_tags == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open_tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open_tags.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open_tags and self.open_tags[-1] in {"h1", "h2"}:
+            self.headings.append(data)
+
+
+@pytest.fixture(scope="module")
+def html() -> str:
+    return render_report(report_input())
+
+
+def test_page_is_well_formed_and_has_every_section(html: str) -> None:
+    assert Page(html).headings == [
+        "Embedded picture world, seed 0",
+        "What it costs to be right",
+        "When it asks",
+        "How it learnt",
+        "What it saw and said",
+        "How it was made",
+    ]
+
+
+def test_page_needs_nothing_beside_it(html: str) -> None:
+    for tag, attributes in Page(html).attributes:
+        assert tag not in {"script", "link", "iframe", "object"}
+        for name in ("src", "srcset", "href"):
+            assert (attributes.get(name) or "data:").startswith("data:"), attributes
+    assert "url(" not in html and "@import" not in html
+
+
+def test_page_describes_every_picture_in_words(html: str) -> None:
+    pictures = [attributes for tag, attributes in Page(html).attributes if tag == "img"]
+    assert len(pictures) == 4 + 5
+    assert all(attributes["alt"] for attributes in pictures)
+
+
+def test_page_has_each_figure_for_light_and_dark(html: str) -> None:
+    dark = [attributes for tag, attributes in Page(html).attributes if tag == "source"]
+    light = [attributes for tag, attributes in Page(html).attributes if tag == "img"][:4]
+    assert len(dark) == 4
+    assert {entry["srcset"] for entry in dark}.isdisjoint({entry["src"] for entry in light})
+    assert all("prefers-color-scheme: dark" in str(entry["media"]) for entry in dark)
+
+
+def test_page_is_small_enough_to_mail(html: str) -> None:
+    assert len(html) < 1_000_000
+
+
+def test_page_escapes_what_a_data_set_or_model_wrote() -> None:
+    evil = "</p><script>alert(1)</script>"
+    shown = dataclasses.replace(
+        example(asks=False), question=evil, got=evil, family=evil, turns=(ShownTurn(speaker="assistant", text=evil),)
+    )
+    report = ReportInput(title=evil, subtitle=evil, examples=(shown,), config={evil: evil})
+    html = render_report(report)
+    assert "<script" not in html
+    Page(html)
+
+
+@pytest.mark.parametrize("report", [ReportInput(title="empty"), ReportInput(title="x", seconds={"total": 0.0})])
+def test_page_without_data_is_a_page(report: ReportInput) -> None:
+    assert Page(render_report(report)).headings[0] == report.title
+    assert render_figures(report) == {}
+
+
+Change = Callable[[ReportInput], ReportInput]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda report: dataclasses.replace(report, rows=report.rows[:1]), id="one row"),
+        pytest.param(
+            lambda report: dataclasses.replace(
+                report, rows=tuple(row for row in report.rows if row.row is not Row.TRAINED)
+            ),
+            id="no trained row",
+        ),
+        pytest.param(
+            lambda report: dataclasses.replace(
+                report,
+                rows=tuple(
+                    dataclasses.replace(row, resize_rate_needed=None, resize_rate_not_needed=None)
+                    for row in report.rows
+                ),
+                families=tuple(dataclasses.replace(family, needs_high_res=None) for family in report.families),
+                confusion=None,
+            ),
+            id="nobody knows what is needed",
+        ),
+    ],
+)
+def test_page_shows_what_there_is(change: Change) -> None:
+    html = render_report(change(report_input()))
+    Page(html)
+    assert "nan" not in html.split("<main>")[1].split("data:")[0] and "None" not in re.sub(r"data:[^\"]+", "", html)
+
+
+def test_figures_are_pictures_of_both_kinds() -> None:
+    for theme in (LIGHT, DARK):
+        figures = render_figures(report_input(), theme)
+        assert list(figures) == ["pareto.png", "confusion.png", "families.png", "learning.png"]
+        for data in figures.values():
+            picture = Image.open(io.BytesIO(data)).convert("RGB")
+            assert min(picture.size) > 400
+            assert picture.getpixel((2, 2)) == tuple(bytes.fromhex(theme.background[1:]))
+            assert len(picture.getcolors(1 << 20) or []) > 20
+
+
+def test_figures_are_the_same_bytes_each_time() -> None:
+    assert render_figures(report_input()) == render_figures(report_input())
+
+
+def test_page_reads_as_reviewed(html: str, golden: "Golden") -> None:
+    golden("report/page.html", re.sub(r"data:image/png;base64,[\w+/=]+", "data:...", html))
