@@ -128,5 +128,5 @@ def png(figure: "Figure") -> bytes:
     """Return the figure as a PNG of 256 colours (a third of the bytes, no visible loss); same figure, same bytes."""
     drawn, packed = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=DPI)
-    Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(packed, "PNG", optimize=True)
+    Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(packed, "PNG")
     return packed.getvalue()
