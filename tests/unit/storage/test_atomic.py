@@ -1,5 +1,6 @@
 """Files and folders appear whole or not at all: when the block fails, the disk is full, or the process is killed."""
 
+import errno
 import json
 import os
 import resource
@@ -175,6 +176,26 @@ def test_atomic_dir_that_fails_to_replace_keeps_the_old_one(tmp_path: Path) -> N
     with pytest.raises(RuntimeError), atomic_dir(tmp_path / "best", replace=True):
         raise RuntimeError
     assert list(verify(tmp_path / "best").files) == ["weights"]
+
+
+def test_atomic_dir_puts_the_old_one_back_when_the_swap_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with atomic_dir(tmp_path / "best") as folder:
+        (folder / "weights").write_bytes(b"old")
+    rename = Path.rename
+
+    def failing_once(self: Path, target: Path) -> Path:
+        if (self / "manifest.json").exists() and (self / "new").exists():
+            raise OSError(errno.EIO, "the disk broke")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing_once)
+    with (
+        pytest.raises(StorageError, match="the disk broke") as caught,
+        atomic_dir(tmp_path / "best", replace=True) as folder,
+    ):
+        (folder / "new").write_bytes(b"new")
+    assert caught.value.retryable
+    assert names(tmp_path) == ["best", "best/manifest.json", "best/weights"]
 
 
 # The disk is filled for real: by a limit on file sizes in a child process, and by a small file system of its own.
