@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from tests.property.core.strategies import sizes, view_rules
@@ -162,10 +162,12 @@ class EpisodeMachine(RuleBasedStateMachine):
 
 
 TestEpisodeMachine = EpisodeMachine.TestCase
+TestEpisodeMachine.settings = settings(max_examples=50, deadline=None)  # Of up to 50 steps each.
 
 
 @pytest.mark.parametrize("signal", Signal)
 @pytest.mark.parametrize("phase", Phase)
+@settings(max_examples=20)  # Of each of the 35 pairs.
 @given(spec=specs().filter(lambda spec: spec.protocol.offers_tools and spec.max_turns > 1))
 def test_every_pair_of_phase_and_signal_is_a_legal_state_or_the_error(
     phase: Phase, signal: Signal, spec: EpisodeSpec

@@ -2,11 +2,13 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from visionthink.core import (
     TRANSITIONS,
+    Action,
     AskModel,
     BackendFailed,
     Box,
@@ -280,6 +282,31 @@ def test_table_covers_every_phase_and_signal() -> None:
     assert set(TRANSITIONS) == set(Phase)
     for phase in (Phase.ASKING, Phase.LAST, Phase.FORCED):
         assert set(TRANSITIONS[phase]) == set(Signal)
+
+
+def test_table_of_the_decision_record_is_the_table_of_the_code() -> None:
+    words = {
+        Action.SHOW_VIEW: "show the view, ask again",
+        Action.TELL_ERROR: "say what was wrong, ask again",
+        Action.FORCE_ANSWER: "demand the answer",
+        Outcome.NO_ANSWER: "end: no answer",
+        Outcome.FAILED: "end: failed",
+        Outcome.ANSWERED: "end with that outcome",
+        None: "`EpisodeError`",
+    }
+    record = (Path(__file__).parents[3] / "docs/adr/0003-episode-state-machine.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in record.splitlines() if line.startswith("| ")]
+    columns = (Signal.ANSWER, Signal.CALL, Signal.BAD_CALL, Signal.BACKEND_FAILED)
+    for phase in Phase:
+        (cells,) = [cells for first, *cells in rows if phase.value in first.split(":")[0].split(", ")]
+        assert cells == [words[TRANSITIONS[phase].get(signal)] for signal in columns], phase
+
+
+@pytest.mark.parametrize("phase", [Phase.ASKING, Phase.LAST, Phase.FORCED])
+def test_what_is_no_call_ends_with_the_outcome_of_its_name(phase: Phase) -> None:
+    for signal in (Signal.UNTAGGED, Signal.EMPTY, Signal.TRUNCATED):
+        assert TRANSITIONS[phase][signal] is Outcome(signal.value)
+    assert TRANSITIONS[phase][Signal.ANSWER] is Outcome.ANSWERED
 
 
 class CropImage:
