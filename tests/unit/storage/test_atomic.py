@@ -3,13 +3,10 @@
 import errno
 import json
 import os
-import resource
 import signal
 import stat
 import subprocess
 import sys
-import unicodedata
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +15,6 @@ from hypothesis import strategies as st
 
 from visionthink.errors import StorageError
 from visionthink.storage import (
-    DiskFullError,
     LocalStore,
     atomic_dir,
     atomic_open,
@@ -27,8 +23,6 @@ from visionthink.storage import (
     is_complete,
     verify,
 )
-
-BIG = bytes(1024**2)
 
 
 def names(folder: Path) -> list[str]:
@@ -196,109 +190,6 @@ def test_atomic_dir_puts_the_old_one_back_when_the_swap_fails(tmp_path: Path, mo
         (folder / "new").write_bytes(b"new")
     assert caught.value.retryable
     assert names(tmp_path) == ["best", "best/manifest.json", "best/weights"]
-
-
-# The disk is filled for real: by a limit on file sizes in a child process, and by a small file system of its own.
-
-
-def _write(folder: Path) -> None:
-    atomic_write(folder / "old", BIG)
-
-
-def _write_json(folder: Path) -> None:
-    atomic_write_json(folder / "old", "x" * len(BIG))
-
-
-def _store_write(folder: Path) -> None:
-    LocalStore(folder).write("old", BIG)
-
-
-def _store_create(folder: Path) -> None:
-    LocalStore(folder).create("new", BIG)
-
-
-def _store_upload(folder: Path) -> None:
-    source = Path(unicodedata.__file__)
-    assert source.stat().st_size > 512 * 1024, "the source must be larger than the room"
-    LocalStore(folder).upload("old", source)
-
-
-def _dir(folder: Path) -> None:
-    with atomic_dir(folder / "new") as temporary:
-        (temporary / "small").write_bytes(b"1")
-        (temporary / "big").write_bytes(BIG)
-
-
-FILLERS: dict[str, Callable[[Path], None]] = {
-    function.__name__: function for function in (_write, _write_json, _store_write, _store_create, _store_upload, _dir)
-}
-
-
-def fill(name: str, folder: Path) -> None:
-    """Run in a child process: write more than fits; print the error and what is left."""
-    try:
-        FILLERS[name](folder)
-    except DiskFullError as error:
-        print(json.dumps({"error": str(error), "exit_code": error.exit_code, "retryable": error.retryable}))
-        print(json.dumps({"names": names(folder), "old": (folder / "old").read_text()}))
-
-
-def _child(name: str, folder: Path) -> list[str]:
-    code = (
-        f"import importlib.util, pathlib; spec = importlib.util.spec_from_file_location('filler', {__file__!r}); "
-        "filler = importlib.util.module_from_spec(spec); spec.loader.exec_module(filler); "
-        f"filler.fill({name!r}, pathlib.Path({str(folder)!r}))"
-    )
-    return [sys.executable, "-c", code]
-
-
-def _check_filled(done: subprocess.CompletedProcess[str], want: str) -> None:
-    assert done.returncode == 0, done.stderr
-    error, left = (json.loads(line) for line in done.stdout.splitlines())
-    assert want in error["error"]
-    assert "nothing half-written was left. Make room, then run the same command again" in error["error"]
-    assert (error["exit_code"], error["retryable"]) == (2, False)
-    assert left == {"names": ["old"], "old": "kept"}
-
-
-@pytest.mark.parametrize("name", FILLERS)
-def test_file_size_limit_leaves_nothing_half_written(tmp_path: Path, name: str) -> None:
-    (tmp_path / "old").write_text("kept")
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (256 * 1024, 256 * 1024))
-
-    done = subprocess.run(
-        _child(name, tmp_path), capture_output=True, text=True, timeout=60, check=False, preexec_fn=limit
-    )
-    _check_filled(done, "the file outgrew the size limit")
-
-
-@pytest.fixture(scope="module")
-def namespace() -> list[str]:
-    """A command that may mount file systems without touching those of this machine."""
-    command = ["unshare", "--user", "--map-root-user", "--mount"]
-    probe = ["sh", "-c", "mount -t tmpfs -o size=64k none /mnt"]
-    try:
-        allowed = subprocess.run([*command, *probe], capture_output=True, timeout=30, check=False).returncode == 0
-    except FileNotFoundError:
-        allowed = False
-    if not allowed:
-        pytest.skip("this machine does not let a user mount a file system in a namespace of its own")
-    return command
-
-
-@pytest.mark.parametrize("name", FILLERS)
-def test_full_disk_leaves_nothing_half_written(tmp_path: Path, name: str, namespace: list[str]) -> None:
-    mount = 'mount -t tmpfs -o size=256k none "$0" && printf kept > "$0/old" && exec "$@"'
-    done = subprocess.run(
-        [*namespace, "sh", "-c", mount, str(tmp_path), *_child(name, tmp_path)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    _check_filled(done, "the disk is full")
 
 
 @pytest.mark.parametrize(
