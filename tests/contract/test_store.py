@@ -15,6 +15,7 @@ from tests.contract.conftest import S3Server
 
 from visionthink.errors import StorageError, UserError
 from visionthink.storage import NotFoundError, Store, fetch_tree, open_store, publish_tree
+from visionthink.storage.s3 import S3Store
 
 OpenStore = Callable[[str], Store]
 _NUMBERS = itertools.count()
@@ -25,8 +26,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """An empty store of each kind."""
     if request.param == "local":
         return open_store(tmp_path / "store")
-    server: S3Server = request.getfixturevalue("s3")
-    return open_store(f"s3://{server.bucket}/contract-{next(_NUMBERS)}")
+    server: S3Server = request.getfixturevalue("s3_server")
+    client = request.getfixturevalue("s3_client")
+    return S3Store(client=client, bucket=server.bucket, prefix=f"contract-{next(_NUMBERS)}")
 
 
 def test_store_reads_what_was_written(store: Store) -> None:
@@ -261,6 +263,7 @@ def test_publishing_an_empty_folder_is_refused(store: Store, tmp_path: Path) -> 
         publish_tree(store, "models/1", tmp_path / "empty")
 
 
-def test_open_store_of_its_own_uri_is_the_same_store(store: Store) -> None:
+def test_open_store_of_its_own_uri_is_the_same_store(store: Store, s3: S3Server) -> None:
+    assert store.uri.startswith(("file:///", f"s3://{s3.bucket}/"))
     store.write("key", b"1")
     assert open_store(store.uri).read("key") == b"1"
