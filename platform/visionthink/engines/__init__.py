@@ -7,7 +7,6 @@ names, and nothing else.
 import json
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from visionthink.engines.driver import derived_seed, run_episodes
 from visionthink.engines.engine import Engine, Request, Sampling
@@ -69,19 +68,10 @@ def _open_transformers(folder: str, batch_size: int, device: str | None) -> Engi
 
 
 def _open_openai(url: str, api_key: str | None, timeout_s: float, max_connections: int) -> Engine:
-    from visionthink.engines.chat_client import ChatClient
+    from visionthink.engines.chat_client import open_client
     from visionthink.engines.openai_chat import OpenAIChatEngine
 
-    parts = urlsplit(url)
-    models = parse_qs(parts.query).get("model", [])
-    if parts.scheme not in ("http", "https") or not parts.netloc or len(models) != 1:
-        raise ConfigError(
-            f"engine 'openai:{url}' names no server and model; write openai:http://HOST:PORT/v1?model=NAME"
-        )
-    base_url = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
-    client = ChatClient(
-        base_url, model=models[0], api_key=api_key, timeout_s=timeout_s, max_connections=max_connections
-    )
+    client = open_client(url, api_key=api_key, timeout_s=timeout_s, max_connections=max_connections)
     return OpenAIChatEngine(client)
 
 

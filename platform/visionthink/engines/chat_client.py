@@ -10,14 +10,16 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import openai
 from openai.types.chat import ChatCompletion, ChatCompletionMessage, ChatCompletionMessageParam
 
 from visionthink.engines.loop_thread import LoopThread
-from visionthink.errors import BackendError
+from visionthink.errors import BackendError, ConfigError
 
 _NO_KEY: Final = "none"  # the package insists on a key; servers inside a cluster usually check none
+_PROBE_TIMEOUT_S: Final = 5.0  # a readiness probe asks every few seconds and must not pile up
 _RETRYABLE_STATUS: Final = frozenset({408, 409, 425, 429})  # and every 5xx
 
 
@@ -123,7 +125,7 @@ class ChatClient:
     async def _serves_model(self) -> bool:
         client = self._open().client
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(_PROBE_TIMEOUT_S):
                 return self.model in [model.id async for model in client.models.list()]
         except (openai.OpenAIError, TimeoutError, ValueError):
             return False
@@ -171,6 +173,20 @@ class ChatClient:
                 return BackendError(text, retryable=retryable)
             case _:
                 return BackendError(f"{where}: unreadable answer: {error} ({tries} tries)", retryable=False)
+
+
+def open_client(place: str, *, api_key: str | None, timeout_s: float, max_connections: int) -> ChatClient:
+    """A client for `http://HOST:PORT/v1?model=NAME`.
+
+    Raises:
+        ConfigError: `place` names no server, or not one model.
+    """
+    parts = urlsplit(place)
+    models = parse_qs(parts.query).get("model", [])
+    if parts.scheme not in ("http", "https") or not parts.netloc or len(models) != 1:
+        raise ConfigError(f"openai:{place} names no server and model; write openai:http://HOST:PORT/v1?model=NAME")
+    base_url = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
+    return ChatClient(base_url, model=models[0], api_key=api_key, timeout_s=timeout_s, max_connections=max_connections)
 
 
 def _checked(completion: object) -> ChatCompletion:

@@ -6,6 +6,7 @@ and signs of life until then.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Final
@@ -29,7 +30,8 @@ from visionthink.serving.connection import read_body, unless_gone
 from visionthink.serving.loop import Loop, Question, ServingLimits
 from visionthink.serving.metrics import ServingMetrics
 
-_SIGN_OF_LIFE_S: Final = 10.0  # common proxies close a connection that is silent for 60 s
+_log = logging.getLogger(__name__)
+
 _CLIENT_GONE: Final = 499  # by custom; nobody reads it
 _STREAM_HEADERS: Final = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
@@ -72,7 +74,7 @@ class ChatEndpoint:
                     media_type="text/event-stream",
                     headers=_STREAM_HEADERS,
                 )
-            finish = await unless_gone(request, self._answered(question, start_s))
+            finish = await unless_gone(request, self._answered(heading.request_id, question, start_s))
         except ApiError as error:
             self._metrics.count_error(error.status)
             return error.response()
@@ -81,19 +83,25 @@ class ChatEndpoint:
             return Response(status_code=_CLIENT_GONE)
         return JSONResponse(completion(heading, finish, question.policy))
 
-    async def _answered(self, question: Question, start_s: float) -> Finish:
+    async def _answered(self, request_id: str, question: Question, start_s: float) -> Finish:
         finish = await self._loop.answer(question)
-        self._metrics.count_answer(finish, latency_s=self._timer() - start_s)
+        latency_s = self._timer() - start_s
+        self._metrics.count_answer(finish, latency_s=latency_s)
+        trace = finish.trace
+        _log.info(
+            "request %s: %s in %d turns, %d visual tokens, %.3f s",
+            *(request_id, finish.outcome, len(trace.turns), trace.visual_tokens, latency_s),
+        )
         return finish
 
     async def _streamed(
         self, heading: Heading, asked: ChatRequest, question: Question, start_s: float
     ) -> AsyncIterator[str]:
         with_usage = asked.wants_usage_chunk
-        task = asyncio.ensure_future(self._answered(question, start_s))
+        task = asyncio.ensure_future(self._answered(heading.request_id, question, start_s))
         try:
             yield first_chunk(heading, with_usage=with_usage)
-            while not (await asyncio.wait({task}, timeout=_SIGN_OF_LIFE_S))[0]:
+            while not (await asyncio.wait({task}, timeout=self._limits.sign_of_life_s))[0]:
                 yield STREAM_WAIT
             for chunk in answer_chunks(heading, task.result(), question.policy, with_usage=with_usage):
                 yield chunk

@@ -40,6 +40,8 @@ class ServingLimits:
     """Deadline of a whole episode, all turns together."""
     max_in_flight: int = 256
     """Requests beyond this are refused with 503 instead of piling up."""
+    sign_of_life_s: float = 10.0
+    """Seconds between the comments that keep a stream's connection open; common proxies cut it after 60 of silence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from http.client import HTTPConnection
 
 import openai
 import pytest
@@ -210,6 +211,18 @@ async def test_a_slow_engine_is_a_504_in_both_modes() -> None:
     assert engine.left.is_set() and engine.is_closed
 
 
+async def test_a_stream_gives_signs_of_life_while_it_works() -> None:
+    with serving(Stuck(), ServingLimits(timeout_s=0.5, sign_of_life_s=0.02)) as served:
+        async with served.client() as client:
+            raw = await client.chat.completions.with_raw_response.create(
+                model="tiny-v1", messages=[question()], stream=True
+            )
+            lines = [line async for line in raw.http_response.aiter_lines() if line]
+    assert raw.headers["content-type"].startswith("text/event-stream")
+    assert lines.count(": working") > 3
+    assert lines[-1] == "data: [DONE]" and '"code": "timeout"' in lines[-2]
+
+
 async def test_requests_beyond_the_limit_are_told_to_come_back() -> None:
     engine = Stuck()
     with serving(engine, ServingLimits(max_in_flight=1, timeout_s=5.0)) as served:
@@ -219,7 +232,21 @@ async def test_requests_beyond_the_limit_are_told_to_come_back() -> None:
             await ask(served)
         first.cancel()
         await until(engine.left.is_set)
+        engine.asked.clear()
+        again = asyncio.create_task(ask(served))
+        await until(engine.asked.is_set)
+        again.cancel()
     assert caught.value.status_code == 503 and caught.value.response.headers["retry-after"] == "1"
+
+
+def test_a_body_of_unknown_length_is_read_up_to_the_limit() -> None:
+    with serving(ScriptedEngine(twice), ServingLimits(max_body_bytes=10_000)) as served:
+        connection = HTTPConnection(served.url.removeprefix("http://"), timeout=20)
+        connection.request("POST", "/v1/chat/completions", body=iter([b" " * 4000] * 3), encode_chunked=True)
+        response = connection.getresponse()
+        body = response.read()
+        connection.close()
+    assert response.status == 413 and b"larger than 10000 bytes" in body
 
 
 @pytest.mark.parametrize("call", [ask, chunks])
