@@ -7,6 +7,7 @@ library leaves here as a TrackingError, because a failing tracker must never tak
 """
 
 import logging
+import math
 import os
 import sqlite3
 import threading
@@ -57,12 +58,21 @@ class MlflowSettings:
     artifact_root: Path | None = None
     """Folder for artifacts of a new experiment; None leaves the choice to the server."""
     request_timeout_s: int = 10
+    """Whole seconds, because mlflow takes no others."""
     max_retries: int = 2
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str], *, runs_dir: Path, experiment: str) -> "MlflowSettings":
-        """Read MLFLOW_TRACKING_URI and its kin; without them record into a sqlite file under `runs_dir`."""
-        uri = env.get("MLFLOW_TRACKING_URI", "")
+    def from_env(
+        cls,
+        env: Mapping[str, str],
+        *,
+        runs_dir: Path,
+        experiment: str,
+        uri: str | None = None,
+        timeout_s: float = 10.0,
+    ) -> "MlflowSettings":
+        """Return the settings: `uri`, else what MLFLOW_TRACKING_URI says, else a sqlite file under `runs_dir`."""
+        uri = uri or env.get("MLFLOW_TRACKING_URI", "")
         home = runs_dir.absolute()
         return cls(
             tracking_uri=uri or f"{_SQLITE}{home / 'mlflow.db'}",
@@ -70,6 +80,7 @@ class MlflowSettings:
             experiment_id=env.get("MLFLOW_EXPERIMENT_ID") or None,
             parent_run_id=env.get("MLFLOW_RUN_ID") or None,
             artifact_root=None if uri else home / "mlartifacts",
+            request_timeout_s=max(1, math.ceil(timeout_s)),
         )
 
 

@@ -34,19 +34,25 @@ def open_tracking(
     env: Mapping[str, str],
     runs_dir: Path,
     experiment: str = "visionthink",
+    uri: str | None = None,
     required: bool = False,
+    timeout_s: float = 10.0,
     say: Callable[[str], None] | None = None,
 ) -> Tracking:
     """Return tracker and registry; nothing is imported or reached before the first run starts.
 
-    `env` may name a server (MLFLOW_TRACKING_URI and its kin); without it runs are kept under `runs_dir`. Failures are
-    told through `say` (standard error by default) and survived, unless tracking is `required`.
+    `uri` names the server, or else `env` does (MLFLOW_TRACKING_URI and its kin); without either, runs are kept under
+    `runs_dir`. A request may take `timeout_s`. Failures are told through `say` (standard error by default) and
+    survived, unless tracking is `required`.
     """
     match kind:
         case "none":
             return Tracking(tracker=NullTracker(), registry=NullRegistry())
         case "mlflow":
-            connection = MlflowConnection(MlflowSettings.from_env(env, runs_dir=runs_dir, experiment=experiment))
+            settings = MlflowSettings.from_env(
+                env, runs_dir=runs_dir, experiment=experiment, uri=uri, timeout_s=timeout_s
+            )
+            connection = MlflowConnection(settings)
             tell = say or _say_on_stderr
             return Tracking(
                 tracker=ResilientTracker(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import visionthink
-from visionthink.errors import DataError
+from visionthink.errors import DataError, StorageError
 from visionthink.pipelines.step import PARENT_VARIABLE, STAGE_VARIABLE, publish, restore, run_step
 
 CONFIG = "{}"
@@ -82,6 +82,14 @@ def test_restore_makes_good_what_a_killed_restore_left(tmp_path: Path, artifact:
     (half / "label" / "dataset.parquet").write_text("ha")
     restore(artifact, half)
     assert files(half) == files(artifact.path)
+
+
+def test_restore_that_fails_leaves_the_stage_undone(tmp_path: Path, artifact: FakeArtifact) -> None:
+    run_step("label", CONFIG, str(tmp_path / "run"), VERSION, output=artifact)
+    (tmp_path / "other" / "label" / "dataset.parquet").mkdir(parents=True)
+    with pytest.raises(StorageError):
+        restore(artifact, tmp_path / "other")
+    assert not (tmp_path / "other" / "label" / "result.json").exists()
 
 
 def test_restore_refuses_an_empty_artifact(tmp_path: Path, artifact: FakeArtifact) -> None:

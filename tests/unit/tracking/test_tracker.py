@@ -52,6 +52,12 @@ def test_mlflow_settings_follow_the_environment(tmp_path: Path) -> None:
     assert (got.experiment, got.experiment_id, got.parent_run_id) == ("mine", "7", "abc")
 
 
+def test_mlflow_settings_prefer_what_they_are_told(tmp_path: Path) -> None:
+    env = {"MLFLOW_TRACKING_URI": "http://mlflow:5000"}
+    got = MlflowSettings.from_env(env, runs_dir=tmp_path, experiment="x", uri="http://other:1", timeout_s=2.2)
+    assert (got.tracking_uri, got.artifact_root, got.request_timeout_s) == ("http://other:1", None, 3)
+
+
 def test_mlflow_settings_treat_empty_variables_as_unset(tmp_path: Path) -> None:
     got = MlflowSettings.from_env({"MLFLOW_TRACKING_URI": "", "MLFLOW_RUN_ID": ""}, runs_dir=tmp_path, experiment="x")
     assert got.tracking_uri.startswith("sqlite:") and got.parent_run_id is None
