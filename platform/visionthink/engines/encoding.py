@@ -75,7 +75,7 @@ class Encoder:
     def __init__(
         self, processor: Qwen2_5_VLProcessor, *, max_pixel_bytes: int = 256 * 2**20, max_texts: int = 4096
     ) -> None:
-        """Keep at most `max_pixel_bytes` of pixel tensors and `max_texts` tokenised texts of each kind.
+        """Keep at most `max_pixel_bytes` of pixels (with their pictures) and `max_texts` tokenised texts of each kind.
 
         Raises:
             ConfigError: the processor lacks a chat template or one of Qwen2.5-VL's tokens.

@@ -37,7 +37,7 @@ class OpenAIChatEngine:
         max_url_bytes: int = 256 * 2**20,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """Ask through `client`; keep at most `max_url_bytes` of encoded views."""
+        """Ask through `client`; keep at most `max_url_bytes` of encoded views, pictures included."""
         self._client = client
         self._clock = clock
         self._urls: ViewCache[str] = ViewCache(_data_url, size_bytes=len, max_bytes=max_url_bytes)

@@ -2,7 +2,8 @@
 
 Eight rollouts of one question look at one picture, and a trainer encodes what an engine has just encoded. Rule:
 pictures are told apart by identity, never by their pixels, and an entry keeps its picture alive, so an identity cannot
-be reused while it is a key. The cache is bounded by bytes: a view may be 3 kB or 100 MB.
+be reused while it is a key. The cache is bounded by bytes, the kept picture's included: a view may be 3 kB or 100 MB,
+and a small view may keep a large photograph.
 """
 
 from collections import OrderedDict
@@ -23,7 +24,10 @@ class ViewCache(Generic[Made]):
     def __init__(
         self, make: Callable[[Image.Image, View], Made], *, size_bytes: Callable[[Made], int], max_bytes: int
     ) -> None:
-        """Hold at most `max_bytes`, as `size_bytes` counts them; an entry larger than that is made but not kept."""
+        """Hold at most `max_bytes`, pictures included; an entry larger than that is made but not kept.
+
+        `size_bytes` counts a made value. A picture is counted with each of its views.
+        """
         self._make = make
         self._size_bytes = size_bytes
         self._max_bytes = max_bytes
@@ -33,7 +37,7 @@ class ViewCache(Generic[Made]):
 
     @property
     def held_bytes(self) -> int:
-        """What the kept entries weigh."""
+        """What the kept entries and their pictures weigh."""
         return self._held_bytes
 
     def get(self, picture: Image.Image, view: View) -> Made:
@@ -49,11 +53,14 @@ class ViewCache(Generic[Made]):
         return made
 
     def _keep(self, key: tuple[int, View], picture: Image.Image, made: Made) -> None:
-        size = self._size_bytes(made)
+        size = self._weight(picture, made)
         if key in self._entries or size > self._max_bytes:
             return
         self._entries[key] = (picture, made)
         self._held_bytes += size
         while self._held_bytes > self._max_bytes:
-            _, (_, dropped) = self._entries.popitem(last=False)
-            self._held_bytes -= self._size_bytes(dropped)
+            _, dropped = self._entries.popitem(last=False)
+            self._held_bytes -= self._weight(*dropped)
+
+    def _weight(self, picture: Image.Image, made: Made) -> int:
+        return self._size_bytes(made) + picture.width * picture.height * len(picture.getbands())

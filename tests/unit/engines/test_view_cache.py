@@ -6,31 +6,31 @@ from tests.unit.engines.conversation import noise, view
 from visionthink.core.geometry import View
 from visionthink.engines.view_cache import ViewCache
 
-A, B = noise(seed=1), noise(seed=2)
+A, B = noise(10, 10, seed=1), noise(10, 10, seed=2)  # 300 bytes each
 SMALL, LARGE = view(28, 28), view(56, 56)
 
 
 class Maker:
-    """Makes 10 bytes a view and counts."""
+    """Makes 100 bytes a view and counts."""
 
     def __init__(self) -> None:
         self.made: list[tuple[int, View]] = []
 
     def __call__(self, picture: Image.Image, view: View) -> bytes:
         self.made.append((id(picture), view))
-        return bytes(10)
+        return bytes(100)
 
 
 def test_a_view_is_made_once() -> None:
     maker = Maker()
-    cache = ViewCache(maker, size_bytes=len, max_bytes=100)
+    cache = ViewCache(maker, size_bytes=len, max_bytes=10_000)
     assert cache.get(A, SMALL) is cache.get(A, SMALL)
     assert len(maker.made) == 1
 
 
 def test_equal_pixels_in_another_picture_are_another_entry() -> None:
     maker = Maker()
-    cache = ViewCache(maker, size_bytes=len, max_bytes=100)
+    cache = ViewCache(maker, size_bytes=len, max_bytes=10_000)
     for picture in (A, A.copy()):
         cache.get(picture, SMALL)
     assert len(maker.made) == 2
@@ -38,17 +38,17 @@ def test_equal_pixels_in_another_picture_are_another_entry() -> None:
 
 def test_the_entry_unused_for_longest_leaves_when_bytes_run_out() -> None:
     maker = Maker()
-    cache = ViewCache(maker, size_bytes=len, max_bytes=25)
+    cache = ViewCache(maker, size_bytes=len, max_bytes=1000)
     for picture, wanted in ((A, SMALL), (A, LARGE), (A, SMALL), (B, SMALL), (A, SMALL)):
         cache.get(picture, wanted)
-    assert len(maker.made) == 3 and cache.held_bytes == 20
+    assert len(maker.made) == 3 and cache.held_bytes == 800
     cache.get(A, LARGE)
     assert len(maker.made) == 4
 
 
 def test_an_entry_larger_than_the_cache_is_not_kept() -> None:
     maker = Maker()
-    cache = ViewCache(maker, size_bytes=len, max_bytes=5)
+    cache = ViewCache(maker, size_bytes=len, max_bytes=399)
     cache.get(A, SMALL)
     cache.get(A, SMALL)
     assert len(maker.made) == 2 and cache.held_bytes == 0
