@@ -93,18 +93,22 @@ def run_step(
 
 
 def publish(result: Mapping[str, object], name: str, folder: Path, artifact: Artifact) -> None:
-    """Copy the stage's artifacts and its result.json into a Kubeflow artifact, each where it lies in the folder."""
-    target = Path(artifact.path)
+    """Copy what the stage made, and its result.json, into a Kubeflow artifact, each where it lies in the run's folder.
+
+    What it did not make (an address, the model of an earlier step) is named in the artifact's metadata only.
+    """
+    target, root = Path(artifact.path), folder.resolve()
     target.mkdir(parents=True, exist_ok=True)
     artifact.metadata |= {"stage": name, "version": visionthink.__version__}
     for key, place in _places(result).items():
-        if "://" in place:
+        relative = _own_place(place, name, root)
+        if relative is None:
             artifact.metadata[key] = place
         else:
-            _copy(folder / place, target, folder)
+            _copy(root / relative, target / relative)
     # Last, because a stage with a result counts as done.
-    if (folder / name / _RESULT).exists():
-        _copy(folder / name / _RESULT, target, folder)
+    if (root / name / _RESULT).exists():
+        _copy(root / name / _RESULT, target / name / _RESULT)
 
 
 def restore(artifact: Artifact, folder: Path) -> None:
@@ -166,13 +170,21 @@ def _places(result: Mapping[str, object]) -> dict[str, str]:
     return {str(key): str(place) for key, place in artifacts.items()}
 
 
-def _copy(source: Path, target: Path, folder: Path) -> None:
-    place = target / source.resolve().relative_to(folder.resolve())
+def _own_place(place: str, name: str, root: Path) -> Path | None:
+    """Where something that this stage made lies in the run's folder: in its own part, or at the top."""
+    path = (root / place).resolve()
+    if "://" in place or not path.is_relative_to(root):
+        return None
+    relative = path.relative_to(root)
+    return relative if relative.parts[0] == name or len(relative.parts) == 1 else None
+
+
+def _copy(source: Path, target: Path) -> None:
     if source.is_dir():
-        shutil.copytree(source, place, dirs_exist_ok=True)
+        shutil.copytree(source, target, dirs_exist_ok=True)
     else:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, place)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
 
 
 def _show(

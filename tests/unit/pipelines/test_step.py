@@ -97,10 +97,17 @@ def test_restore_refuses_an_empty_artifact(tmp_path: Path, artifact: FakeArtifac
         restore(artifact, tmp_path)
 
 
-def test_publish_records_addresses_without_copying(tmp_path: Path, artifact: FakeArtifact) -> None:
-    publish({"artifacts": {"model": "s3://bucket/model"}}, "train", tmp_path, artifact)
-    assert artifact.metadata["model"] == "s3://bucket/model"
+@pytest.mark.parametrize("place", ["s3://bucket/model", "train/model", "/elsewhere/model", "../other/model"])
+def test_publish_only_names_what_the_stage_did_not_make(tmp_path: Path, artifact: FakeArtifact, place: str) -> None:
+    publish({"artifacts": {"model": place}}, "register", tmp_path / "run", artifact)
+    assert artifact.metadata["model"] == place
     assert files(artifact.path) == {}
+
+
+def test_publish_copies_what_lies_at_the_top_of_the_run(tmp_path: Path, artifact: FakeArtifact) -> None:
+    (tmp_path / "report.html").write_text("<p>")
+    publish({"artifacts": {"report": "report.html"}}, "evaluate", tmp_path, artifact)
+    assert files(artifact.path) == {"report.html": b"<p>"}
 
 
 def test_publish_takes_absolute_places(tmp_path: Path, artifact: FakeArtifact) -> None:
