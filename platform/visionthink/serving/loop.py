@@ -29,7 +29,7 @@ class ServingLimits:
     """What a request may cost, and what it gets when it asks for nothing else."""
 
     max_tokens: int = 1024
-    """Tokens of one reply: the default and the most that a request may ask for. An episode has several replies."""
+    """Tokens of one reply: the default, and the bound of whatever a request allows. An episode has several replies."""
     temperature: float = 0.0
     """Used when a request names none. Greedy, as the evaluation is."""
     max_picture_pixels: int = MAX_PIXELS
@@ -134,10 +134,8 @@ class Loop:
         return finish
 
     def _sampling(self, request: ChatRequest) -> Sampling:
-        max_tokens = request.max_reply_tokens or self._limits.max_tokens
-        if max_tokens > self._limits.max_tokens:
-            text = f"max_tokens is {max_tokens}; one reply has at most {self._limits.max_tokens} here"
-            raise ApiError(400, text, code="invalid_value", param="max_tokens")
+        # A request names an upper bound, so a lower one of ours honours it too; `finish_reason` tells when it was met.
+        max_tokens = min(request.max_reply_tokens or self._limits.max_tokens, self._limits.max_tokens)
         return Sampling(
             temperature=self._limits.temperature if request.temperature is None else request.temperature,
             top_p=1.0 if request.top_p is None else request.top_p,
