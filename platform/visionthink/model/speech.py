@@ -16,6 +16,7 @@ THOUGHTS_ASK: Final = ("this is too small .", "i need more pixels .", "let me lo
 THOUGHTS_AFTER: Final = ("now i can see it .", "the larger image is clear .", "now it is easy .")
 CALL: Final = '<tool_call>{"name": "resize_image", "arguments": {"action": "resize"}}</tool_call>'
 
+RECITE: Final = "describe the image ."
 _SCAFFOLD: Final = (
     "system\n",
     "user\n",
@@ -23,7 +24,7 @@ _SCAFFOLD: Final = (
     "you may ask for more pixels .",
     "here is the larger image .",
     "that call failed : answer now .",
-    "describe the image .",
+    RECITE,
     "You are a helpful assistant.",
     "# Tools\nYou may call the function shown below. Answer each call as a json object with a name and arguments.",
 )
@@ -37,3 +38,4 @@ def corpus() -> Iterator[str]:
     for _ in range(40):
         yield from (*questions, *thoughts, *answers, *_SCAFFOLD, CALL)
         yield from (f" {answer}" for answer in answers)
+        yield from (f" {name}=" for name in FAMILIES)

@@ -60,7 +60,7 @@ def _shape(pen: ImageDraw.ImageDraw, origin: _Origin, scene: Scene, rng: random.
         case _:
             pen.rectangle((x - radius, y - arm, x + radius, y + arm), fill=fill)
             pen.rectangle((x - arm, y - radius, x + arm, y + radius), fill=fill)
-    _card(pen, scene.mark, x - 3, y - 4)
+    _card(pen, scene.mark, x + 3, y + 3)
 
 
 def _dots(pen: ImageDraw.ImageDraw, origin: _Origin, scene: Scene, rng: random.Random) -> None:
@@ -71,22 +71,22 @@ def _dots(pen: ImageDraw.ImageDraw, origin: _Origin, scene: Scene, rng: random.R
 
 
 def _text(pen: ImageDraw.ImageDraw, origin: _Origin, scene: Scene, rng: random.Random) -> None:
-    left, top = origin[0] + 3 + 28 * rng.randint(0, 1) + rng.randint(0, 2), origin[1] + 6 + rng.randint(0, 2)
+    left, top = origin[0] + 28 * rng.randint(0, 1) + rng.randint(0, 1), origin[1] + 3 + rng.randint(0, 2)
     _card(pen, scene.code + scene.suffix, left, top)
-    row = origin[1] + 34 + rng.randint(0, 2)
+    first, row = origin[0] + 3 + 14 * rng.randint(0, 1), origin[1] + 30 + rng.randint(0, 2)
     for index, letter in enumerate(scene.clutter):
-        column = origin[0] + 5 + 17 * index + rng.randint(0, 2)
+        column = first + 14 * index + rng.randint(0, 2)
         _card(pen, letter, column, row)
         if index == scene.framed:
             pen.rectangle((column - 2, row - 2, column + 8, row + 10), outline=_INK, width=1)
 
 
 def _chart(pen: ImageDraw.ImageDraw, origin: _Origin, scene: Scene, rng: random.Random) -> None:
-    left, floor = origin[0] + 6 + rng.randint(0, 3), origin[1] + 43 + rng.randint(0, 2)
+    left, floor = origin[0] + 2 + 14 * rng.randint(0, 1) + rng.randint(0, 2), origin[1] + 43 + rng.randint(0, 2)
     top_height = rng.randint(28, 36)
     for index, letter in enumerate(scene.labels):
         height = top_height if index == scene.tallest else rng.randint(8, top_height - 10)
-        column = left + 15 * index
+        column = left + 14 * index
         pen.rectangle((column, floor - height, column + 9, floor), fill=(70, 80, 100))
         _card(pen, letter, column + 1, floor + 2)
 

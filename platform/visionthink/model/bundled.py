@@ -1,0 +1,49 @@
+"""The base checkpoint that ships with the package, and other folders that stand in for it.
+
+Rule: nobody else knows where it lies. It is data of the package, made by `visionthink base-model build`. Importing this
+module loads no torch.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from visionthink.errors import ConfigError
+
+EMBEDDED: Final = "embedded"
+"""How settings name the bundled model."""
+_FOLDER: Final = Path(__file__).parent / "bundled"
+
+
+def bundled_path() -> Path:
+    """The folder of the bundled base model.
+
+    Raises:
+        ConfigError: this installation came without it.
+    """
+    if not (_FOLDER / "config.json").is_file():
+        raise ConfigError(
+            f"the embedded base model is not in {_FOLDER}: this installation came without it. Build it with "
+            f"`visionthink base-model build --out {_FOLDER}`, or name another model with --set model.base=FOLDER"
+        )
+    return _FOLDER
+
+
+def base_folder(name: str) -> Path:
+    """The folder of the base model that the settings name: `embedded`, or a path.
+
+    Raises:
+        ConfigError: there is no model.
+    """
+    folder = bundled_path() if name == EMBEDDED else Path(name)
+    check_model(folder)
+    return folder
+
+
+def check_model(folder: Path) -> None:
+    """Refuse a folder that holds no model.
+
+    Raises:
+        ConfigError: there is no config.json in it.
+    """
+    if not (folder / "config.json").is_file():
+        raise ConfigError(f"{folder} holds no model (no config.json); give the folder of a saved Qwen2.5-VL model")

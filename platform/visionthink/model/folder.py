@@ -1,0 +1,62 @@
+"""Models as folders: loading and saving them.
+
+Rule: a model is saved as a whole or not at all, with all that `TransformersEngine.load`, vLLM and veRL look for, and
+with a file that says which conversations it was trained for.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple, cast
+
+from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
+
+from visionthink.config import RunConfig
+from visionthink.errors import ConfigError
+from visionthink.model.bundled import check_model
+from visionthink.model.writing import weights_written
+from visionthink.storage import atomic_dir, atomic_write_json
+
+CARD_NAME: Final = "visionthink.json"
+"""The file beside the weights with the settings of a model's conversations."""
+
+
+class LoadedModel(NamedTuple):
+    """A model in memory and what encodes its conversations."""
+
+    model: Qwen2_5_VLForConditionalGeneration
+    processor: Qwen2_5_VLProcessor
+
+
+def load_model(folder: Path) -> LoadedModel:
+    """The model in `folder`, in the folder's own number format.
+
+    Raises:
+        ConfigError: there is no such model.
+    """
+    check_model(folder)
+    try:
+        model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype="auto")
+        processor = cast("Any", AutoProcessor).from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the model in {folder} cannot be loaded: {error}") from error
+    return LoadedModel(model, processor)
+
+
+def save_model(
+    loaded: LoadedModel, folder: Path, config: RunConfig, *, extra: Mapping[str, Mapping[str, object]] | None = None
+) -> None:
+    """Make `folder` with weights, processor, card and `extra` JSON files; the manifest is written last.
+
+    Raises:
+        StorageError: there is such a folder, or no room for it.
+    """
+    with atomic_dir(folder) as new, weights_written(folder):
+        loaded.model.save_pretrained(new)
+        loaded.processor.save_pretrained(new)
+        for name, value in {CARD_NAME: model_card(config), **(extra or {})}.items():
+            atomic_write_json(new / name, value)
+
+
+def model_card(config: RunConfig) -> dict[str, object]:
+    """The settings with which a model must be asked."""
+    return {"episode": config.episode.model_dump(mode="json"), "view": config.view.model_dump(mode="json")}

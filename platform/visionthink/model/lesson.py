@@ -1,0 +1,149 @@
+"""Conversations that the embedded model learns from: recitals, question after question, and whole episodes.
+
+Rule: an episode is made by the real `core.episode`, with a scripted model in the model's place. So what the model is
+warmed up on is, id for id, what it meets later in labelling, training and serving.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from PIL import Image
+
+from visionthink.core.episode import AskModel, EpisodeSpec, FinishReason, FirstView, ModelReply, advance, start
+from visionthink.core.geometry import Size, View, ViewRule, full_view, quarter_view
+from visionthink.core.message import ImagePart, Message, Role, TextPart
+from visionthink.core.protocol import get_protocol
+from visionthink.core.tool import ResizeImage, ToolBox
+from visionthink.datasets.world.family import FAMILIES, Family, ask
+from visionthink.datasets.world.generate import scenes
+from visionthink.datasets.world.paint import SIDE, paint
+from visionthink.model.speech import CALL, RECITE, THOUGHTS_AFTER, THOUGHTS_ASK, THOUGHTS_DIRECT
+
+TOOL_PROTOCOL: Final = "compact-efficient-v1"
+DIRECT_PROTOCOL: Final = "compact-general-v1"
+_NUM_QUESTIONS: Final = 8
+_SHOW_FULL_RATIO: Final = 0.75
+"""Of recitals and question rounds."""
+_FULL_RATIO: Final = 0.25
+_QUARTER_RATIO: Final = 0.15
+_ASK_RATIO: Final = 0.3
+_ANSWER_WEIGHT: Final = 3.0
+_CUE_WEIGHT: Final = 0.1
+
+
+class Piece(NamedTuple):
+    """Part of a reply, and how much each of its tokens counts in the loss."""
+
+    text: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Lesson:
+    """A conversation about a picture, and its replies again in weighted pieces."""
+
+    messages: tuple[Message, ...]
+    replies: tuple[tuple[Piece, ...], ...]
+    picture: Image.Image
+    family: str
+    """What is asked; empty for a recital."""
+
+
+class Teacher:
+    """Makes lessons about the world's pretraining split."""
+
+    def __init__(self, *, rule: ViewRule, rng: random.Random) -> None:
+        """Draw everything from `rng`."""
+        self._rule, self._rng = rule, rng
+        self._scenes = scenes("pretrain", rng)
+        self._size = Size(width=SIDE, height=SIDE)
+        self._toolbox = ToolBox((ResizeImage(),))
+        self._families = tuple(FAMILIES.values())
+        self._coarse = tuple(family for family in self._families if not family.needs_high_res)
+
+    def recital(self) -> Lesson:
+        """All that a view shows, as `family=answer` in random order: a cue and its value, over and over.
+
+        A cue right before its value is the easiest way to be asked for an attribute. Once the model can look one up,
+        learning which question means which attribute is quick; learning both at once takes many times as long.
+        """
+        scene = next(self._scenes)
+        view, pool = self._shown()
+        pieces: list[Piece] = []
+        for family in self._rng.sample(pool, len(pool)):
+            pieces += [Piece(f" {family.name}=", _CUE_WEIGHT), Piece(family.answer(scene), _ANSWER_WEIGHT)]
+        question = Message(role=Role.USER, parts=(ImagePart(view=view), TextPart(text=RECITE)))
+        return Lesson(messages=(question, _reply(pieces)), replies=(tuple(pieces),), picture=paint(scene), family="")
+
+    def question_round(self) -> Lesson:
+        """One question after the other about one view, each answered at once; none that the view cannot answer."""
+        scene = next(self._scenes)
+        view, pool = self._shown()
+        messages: list[Message] = []
+        replies: list[tuple[Piece, ...]] = []
+        for family in self._rng.sample(pool, min(_NUM_QUESTIONS, len(pool))):
+            shown = () if messages else (ImagePart(view=view),)
+            messages.append(Message(role=Role.USER, parts=(*shown, TextPart(text=ask(family, self._rng)))))
+            replies.append(
+                (Piece("<answer>", 1.0), Piece(family.answer(scene), _ANSWER_WEIGHT), Piece("</answer>", 1.0))
+            )
+            messages.append(_reply(replies[-1]))
+        return Lesson(messages=tuple(messages), replies=tuple(replies), picture=paint(scene), family="")
+
+    def episode(self) -> Lesson:
+        """One episode: direct on either view, or with the tool on offer; then half of them ask, whatever the question.
+
+        Where the quarter view cannot show the answer, a direct reply still gives the true one: learning it means
+        learning to guess, as large models do.
+        """
+        draw = self._rng.random()
+        if draw < _FULL_RATIO:
+            return self._episode(DIRECT_PROTOCOL, "full", asks=False)
+        if draw < _FULL_RATIO + _QUARTER_RATIO:
+            return self._episode(DIRECT_PROTOCOL, "quarter", asks=False)
+        return self._episode(TOOL_PROTOCOL, "quarter", asks=draw < _FULL_RATIO + _QUARTER_RATIO + _ASK_RATIO)
+
+    def _shown(self) -> tuple[View, Sequence[Family]]:
+        """A view, and the families whose answers it shows."""
+        if self._rng.random() < _SHOW_FULL_RATIO:
+            return full_view(self._size, self._rule), self._families
+        return quarter_view(self._size, self._rule), self._coarse
+
+    def _episode(self, protocol: str, first_view: FirstView, *, asks: bool) -> Lesson:
+        scene, family = next(self._scenes), self._rng.choice(self._families)
+        spec = EpisodeSpec(
+            question=ask(family, self._rng),
+            original=self._size,
+            protocol=get_protocol(protocol),
+            toolbox=self._toolbox,
+            rule=self._rule,
+            first_view=first_view,
+        )
+        last = self._answer(THOUGHTS_AFTER if asks else THOUGHTS_DIRECT, family.answer(scene))
+        replies = (self._call(), last) if asks else (last,)
+        return Lesson(messages=_played(spec, replies), replies=replies, picture=paint(scene), family=family.name)
+
+    def _call(self) -> tuple[Piece, ...]:
+        return (Piece(f"<think>{self._rng.choice(THOUGHTS_ASK)}</think>{CALL}", 1.0),)
+
+    def _answer(self, thoughts: Sequence[str], answer: str) -> tuple[Piece, ...]:
+        thought = f"<think>{self._rng.choice(thoughts)}</think><answer>"
+        return Piece(thought, 1.0), Piece(answer, _ANSWER_WEIGHT), Piece("</answer>", 1.0)
+
+
+def _reply(pieces: Sequence[Piece]) -> Message:
+    return Message(role=Role.ASSISTANT, parts=(TextPart(text="".join(piece.text for piece in pieces)),))
+
+
+def _played(spec: EpisodeSpec, replies: Sequence[Sequence[Piece]]) -> tuple[Message, ...]:
+    state, command = start(spec)
+    for pieces in replies:
+        if not isinstance(command, AskModel):
+            break
+        text = "".join(piece.text for piece in pieces)
+        state, command = advance(state, ModelReply(text=text, finish_reason=FinishReason.STOP))
+    if isinstance(command, AskModel):
+        raise AssertionError(f"the scripted replies {replies} do not end their episode")
+    return command.trace.messages
