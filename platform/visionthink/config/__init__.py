@@ -1,7 +1,7 @@
 """Configuration: what a run is decided by. Imports without torch, kfp, kubernetes and mlflow (a test proves it)."""
 
 from visionthink.config.data import DataConfig, ViewConfig
-from visionthink.config.run import RunConfig, load_config, parse_config, parse_override
+from visionthink.config.run import RunConfig, load_config, override_config, parse_config, parse_override
 from visionthink.config.stage import (
     EpisodeConfig,
     EvaluateConfig,
@@ -28,6 +28,7 @@ __all__ = [
     "TrainConfig",
     "ViewConfig",
     "load_config",
+    "override_config",
     "parse_config",
     "parse_override",
 ]

@@ -39,7 +39,16 @@ class DataConfig(Section):
     format: Literal["auto", "parquet", "jsonl", "hf_disk"] = "auto"
     """Layout of `source`; `auto` looks at it. Ignored for the world."""
     eval_source: str | None = None
-    """Data set to evaluate on; None means `source` (a world has splits that cannot leak, other sets do not)."""
+    """Data set to evaluate on; None means the rows of `source` behind those to label. Ignored for the world, whose
+    splits cannot leak."""
+    split: str | None = None
+    """Part of a saved Hugging Face `DatasetDict`; None where there is but one."""
+    images: str | None = None
+    """Folder or s3:// address of pictures that rows name by path; None means the folder of the data set."""
+    skip_bad: bool = False
+    """Whether a bad row (corrupt or huge picture, missing value) is left out and counted, instead of ending the run."""
+    max_picture_pixels: PositiveInt = 64 * 1024**2
+    """A larger picture is a bad row; it is refused before a pixel is decoded."""
     world_seed: int = 0
     """Seed of the world: another seed, other pictures."""
     families: tuple[str, ...] = ("color", "shape", "count", "tallest", "code", "mark", "framed", "axis")

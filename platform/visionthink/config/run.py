@@ -58,9 +58,16 @@ def load_config(path: Path | None, overrides: Mapping[str, object] | None = None
             tree = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigError(f"configuration {path} cannot be read: {error}") from error
-    for key, value in (overrides or {}).items():
-        _put(tree, key, value)
-    return parse_config(tree)
+    return parse_config(_with(tree, overrides or {}))
+
+
+def override_config(config: RunConfig, overrides: Mapping[str, object]) -> RunConfig:
+    """The configuration with dotted `overrides` on top.
+
+    Raises:
+        ConfigError: a key or value is wrong.
+    """
+    return parse_config(_with(config.model_dump(mode="json"), overrides))
 
 
 def parse_config(tree: Mapping[str, Any] | str) -> RunConfig:
@@ -88,6 +95,12 @@ def parse_override(text: str) -> tuple[str, object]:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return key.strip(), value.strip()
+
+
+def _with(tree: dict[str, Any], overrides: Mapping[str, object]) -> dict[str, Any]:
+    for key, value in overrides.items():
+        _put(tree, key, value)
+    return tree
 
 
 def _put(tree: dict[str, Any], key: str, value: object) -> None:

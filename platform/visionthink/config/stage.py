@@ -2,10 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from visionthink.config.data import PositiveInt, Share
 from visionthink.config.section import Section
+from visionthink.core.gate import GateRule
 from visionthink.core.label import LabelRule
 from visionthink.core.reward import RewardRule
 
@@ -83,6 +84,11 @@ class LabelConfig(Section):
         """The core's own record."""
         return LabelRule(num_rollouts=self.num_rollouts, min_gap=self.min_gap)
 
+    @model_validator(mode="after")
+    def _gap_fits(self) -> "LabelConfig":
+        self.rule()
+        return self
+
 
 class TrainConfig(Section):
     """Multi-turn GRPO in torch on one machine."""
@@ -122,6 +128,9 @@ class TrainConfig(Section):
 class EvaluateConfig(Section):
     """Greedy evaluation of four rows: always_low, always_high, base, trained."""
 
+    model: str | None = None
+    """Folder of the model to judge, which is then also registered and served; None means the one that the run
+    trained."""
     num_samples: PositiveInt = 600
     """Held-out samples of the trained families."""
     num_held_out_samples: int = Field(default=120, ge=0)
@@ -130,6 +139,8 @@ class EvaluateConfig(Section):
     """Samples per shard: what a killed run repeats at most."""
     num_bootstraps: PositiveInt = 1000
     """Resamplings for the 95 % intervals."""
+    num_latency_samples: PositiveInt = 24
+    """Samples asked one request at a time to measure latency; each family gets one at least."""
     num_examples: int = Field(default=6, ge=0)
     """Conversations shown in the report."""
 
@@ -145,6 +156,30 @@ class RegisterConfig(Section):
     """Promote only at this share of always_high's accuracy, or better."""
     max_visual_token_ratio: Positive = 0.62
     """Promote only at this share of always_high's visual tokens, or less."""
+    min_resize_rate_needed: Share = 0.95
+    """Promote only if it asks on this share of the samples that need the full view, or more."""
+    max_resize_rate_not_needed: Share = 0.05
+    """Promote only if it asks on this share of the other samples, or less."""
+    min_samples: PositiveInt = 100
+    """Promote only after an evaluation on this many samples, or more."""
+    store: str | None = None
+    """Folder or s3:// address that the model is also published to, under `<name>/<run id>`; None: the run's folder
+    and the registry only."""
+
+    def rule(self) -> GateRule:
+        """The core's own record."""
+        return GateRule(
+            min_samples=self.min_samples,
+            min_accuracy_ratio=self.min_relative_accuracy,
+            max_visual_token_ratio=self.max_visual_token_ratio,
+            min_resize_ratio_needed=self.min_resize_rate_needed,
+            max_resize_ratio_not_needed=self.max_resize_rate_not_needed,
+        )
+
+    @model_validator(mode="after")
+    def _demands_fit(self) -> "RegisterConfig":
+        self.rule()
+        return self
 
 
 class TrackingConfig(Section):
