@@ -1,0 +1,64 @@
+"""The run in a few lines: what `summary.json` holds.
+
+Rule: every figure is read from the results of the stages; none is computed a second time.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from visionthink.core.json_value import Json
+from visionthink.runs.folder import STAGES, RunFolder, Stage
+from visionthink.runs.stopwatch import read_seconds
+from visionthink.storage import atomic_write_json
+
+_TIMED: Final[tuple[Stage, ...]] = ("label", "train", "evaluate")
+
+
+def keep_summary(folder: RunFolder, *, total_s: float) -> dict[str, Json]:
+    """Write `summary.json`, which marks the run as done, and return what it holds.
+
+    `total_s` is the wall time of all tries of the whole run.
+
+    Raises:
+        DataError: a stage is not done.
+    """
+    summary = summary_of(folder, total_s=total_s)
+    atomic_write_json(folder.summary_path, summary)
+    return summary
+
+
+def summary_of(folder: RunFolder, *, total_s: float) -> dict[str, Json]:
+    """The figures of a run whose stages are all done.
+
+    Raises:
+        DataError: one is not.
+    """
+    facts = {stage: folder.finished(stage).facts for stage in STAGES}
+    config, rows = folder.config(), _mapping(facts["evaluate"]["rows"])
+    trained = _mapping(rows["trained"])
+    seconds: dict[str, Json] = {stage: round(read_seconds(folder.seconds_path(stage)), 1) for stage in _TIMED}
+    return {
+        "resize_rate": {"needed": trained["resize_rate_needed"], "not_needed": trained["resize_rate_not_needed"]},
+        "accuracy": {row: _mapping(_mapping(figures)["accuracy"])["value"] for row, figures in rows.items()},
+        "visual_token_ratio": _value(facts["evaluate"]["visual_token_ratio"]),
+        "label_agreement": facts["label"]["label_agreement"],
+        "seconds": {**seconds, "total": round(total_s, 1)},
+        "seed": config.seed,
+        "served_answer": facts["serve"]["served_answer"],
+        "served_want": facts["serve"]["served_want"],
+        "held_out": facts["evaluate"]["held_out"],
+        "promoted": facts["register"]["promoted"],
+        "model_version": facts["register"]["version"],
+        "penalty": config.reward.penalty,
+        "world_seed": config.data.world_seed,
+        "run_id": folder.run_id,
+    }
+
+
+def _mapping(value: Json) -> Mapping[str, Json]:
+    assert isinstance(value, Mapping), value
+    return value
+
+
+def _value(interval: Json) -> Json:
+    return _mapping(interval)["value"] if interval else None
