@@ -11,16 +11,23 @@ from typing import Any, Final
 import torch
 
 from visionthink.errors import DataError
+from visionthink.model.writing import weights_written
 from visionthink.storage import atomic_dir
 
 _PREFIX: Final = "step-"
 
 
 def save_checkpoint(folder: Path, step: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Keep the state after `step` steps in `folder`, and drop the older states there."""
+    """Keep the state after `step` steps in `folder`, and drop the older states there.
+
+    Raises:
+        DiskFullError: no room; the older state is untouched.
+    """
     path = folder / f"{_PREFIX}{step:06d}"
-    with atomic_dir(path, replace=True) as new:
-        torch.save({"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict()}, new / "state.pt")
+    state = {"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    # A file of our own: torch's own writer does not say that the disk is full.
+    with atomic_dir(path, replace=True) as new, weights_written(path), (new / "state.pt").open("wb") as file:
+        torch.save(state, file)
     for old in _checkpoints(folder):
         if old != path:
             shutil.rmtree(old)
@@ -42,6 +49,12 @@ def load_checkpoint(folder: Path, model: torch.nn.Module, optimizer: torch.optim
     except (RuntimeError, ValueError, KeyError) as error:
         raise DataError(f"checkpoint {found[-1]} is of another model: {error}; remove it to start anew") from error
     return int(state["step"])
+
+
+def checkpoint_step(folder: Path) -> int:
+    """The step of the newest state; 0 when there is none."""
+    found = _checkpoints(folder)
+    return int(found[-1].name.removeprefix(_PREFIX)) if found else 0
 
 
 def _checkpoints(folder: Path) -> list[Path]:

@@ -86,9 +86,10 @@ class LocalTrainer:
         with asyncio.Runner() as runner:
             for step in range(first, config.num_steps):
                 metrics = self._step(step, _pick(step, needed, rest, self._setting), runner)
+                # Told first: a step that a checkpoint holds is never taken again, so nobody could tell it later.
+                on_step(step + 1, metrics)
                 if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.num_steps:
                     save_checkpoint(self._checkpoint_dir, step + 1, self._model, self._optimizer)
-                on_step(step + 1, metrics)
             runner.run(self._engine.aclose())
 
     def _step(self, step: int, prompts: Sequence[Prompt], runner: asyncio.Runner) -> Mapping[str, float]:

@@ -1,0 +1,113 @@
+"""The stage `train`: from labelled samples and the base model to a trained one.
+
+Rule: what was done is in the folder. Checkpoints say which steps, `model/` says that all of them; a stage that is
+started again does what is missing, and its steps are in `steps.jsonl` and in the tracker once each.
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from visionthink import metrics as m
+from visionthink.config import RunConfig
+from visionthink.datasets.parquet import read_samples
+from visionthink.judges import RuleJudge
+from visionthink.model.bundled import base_folder
+from visionthink.model.folder import load_model, save_model
+from visionthink.prompting import prompting_of
+from visionthink.runs import Progress, StageResult, StageTask
+from visionthink.samples import decoded, size_of_picture
+from visionthink.storage import is_complete
+from visionthink.training.local.checkpoint import checkpoint_step
+from visionthink.training.local.rollout import Prompt
+from visionthink.training.local.step_log import StepLog, StepRecord, read_steps
+from visionthink.training.local.trainer import LocalTrainer, Setting
+
+_NUM_LAST_STEPS: Final = 10
+"""Steps whose mean stands for the end of the training: a single step has few rollouts."""
+
+
+def train_stage(task: StageTask) -> StageResult:
+    """Train the base model on the samples that the stage `label` kept.
+
+    Raises:
+        UserError: there are no such samples, or none of one of the labels.
+    """
+    model, steps = task.folder.trained_model, task.folder.steps_path
+    checkpoints = task.dir / "checkpoints"
+    if not is_complete(model):
+        _train(task, checkpoints)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    task.run.log_artifact(steps)
+    return StageResult(
+        metrics=_final_metrics(read_steps(steps)),
+        artifacts={"model": model, "steps": steps},
+        facts={"num_steps": task.config.train.num_steps, "penalty": task.config.reward.penalty},
+    )
+
+
+def _train(task: StageTask, checkpoints: Path) -> None:
+    config = task.config
+    prompts = read_prompts(task.folder.dataset_path, config)
+    loaded = load_model(base_folder(config.model.base))
+    trainer = LocalTrainer(
+        loaded.model,
+        loaded.processor,
+        judge=RuleJudge(),
+        setting=Setting(
+            train=config.train,
+            reward=config.reward,
+            seed=config.seed,
+            batch_size=config.model.batch_size,
+            max_reply_tokens=config.episode.max_reply_tokens,
+        ),
+        checkpoint_dir=checkpoints,
+    )
+    first = checkpoint_step(checkpoints)
+    log = StepLog(task.folder.steps_path, last_step=first)
+    progress: Progress = task.progress(config.train.num_steps, unit="steps", done=first)
+
+    def on_step(step: int, metrics: Mapping[str, float]) -> None:
+        log.append(StepRecord(step=step, metrics=metrics))
+        task.run.log_metrics(metrics, step=step)
+        progress.advance(note=_note(metrics))
+
+    trainer.run(prompts, on_step)
+    save_model(loaded, task.folder.trained_model, config)
+
+
+def read_prompts(path: Path, config: RunConfig) -> list[Prompt]:
+    """The samples of a data set made ready to train on, each picture decoded once.
+
+    Raises:
+        DataError: there is no such data set, or a picture is broken.
+    """
+    prompting = prompting_of(config)
+    prompts = []
+    for sample in read_samples(path):
+        picture = decoded(sample, config.data)
+        spec = prompting.spec(sample.question, size_of_picture(picture))
+        prompts.append(Prompt(sample=sample, picture=picture, spec=spec, needed=sample.needs_high_res))
+    return prompts
+
+
+def _note(metrics: Mapping[str, float]) -> str:
+    """What a progress line says of the last step."""
+    parts = [f"reward {metrics[m.REWARD_MEAN.key()]:.2f}"]
+    rates = (("needed", m.RESIZE_RATE_NEEDED), ("not needed", m.RESIZE_RATE_NOT_NEEDED))
+    asked = [f"{metrics[metric.key()]:.0%} where {name}" for name, metric in rates if metric.key() in metrics]
+    if asked:
+        parts.append(f"asks {' and '.join(asked)}")
+    return ", ".join(parts)
+
+
+def _final_metrics(steps: Sequence[StepRecord]) -> dict[str, float]:
+    """Means over the last steps, times left out: they say nothing of the model."""
+    last = steps[-_NUM_LAST_STEPS:]
+    keys = {key for record in last for key in record.metrics if m.lookup(key).unit is not m.Unit.SECONDS}
+    means = {}
+    for key in sorted(keys):
+        values = [record.metrics[key] for record in last if key in record.metrics]
+        means[key] = sum(values) / len(values)
+    return means
