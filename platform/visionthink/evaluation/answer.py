@@ -1,0 +1,68 @@
+"""What one row made of one held-out sample.
+
+Rule: everything that a figure is computed of stands here, so that figures can be computed again without the model.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Self
+
+from visionthink.core.episode import Finish
+from visionthink.core.json_value import Json
+from visionthink.core.sample import Sample
+from visionthink.errors import DataError
+from visionthink.judges import Grade
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One episode, graded."""
+
+    id: str
+    family: str
+    needed: bool | None
+    """Whether the full view is known to be needed; None when nobody knows."""
+    want: str
+    got: str | None
+    """What the model answered; None when it gave nothing to grade."""
+    correct: bool
+    failed: bool
+    """Whether engine or judge failed: then the answer says nothing about the model, and is left out of every share."""
+    asked: bool
+    """Whether a second view was shown."""
+    visual_tokens: int
+    """Of all views."""
+    num_turns: int
+    outcome: str
+
+    def to_dict(self) -> dict[str, Json]:
+        """The answer as JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, value: Json) -> Self:
+        """Read what `to_dict` made.
+
+        Raises:
+            DataError: it is something else.
+        """
+        if not isinstance(value, dict) or set(value) != set(cls.__slots__):
+            raise DataError(f"not an answer record: {str(value)[:200]}; start a fresh run")
+        return cls(**value)  # type: ignore[arg-type]
+
+
+def to_answer(sample: Sample, finish: Finish, grade: Grade) -> Answer:
+    """The answer to `sample` that an episode ended with."""
+    failed = bool(finish.error) or grade.failed
+    return Answer(
+        id=sample.id,
+        family=sample.family,
+        needed=sample.needs_high_res,
+        want=sample.answer,
+        got=finish.answer,
+        correct=grade.correct >= 0.5 and not failed,
+        failed=failed,
+        asked=finish.trace.num_resizes > 0,
+        visual_tokens=finish.trace.visual_tokens,
+        num_turns=len(finish.trace.turns),
+        outcome=finish.outcome.value,
+    )
