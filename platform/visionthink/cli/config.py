@@ -1,0 +1,45 @@
+"""The command `config`: every setting with its value and its meaning."""
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel
+
+from visionthink.cli.settings import Settings, takes_settings
+from visionthink.config import RunConfig
+
+_Json = Annotated[bool, typer.Option("--json", help="As JSON, without the meanings.")]
+_Schema = Annotated[bool, typer.Option("--schema", help="The JSON schema of all settings instead.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(takes_settings(config))
+
+
+def config(settings: Settings, as_json: _Json = False, schema: _Schema = False) -> None:
+    """Print every setting as it would be used, with its meaning: a TOML file to start from."""
+    if schema:
+        print(json.dumps(RunConfig.model_json_schema(), indent=2))
+        return
+    resolved = settings.resolve()
+    print(resolved.model_dump_json(indent=2) if as_json else "\n".join(to_toml(resolved)))
+
+
+def to_toml(section: BaseModel, name: str = "") -> Iterator[str]:
+    """Lines of TOML with the meaning of each key above it; a key without a value is commented out."""
+    values: dict[str, Any] = section.model_dump(mode="json")
+    if name:
+        yield from ("", f"[{name}]")
+    inner = []
+    for key, info in type(section).model_fields.items():
+        value = getattr(section, key)
+        if isinstance(value, BaseModel):
+            inner.append((key, value))
+            continue
+        yield from (f"# {line}" for line in (info.description or "").splitlines())
+        yield f"# {key} =" if value is None else f"{key} = {json.dumps(values[key])}"
+    for key, value in inner:
+        yield from to_toml(value, f"{name}.{key}" if name else key)

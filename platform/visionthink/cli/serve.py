@@ -1,0 +1,56 @@
+"""The command `serve`: a model behind an OpenAI-compatible endpoint until it is stopped."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from visionthink.cli.settings import RUNS_DIR, Settings, takes_settings
+from visionthink.config import RunConfig
+from visionthink.errors import DataError
+from visionthink.runs.choice import latest_run
+from visionthink.runs.folder import RunFolder
+
+_Model = Annotated[Path | None, typer.Option("--model", help="Folder of a model. Default: the run's.", metavar="DIR")]
+_Host = Annotated[str | None, typer.Option("--host", help="Address to listen on.")]
+_Port = Annotated[int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(takes_settings(serve))
+
+
+def serve(settings: Settings, model: _Model = None, host: _Host = None, port: _Port = None) -> None:
+    """Serve a trained model: /v1/chat/completions, /v1/models, /v2/health, /metrics."""
+    given = {"serve.host": host, "serve.port": port}
+    settings = settings.with_overrides({key: value for key, value in given.items() if value is not None})
+    folder = RunFolder(settings.run_dir) if settings.run_dir is not None else latest_run(RUNS_DIR)
+    config = settings.resolve(folder.config() if folder is not None and model is None else None)
+    _serve(model or _model_of(folder), config)
+
+
+def _model_of(folder: RunFolder | None) -> Path:
+    """The model that a run registered, or else trained."""
+    if folder is None:
+        raise DataError(f"there is no run in {RUNS_DIR}/ yet; start one with `visionthink run`, or name a --model")
+    registered = folder.stage_dir("register") / "model"
+    for path in (registered, folder.trained_model):
+        if (path / "config.json").is_file():
+            return path
+    raise DataError(f"run {folder.path} has no trained model yet; finish it with `visionthink run`, or name a --model")
+
+
+def _serve(model: Path, config: RunConfig) -> None:
+    import torch
+
+    from visionthink.serving import serve as serve_app
+    from visionthink.serving.opening import open_app
+
+    torch.set_num_threads(config.model.threads)
+    app = open_app(model, config)
+    address = config.serve
+    place = f"http://{address.host}:{address.port}/v1" if address.port else f"a free port of {address.host}"
+    print(f"serving {model} as {address.model_name!r} at {place}", file=sys.stderr, flush=True)
+    serve_app(app, host=address.host, port=address.port)

@@ -1,0 +1,71 @@
+"""The commands that run one stage: `label`, `train`, `evaluate`, `register`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from visionthink.cli.choosing import Chosen, choose_begun_run, choose_judged_run, choose_whole_run, publish_as_latest
+from visionthink.cli.settings import Settings, takes_settings
+from visionthink.runs.folder import RunFolder, Stage
+from visionthink.runs.lock import locked
+
+_Model = Annotated[
+    Path | None, typer.Option("--model", help="Judge the model in this folder, in a run of its own.", metavar="DIR")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    for command in (label, train, evaluate, register):
+        app.command()(takes_settings(command))
+
+
+def label(settings: Settings) -> None:
+    """Find out with rollouts of the base model which questions need the full resolution."""
+    chosen = choose_whole_run(settings, run_id=None, fresh=False)
+    work_on("label", chosen)
+
+
+def train(settings: Settings) -> None:
+    """Teach the base model, by multi-turn GRPO on the labelled samples, when to ask for pixels."""
+    work_on("train", choose_begun_run(settings))
+
+
+def evaluate(settings: Settings, model: _Model = None) -> None:
+    """Judge the trained model on held-out questions, or with --model any model folder, without a training run."""
+    chosen = choose_begun_run(settings) if model is None else choose_judged_run(settings, model)
+    work_on("evaluate", chosen, is_latest=model is None)
+
+
+def register(settings: Settings) -> None:
+    """Let the gate decide, publish the model as a version that never changes, and register it."""
+    work_on("register", choose_begun_run(settings))
+
+
+def work_on(stage: Stage, chosen: Chosen, *, is_latest: bool = True) -> None:
+    """Run a stage and show what it came to."""
+    from visionthink.stage import check_settings, run_stage
+
+    folder, config = chosen
+    check_settings(config)
+    with locked(folder.path):
+        folder.begin(config)
+        if is_latest:
+            publish_as_latest(chosen)
+        print(f"run {folder.path}", file=sys.stderr, flush=True)
+        run_stage(stage, config.model_dump_json(), str(folder.path))
+    _show(stage, folder)
+
+
+def _show(stage: Stage, folder: RunFolder) -> None:
+    result = folder.finished(stage)
+    if stage == "evaluate":
+        from visionthink.cli.table import print_rows
+
+        print_rows(folder)
+    else:
+        print(json.dumps({"metrics": dict(result.metrics), "facts": dict(result.facts)}, indent=2))
+    print(f"in {folder.stage_dir(stage)}", file=sys.stderr)

@@ -1,0 +1,70 @@
+"""The rows of an evaluation as a table."""
+
+from collections.abc import Mapping
+
+from visionthink.core.json_value import Json
+from visionthink.metrics import EVAL_LATENCY_S
+from visionthink.report.record import Row
+from visionthink.runs.folder import RunFolder
+
+
+def print_rows(folder: RunFolder) -> None:
+    """Print what each row answered right, when it asked, and what that cost."""
+    from rich.console import Console
+    from rich.table import Table
+
+    result = folder.finished("evaluate")
+    rows = _mapping(result.facts["rows"])
+    table = Table(title=_title(result.facts), title_justify="left")
+    table.add_column("")
+    for heading in ("correct", "95 %", "asked: needed", "not needed", "visual tokens", "of full", "seconds"):
+        table.add_column(heading, justify="right")
+    full = _number(_mapping(_mapping(rows[Row.ALWAYS_HIGH.value])["visual_tokens"])["value"])
+    for row in Row:
+        figures = _mapping(rows[row.value])
+        accuracy, tokens = _mapping(figures["accuracy"]), _number(_mapping(figures["visual_tokens"])["value"])
+        table.add_row(
+            row.label,
+            _percent(accuracy["value"]),
+            f"{_percent(accuracy['low'])} - {_percent(accuracy['high'])}",
+            _percent(figures["resize_rate_needed"]),
+            _percent(figures["resize_rate_not_needed"]),
+            f"{tokens:.2f}",
+            _percent(tokens / full if full else None),
+            f"{result.metrics[EVAL_LATENCY_S.key(row=row)]:.3f}",
+        )
+    console = Console(width=None if Console().is_terminal else 120)
+    console.print(table)
+    console.print(_apart(result.facts), highlight=False)
+
+
+def _title(facts: Mapping[str, Json]) -> str:
+    trained = _mapping(_mapping(facts["rows"])[Row.TRAINED.value])
+    return f"{trained['num_samples']} held-out questions"
+
+
+def _apart(facts: Mapping[str, Json]) -> str:
+    """The families that took no part in training, in a line."""
+    if facts["held_out"] is None:
+        return ""
+    apart = _mapping(facts["held_out"])
+    rates, accuracy = _mapping(apart["resize_rate"]), _mapping(apart["accuracy"])
+    return (
+        f"families not trained on ({apart['num_samples']} questions): trained model "
+        f"{_percent(accuracy[Row.TRAINED.value])} correct, asked on {_percent(rates['needed'])} of those that need it "
+        f"and on {_percent(rates['not_needed'])} of the others"
+    )
+
+
+def _mapping(value: Json) -> Mapping[str, Json]:
+    assert isinstance(value, Mapping), value
+    return value
+
+
+def _number(value: Json) -> float:
+    assert isinstance(value, int | float), value
+    return float(value)
+
+
+def _percent(value: Json) -> str:
+    return "-" if value is None else f"{_number(value):.1%}"

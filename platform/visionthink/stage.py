@@ -1,0 +1,162 @@
+"""Runs one stage of one run: the one door for the command line and for pipeline components.
+
+Rule: what a stage needs around it is the same wherever it runs, and stands here: its lock, its stopwatch, its run in
+the tracker, the word on disk that it is done or why it is not. A stage that is done is not run again.
+"""
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Final, TypedDict, cast
+
+from visionthink.config import RunConfig, parse_config
+from visionthink.errors import ConfigError, StorageError, VisionThinkError
+from visionthink.metrics import STAGE_S
+from visionthink.prompting import prompting_of
+from visionthink.runs import STAGES, RunFolder, Stage, StageResult, StageTask, Stopwatch, locked
+from visionthink.samples import check_data
+from visionthink.storage import atomic_write_json
+from visionthink.tracking import RunSpec, Tracking, flatten, open_tracking, tracked
+
+_FUNCTIONS: Final[Mapping[Stage, str]] = {
+    "label": "visionthink.labeling.stage:label_stage",
+    "train": "visionthink.training.local.stage:train_stage",
+    "evaluate": "visionthink.evaluation.stage:evaluate_stage",
+    "register": "visionthink.registration.stage:register_stage",
+    "serve": "visionthink.serving.stage:serve_stage",
+}
+"""Imported when they are run: each stage loads what it needs and no more."""
+_RUNS_A_MODEL: Final = frozenset({"label", "train", "evaluate", "serve"})
+_WAIT_S: Final = 15.0
+"""A try whose command was killed ends itself within a few seconds; the next one waits for that."""
+_INTERRUPTED: Final = 130
+
+
+class StageOutput(TypedDict):
+    """What a pipeline component makes its artifacts of; paths are absolute."""
+
+    metrics: dict[str, float]
+    artifacts: dict[str, str]
+    confusion: list[list[int]] | None
+    html: str | None
+
+
+def run_stage(name: str, config_json: str, run_dir: str) -> StageOutput:
+    """Run the stage `name` of the run in `run_dir` with the settings `config_json`; return at once if it is done.
+
+    Raises:
+        VisionThinkError: the stage failed; its folder's error.json says why.
+    """
+    if name not in STAGES:
+        raise ConfigError(f"there is no stage {name!r}; choose one of {', '.join(STAGES)}")
+    stage = name
+    config, folder = parse_config(config_json), RunFolder(Path(run_dir))
+    with locked(folder.stage_dir(stage), wait_s=_WAIT_S):
+        try:
+            result = folder.result(stage) or _run(stage, config, folder)
+        except BaseException as error:
+            _keep_error(folder, stage, error)
+            raise
+    return _output(result)
+
+
+def _run(stage: Stage, config: RunConfig, folder: RunFolder) -> StageResult:
+    folder.begin(config)
+    check_settings(config)
+    folder.sweep(stage)
+    if stage in _RUNS_A_MODEL:
+        _set_up_torch(config.model.threads)
+    spec = RunSpec(
+        run_id=folder.run_id,
+        stage=stage,
+        tags={"visionthink.config": config.digest()},
+        closes_pipeline=stage == STAGES[-1],
+    )
+    tracking = tracking_of(config, folder, os.environ)
+    with Stopwatch(folder.seconds_path(stage)) as stopwatch, tracked(tracking.tracker, spec) as run:
+        run.log_params(flatten(config.model_dump(mode="json")))
+        task = StageTask(
+            stage=stage,
+            config=config,
+            folder=folder,
+            spec=spec,
+            run=run,
+            registry=tracking.registry,
+            say=say,
+            clock=time.perf_counter,
+        )
+        result = _function(stage)(task)
+        run.log_metrics({STAGE_S.key(stage=stage): stopwatch.wall_s})
+    folder.keep_result(stage, result)
+    return result
+
+
+def check_settings(config: RunConfig) -> None:
+    """Refuse names that nothing has, before any work begins.
+
+    Raises:
+        UserError: a family or protocol is unknown.
+    """
+    check_data(config.data)
+    prompting_of(config)
+
+
+def tracking_of(config: RunConfig, folder: RunFolder, env: Mapping[str, str]) -> Tracking:
+    """Tracker and registry as the settings and the environment say; the settings win."""
+    settings = config.tracking
+    return open_tracking(
+        "mlflow",
+        env=env,
+        runs_dir=folder.runs_dir,
+        experiment=settings.experiment,
+        uri=settings.uri,
+        required=settings.required,
+        timeout_s=settings.timeout_s,
+        say=say,
+    )
+
+
+def say(line: str) -> None:
+    """Tell the user a line; standard output is left to results."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def _function(stage: Stage) -> Callable[[StageTask], StageResult]:
+    module, _, function = _FUNCTIONS[stage].partition(":")
+    return cast("Callable[[StageTask], StageResult]", getattr(import_module(module), function))
+
+
+def _set_up_torch(num_threads: int) -> None:
+    import torch
+    from transformers.utils import logging
+
+    torch.set_num_threads(num_threads)
+    # Bars that redraw themselves are noise in a log file; stages tell lines.
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def _keep_error(folder: RunFolder, stage: Stage, error: BaseException) -> None:
+    """Leave word for whoever started this process; when even that cannot be written, the message went to stderr."""
+    message = str(error) if isinstance(error, VisionThinkError) else f"{type(error).__name__}: {error}"
+    with contextlib.suppress(StorageError):
+        atomic_write_json(folder.error_path(stage), {"message": message, "exit_code": exit_code_of(error)})
+
+
+def exit_code_of(error: BaseException) -> int:
+    """What a command that ends with this error exits with."""
+    if isinstance(error, KeyboardInterrupt):
+        return _INTERRUPTED
+    return error.exit_code if isinstance(error, VisionThinkError) else 1
+
+
+def _output(result: StageResult) -> StageOutput:
+    return StageOutput(
+        metrics=dict(result.metrics),
+        artifacts={name: str(path) for name, path in result.artifacts.items()},
+        confusion=None if result.confusion is None else [list(row) for row in result.confusion],
+        html=None if result.html is None else str(result.html),
+    )
