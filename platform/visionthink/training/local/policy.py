@@ -36,7 +36,7 @@ class Policy:
     def score(self, batch: Batch) -> TokenScores:
         """Scores [B, L - 1] of the tokens at positions 1..L-1; see `targets` for which of them count."""
         model = cast("Any", self.model)
-        logits = model(**batch.model_inputs(model.device)).logits[:, :-1] / self.temperature
+        logits = model(**batch.shared_inputs(self.model)).logits[:, :-1] / self.temperature
         logits[..., list(self.forbidden_ids)] = -torch.inf
         # A forbidden id in a prompt (an image pad) would score -inf; such places are masked out by the reply mask, but
         # an infinity times zero would still poison the gradient, so they are scored as some allowed id.

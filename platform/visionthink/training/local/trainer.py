@@ -20,6 +20,7 @@ from visionthink.engines import Sampling, derived_seed
 from visionthink.engines.transformers_local import TransformersEngine
 from visionthink.errors import DataError
 from visionthink.judges import Judge
+from visionthink.model.patch_embedding import use_linear_patches
 from visionthink.training.local.checkpoint import load_checkpoint, save_checkpoint
 from visionthink.training.local.optimization import update
 from visionthink.training.local.policy import Policy
@@ -60,6 +61,8 @@ class LocalTrainer:
         self._model = model
         self._engine = TransformersEngine(model, processor, batch_size=setting.batch_size, name="policy")
         reference = copy.deepcopy(model).requires_grad_(False)
+        for each in (model, reference):  # after the copy: a copied closure would go on using the original's weights
+            use_linear_patches(each)
         self._policy, self._reference = (
             Policy(
                 model=each,
