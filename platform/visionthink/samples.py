@@ -7,6 +7,7 @@ rows behind those to label are taken, unless a set of its own is named.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TypeVar
 
 from PIL import Image
@@ -106,6 +107,12 @@ def in_shards(items: Iterable[_Item], size: int) -> Iterator[tuple[_Item, ...]]:
     left = iter(items)
     while shard := tuple(islice(left, size)):
         yield shard
+
+
+def num_in_shards(folder: Path, prefix: str, *, size: int, total: int) -> int:
+    """How many of `total` items lie in the shards `<prefix><number>.json` of `folder`."""
+    numbers = (int(path.stem.removeprefix(prefix)) for path in folder.glob(f"{prefix}[0-9]*.json"))
+    return sum(max(0, min(size, total - number * size)) for number in numbers)
 
 
 def _opened(data: DataConfig, place: str) -> Source:

@@ -57,7 +57,7 @@ def choose_begun_run(settings: Settings) -> Chosen:
             f"there is no run in {RUNS_DIR}/ yet; start one with `visionthink run` or `visionthink label`, or name one "
             "with --run-dir"
         )
-    return Chosen(folder, settings.resolve(_own_config(folder)))
+    return Chosen(folder, settings.resolve(folder.config()))
 
 
 def choose_judged_run(settings: Settings, model: Path, *, now: Callable[[], datetime] = utc_now) -> Chosen:

@@ -21,9 +21,12 @@ from visionthink.prompting import Prompting
 from visionthink.report.record import Row
 from visionthink.runs import Progress
 from visionthink.runs.folder import read_json
-from visionthink.samples import in_shards
+from visionthink.samples import in_shards, num_in_shards
 from visionthink.storage import atomic_write_json
 
+TEST: Final = "test"
+HELD_OUT: Final = "held-out"
+"""The two sets of samples, as their shards are named."""
 _GREEDY: Final = 0.0
 
 
@@ -76,9 +79,9 @@ class Asker:
         ]
 
 
-def num_answered(folder: Path, shard_size: int) -> int:
-    """About how many answers lie in `folder` from an earlier try."""
-    return shard_size * sum(1 for _ in folder.glob("*/*.json"))
+def num_answered(folder: Path, name: str, *, size: int, total: int) -> int:
+    """How many answers to the set `name` lie in `folder` from an earlier try, all rows together."""
+    return sum(num_in_shards(folder / row.value, f"{name}-", size=size, total=total) for row in Row)
 
 
 def _read_shard(path: Path, samples: Sequence[Sample]) -> list[Answer] | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from visionthink.engines.transformers_local import TransformersEngine
 from visionthink.errors import DataError
 from visionthink.evaluation.answer import Answer
-from visionthink.evaluation.asking import Asker, greedy, num_answered
+from visionthink.evaluation.asking import HELD_OUT, TEST, Asker, greedy, num_answered
 from visionthink.evaluation.bootstrap import Bootstrap
 from visionthink.evaluation.latency import Latency
 from visionthink.evaluation.outcome import Evaluation
@@ -89,10 +89,10 @@ class _Work:
     examples: tuple[Example, ...] = ()
 
     def all_rows(self, folders: Mapping[Row, Path]) -> Evaluation:
-        config, shards = self.task.config, self.task.dir / "answers"
-        total = len(folders) * (len(self.tests.samples) + len(self.tests.held_out))
-        done = min(total, num_answered(shards, config.evaluate.shard_size))
-        progress = self.task.progress(total, unit="answers", done=done)
+        shards, size = self.task.dir / "answers", self.task.config.evaluate.shard_size
+        sets = {TEST: len(self.tests.samples), HELD_OUT: len(self.tests.held_out)}
+        done = sum(num_answered(shards, name, size=size, total=total) for name, total in sets.items())
+        progress = self.task.progress(len(folders) * sum(sets.values()), unit="answers", done=done)
         for folder in dict.fromkeys(folders.values()):
             rows = [row for row, place in folders.items() if place == folder]
             self._rows_of(folder, rows, shards, progress)
@@ -122,8 +122,8 @@ class _Work:
                 runner.run(engine.aclose())
 
     def _row(self, asker: Asker) -> None:
-        self.answers[asker.row] = asker.answers("test", self.tests.samples)
-        self.held_out[asker.row] = asker.answers("held-out", self.tests.held_out)
+        self.answers[asker.row] = asker.answers(TEST, self.tests.samples)
+        self.held_out[asker.row] = asker.answers(HELD_OUT, self.tests.held_out)
         self.latencies[asker.row] = self._latency(asker)
         if asker.row is Row.TRAINED:
             self.examples = examples_of(asker, self.tests.samples, self.answers[asker.row])

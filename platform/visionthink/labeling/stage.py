@@ -26,7 +26,7 @@ from visionthink.model.bundled import base_folder
 from visionthink.prompting import prompting_of
 from visionthink.runs import StageResult, StageTask
 from visionthink.runs.folder import read_json
-from visionthink.samples import decoded, in_shards, samples_to_label
+from visionthink.samples import decoded, in_shards, num_in_shards, samples_to_label
 from visionthink.storage import atomic_write, atomic_write_json
 
 
@@ -75,11 +75,11 @@ def _label_all(engine: Engine, task: StageTask, runner: asyncio.Runner) -> list[
     )
     judge = RuleJudge()
     folder = task.dir / "shards"
-    done = sum(1 for _ in folder.glob("*.json")) * config.label.shard_size
-    total = config.label.num_samples
-    progress = task.progress(total, unit="samples", done=min(done, total))
+    total, size = config.label.num_samples, config.label.shard_size
+    done = num_in_shards(folder, "", size=size, total=total)
+    progress = task.progress(total, unit="samples", done=done)
     records: list[Labelled] = []
-    for number, shard in enumerate(in_shards(samples_to_label(config), config.label.shard_size)):
+    for number, shard in enumerate(in_shards(samples_to_label(config), size)):
         path = folder / f"{number:05d}.json"
         found = _read_shard(path, shard)
         if found is None:

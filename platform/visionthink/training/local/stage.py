@@ -34,6 +34,7 @@ def train_stage(task: StageTask) -> StageResult:
     Raises:
         UserError: there are no such samples, or none of one of the labels.
     """
+    task.folder.finished("label")
     model, steps = task.folder.trained_model, task.folder.steps_path
     checkpoints = task.dir / "checkpoints"
     if not is_complete(model):

@@ -1,0 +1,126 @@
+import io
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from tests.fakes.seeing import seeing_engine
+from tests.fakes.stage_task import TaskMaker, task_maker
+
+from visionthink.core.sample import Sample
+from visionthink.datasets.parquet import read_samples, write_samples
+from visionthink.engines import ScriptedEngine
+from visionthink.errors import DataError
+from visionthink.labeling.stage import label_with
+from visionthink.samples import samples_to_label
+
+
+@pytest.fixture
+def maker(tmp_path: Path) -> TaskMaker:
+    return task_maker(tmp_path / "run-1")
+
+
+def samples_of(maker: TaskMaker) -> list[Sample]:
+    return list(samples_to_label(maker.config))
+
+
+def test_label_stage_writes_the_labels_in_place_of_the_truth(maker: TaskMaker) -> None:
+    samples = samples_of(maker)
+    # A model that never reads letters: every question needs nothing or gets no label.
+    blind = ScriptedEngine(lambda request: f"<answer>{samples[0].answer}</answer>")
+    label_with(blind, maker.task("label"))
+    kept = list(read_samples(maker.folder.dataset_path))
+    assert kept and all(sample.needs_high_res is False for sample in kept)
+    assert {sample.answer for sample in kept} == {samples[0].answer}
+
+
+def test_label_stage_tells_figures_and_files(maker: TaskMaker) -> None:
+    result = label_with(seeing_engine(samples_of(maker)), maker.task("label"))
+    assert result.metrics["label/num_samples"] == 12
+    assert result.metrics["label/agreement_ratio"] == 1.0
+    assert result.facts["label_agreement"] == 1.0
+    assert result.facts["counts"] == {"color": {"not_needed": 6}, "mark": {"needed": 6}}
+    assert set(maker.recorded("label").artifacts) == {"labels.jsonl", "dataset.parquet"}
+    lines = result.artifacts["labels"].read_text().splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [sample.id for sample in samples_of(maker)]
+
+
+def test_label_stage_asks_only_for_shards_that_are_missing(maker: TaskMaker) -> None:
+    samples = samples_of(maker)
+    label_with(seeing_engine(samples), maker.task("label"))
+    want = maker.folder.dataset_path.read_bytes()
+    (maker.folder.stage_dir("label") / "shards" / "00001.json").unlink()
+    maker.folder.dataset_path.unlink()
+    engine = seeing_engine(samples)
+    label_with(engine, maker.task("label"))
+    assert len(engine.requests) == 5 * 2 * 2
+    assert maker.folder.dataset_path.read_bytes() == want
+    assert maker.said[-2:] == ["label: 10 of 12 samples were done before", "label: 12/12 samples, took 1 s"]
+
+
+def test_label_stage_refuses_shards_of_other_samples(maker: TaskMaker) -> None:
+    label_with(seeing_engine(samples_of(maker)), maker.task("label"))
+    shards = maker.folder.stage_dir("label") / "shards"
+    (shards / "00000.json").write_bytes((shards / "00001.json").read_bytes())
+    with pytest.raises(DataError, match=r"00000\.json holds labels of other samples"):
+        label_with(seeing_engine([]), maker.task("label"))
+
+
+def test_label_stage_says_what_to_do_when_nothing_is_kept(maker: TaskMaker) -> None:
+    clueless = ScriptedEngine(lambda request: "<answer>no idea</answer>")
+    with pytest.raises(DataError, match=r"none of 12 samples got a label.*0% of quarter views.*model\.base"):
+        label_with(clueless, maker.task("label"))
+    assert not maker.folder.dataset_path.exists()
+
+
+def picture(width: int = 112, height: int = 112) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), "red").save(file, format="PNG")
+    return file.getvalue()
+
+
+def rows(*pictures: bytes) -> list[Sample]:
+    return [
+        Sample(
+            id=f"row-{index}",
+            question="what color is the shape ?",
+            answer="red",
+            family="color",
+            needs_high_res=None,
+            source="mine",
+            picture=data,
+        )
+        for index, data in enumerate(pictures)
+    ]
+
+
+def test_label_stage_takes_a_data_set_of_files(tmp_path: Path) -> None:
+    write_samples(tmp_path / "mine.parquet", rows(*[picture()] * 20))
+    maker = task_maker(tmp_path / "run-1", {"data.source": str(tmp_path / "mine.parquet")})
+    result = label_with(ScriptedEngine(lambda request: "<answer>red</answer>"), maker.task("label"))
+    assert result.metrics["label/num_samples"] == 12
+    assert result.facts["label_agreement"] is None
+
+
+@pytest.mark.parametrize(
+    ("bad", "want"),
+    [
+        pytest.param(picture()[:200], "row 1 of .*: .*corrupt", id="corrupt"),
+        pytest.param(picture(4000, 4000), "row 1 of .*4000x4000 .* more than the limit", id="huge"),
+    ],
+)
+def test_label_stage_names_a_bad_row_and_leaves_nothing_half_written(tmp_path: Path, bad: bytes, want: str) -> None:
+    write_samples(tmp_path / "mine.parquet", rows(picture(), bad))
+    source = {"data.source": str(tmp_path / "mine.parquet"), "data.max_picture_pixels": 10**6}
+    maker = task_maker(tmp_path / "run-1", source)
+    with pytest.raises(DataError, match=want):
+        label_with(ScriptedEngine(lambda request: "<answer>red</answer>"), maker.task("label"))
+    assert list(maker.folder.stage_dir("label").rglob("*")) == []
+
+
+def test_label_stage_leaves_bad_rows_out_where_that_is_wanted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_samples(tmp_path / "mine.parquet", rows(picture(), picture()[:200], picture()))
+    maker = task_maker(tmp_path / "run-1", {"data.source": str(tmp_path / "mine.parquet"), "data.skip_bad": True})
+    result = label_with(ScriptedEngine(lambda request: "<answer>red</answer>"), maker.task("label"))
+    assert result.metrics["label/num_not_needed"] == 2
+    assert "skipped 1 bad rows of 3" in caplog.text
