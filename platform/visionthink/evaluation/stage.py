@@ -5,10 +5,11 @@ time, so a stage that was killed ends in the same result.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from visionthink.engines import Engine
 from visionthink.engines.transformers_local import TransformersEngine
 from visionthink.errors import DataError
 from visionthink.evaluation.answer import Answer
@@ -63,9 +64,15 @@ def evaluate_stage(task: StageTask) -> StageResult:
     Raises:
         UserError: a model or the data set cannot be used.
     """
+    folders = dict.fromkeys(_BASE_ROWS, base_folder(task.config.model.base)) | {Row.TRAINED: model_to_judge(task)}
+    batch_size = task.config.model.batch_size
+    return evaluate_with(lambda folder: TransformersEngine.load(folder, batch_size=batch_size), folders, task)
+
+
+def evaluate_with(open_engine: Callable[[Path], Engine], folders: Mapping[Row, Path], task: StageTask) -> StageResult:
+    """Judge the models in `folders`, each opened by `open_engine` and closed again."""
     config = task.config
-    folders = dict.fromkeys(_BASE_ROWS, base_folder(config.model.base)) | {Row.TRAINED: model_to_judge(task)}
-    evaluation = _Work(task=task, tests=samples_to_evaluate(config)).all_rows(folders)
+    evaluation = _Work(task=task, tests=samples_to_evaluate(config), open_engine=open_engine).all_rows(folders)
     bootstrap = Bootstrap(num_bootstraps=config.evaluate.num_bootstraps, seed=config.seed)
     result = evaluation.to_result(bootstrap)
     task.run.log_metrics(result.metrics)
@@ -83,6 +90,7 @@ class _Work:
 
     task: StageTask
     tests: TestSet
+    open_engine: Callable[[Path], Engine]
     answers: dict[Row, list[Answer]] = field(default_factory=dict)
     held_out: dict[Row, list[Answer]] = field(default_factory=dict)
     latencies: dict[Row, Latency] = field(default_factory=dict)
@@ -103,7 +111,7 @@ class _Work:
     def _rows_of(self, folder: Path, rows: list[Row], shards: Path, progress: Progress) -> None:
         """All rows that one model answers."""
         config = self.task.config
-        engine = TransformersEngine.load(folder, batch_size=config.model.batch_size)
+        engine = self.open_engine(folder)
         with asyncio.Runner() as runner:
             try:
                 for row in rows:

@@ -1,0 +1,62 @@
+import asyncio
+
+import pytest
+from tests.fakes.seeing import seeing_engine
+from tests.fakes.stage_task import ticking, tiny_config
+
+from visionthink.datasets.world import generate
+from visionthink.engines import Sampling
+from visionthink.errors import DataError
+from visionthink.evaluation.latency import Latency
+from visionthink.evaluation.question import questions_of
+from visionthink.evaluation.timing import choose_samples, measure
+from visionthink.prompting import prompting_of
+
+CONFIG = tiny_config()
+FAMILIES = ["color", "shape", "mark", "code"]
+
+
+def test_choose_samples_keeps_the_shares_of_the_families() -> None:
+    samples = list(generate("test", 60, seed=0, families=FAMILIES, needed_ratio=1 / 3))
+    chosen = [samples[index].family for index in choose_samples(samples, 12)]
+    assert {family: chosen.count(family) for family in FAMILIES} == {"color": 4, "shape": 4, "mark": 2, "code": 2}
+
+
+def test_choose_samples_takes_each_family_at_least_once() -> None:
+    samples = list(generate("test", 40, seed=0, families=FAMILIES))
+    assert sorted(samples[index].family for index in choose_samples(samples, 1)) == sorted(FAMILIES)
+
+
+def test_choose_samples_of_nothing_is_nothing() -> None:
+    assert choose_samples([], 24) == []
+
+
+def test_measure_asks_one_question_at_a_time_and_does_not_count_the_first() -> None:
+    samples = list(generate("test", 4, seed=0, families=["color"]))
+    engine = seeing_engine(samples)
+    with asyncio.Runner() as runner:
+        latency = measure(
+            engine,
+            questions_of(samples, CONFIG.data),
+            policy="auto",
+            prompting=prompting_of(CONFIG),
+            sampling=Sampling(temperature=0.0),
+            headline=["color", "absent"],
+            clock=ticking(0.5),
+            runner=runner,
+        )
+    assert len(engine.requests) == 5
+    assert latency == Latency(by_family={"color": (0.5, 0.5, 0.5, 0.5)}, headline=("color",))
+
+
+def test_latency_means_are_of_the_headline_families() -> None:
+    latency = Latency(by_family={"a": (1.0, 3.0), "b": (9.0,)}, headline=("a",))
+    assert latency.p95_s == pytest.approx(2.9)
+    assert (latency.mean_s, latency.of_family("b")) == (2.0, 9.0)
+
+
+def test_latency_survives_json() -> None:
+    want = Latency(by_family={"a": (1.0, 3.0), "b": (9.0,)}, headline=("a",))
+    assert Latency.from_dict(want.to_dict()) == want
+    with pytest.raises(DataError, match="not a latency record"):
+        Latency.from_dict([])

@@ -1,0 +1,135 @@
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.fakes.seeing import seeing_engine
+from tests.fakes.stage_task import TaskMaker, task_maker
+
+from visionthink.core.sample import Sample
+from visionthink.engines import Engine, ScriptedEngine
+from visionthink.errors import ConfigError, DataError
+from visionthink.evaluation.stage import evaluate_with, model_to_judge
+from visionthink.report.record import Row
+from visionthink.runs import StageResult
+from visionthink.samples import samples_to_evaluate
+from visionthink.training.local.step_log import StepLog, StepRecord
+
+BASE, TRAINED = Path("base"), Path("trained")
+FOLDERS = {Row.ALWAYS_LOW: BASE, Row.ALWAYS_HIGH: BASE, Row.BASE: BASE, Row.TRAINED: TRAINED}
+
+
+@pytest.fixture
+def maker(tmp_path: Path) -> TaskMaker:
+    return task_maker(tmp_path / "run-1")
+
+
+def samples_of(maker: TaskMaker) -> list[Sample]:
+    tests = samples_to_evaluate(maker.config)
+    return [*tests.samples, *tests.held_out]
+
+
+def engines_of(maker: TaskMaker) -> dict[Path, ScriptedEngine]:
+    """A base model that never asks, a trained one that asks when it should."""
+    samples = samples_of(maker)
+    return {BASE: seeing_engine(samples, asks=False), TRAINED: seeing_engine(samples)}
+
+
+def opener(engines: dict[Path, ScriptedEngine]) -> Callable[[Path], Engine]:
+    return lambda folder: engines[folder]
+
+
+def evaluated(maker: TaskMaker) -> StageResult:
+    return evaluate_with(opener(engines_of(maker)), FOLDERS, maker.task("evaluate"))
+
+
+def test_evaluate_stage_gives_the_figures_of_the_four_rows(maker: TaskMaker) -> None:
+    result = evaluated(maker)
+    accuracy = {row: result.metrics[f"eval/accuracy/{row.value}"] for row in Row}
+    want = {Row.ALWAYS_LOW: 4 / 6, Row.ALWAYS_HIGH: 1.0, Row.BASE: 4 / 6, Row.TRAINED: 1.0}
+    assert accuracy == pytest.approx(want)
+    assert result.metrics["eval/visual_tokens_mean/trained"] == pytest.approx((4 * 4 + 2 * 20) / 6)
+    assert result.confusion == ((2, 0), (0, 4))
+
+
+def test_evaluate_stage_holds_families_that_were_not_trained_apart(maker: TaskMaker) -> None:
+    result = evaluated(maker)
+    assert result.metrics["eval/num_samples/trained"] == 6
+    assert result.facts["held_out"] == {
+        "num_samples": 2,
+        "resize_rate": {"needed": 1.0, "not_needed": None},
+        "accuracy": {"always_low": 0.0, "always_high": 1.0, "base": 0.0, "trained": 1.0},
+    }
+    assert result.metrics["eval/family_accuracy/trained/suffix"] == 1.0
+
+
+def test_evaluate_stage_compares_with_always_high_pair_by_pair(maker: TaskMaker) -> None:
+    facts = evaluated(maker).facts
+    ratio = facts["visual_token_ratio"]
+    assert isinstance(ratio, dict)
+    assert ratio["value"] == pytest.approx((4 * 4 + 2 * 20) / (6 * 16))
+    assert facts["accuracy_ratio"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+
+
+def test_evaluate_stage_asks_greedily(maker: TaskMaker) -> None:
+    engines = engines_of(maker)
+    evaluate_with(opener(engines), FOLDERS, maker.task("evaluate"))
+    sent = [request for engine in engines.values() for request in engine.requests]
+    assert {request.sampling.temperature for request in sent} == {0.0}
+
+
+def test_evaluate_stage_writes_the_page_and_records_it(maker: TaskMaker) -> None:
+    result = evaluated(maker)
+    page = maker.folder.report_path.read_text()
+    assert result.html == maker.folder.report_path
+    assert "Picture world 0, seed 0" in page and page.count("data:image/png") > 6
+    recorded = maker.recorded("evaluate")
+    assert set(recorded.artifacts) == {
+        "report.html",
+        "figures/pareto.png",
+        "figures/confusion.png",
+        "figures/families.png",
+    }
+    assert recorded.finals == result.metrics
+
+
+def test_evaluate_stage_shows_the_curves_of_the_training(maker: TaskMaker) -> None:
+    log = StepLog(maker.folder.steps_path, last_step=0)
+    for step in range(1, 4):
+        log.append(StepRecord(step=step, metrics={"reward/mean": float(step)}))
+    evaluated(maker)
+    assert "figures/learning.png" in maker.recorded("evaluate").artifacts
+
+
+def test_evaluate_stage_asks_only_what_is_missing(maker: TaskMaker) -> None:
+    want = evaluated(maker)
+    answers = maker.folder.stage_dir("evaluate") / "answers"
+    (answers / "trained" / "test-00001.json").unlink()
+    engines = engines_of(maker)
+    got = evaluate_with(opener(engines), FOLDERS, maker.task("evaluate"))
+    assert got == want
+    assert len(engines[BASE].requests) == 0
+    assert "evaluate: 30 of 32 answers were done before" in maker.said
+
+
+def test_evaluate_stage_refuses_answers_to_other_samples(maker: TaskMaker) -> None:
+    evaluated(maker)
+    answers = maker.folder.stage_dir("evaluate") / "answers" / "base"
+    shutil.copy(answers / "test-00001.json", answers / "test-00000.json")
+    with pytest.raises(DataError, match=r"base/test-00000\.json holds answers to other samples"):
+        evaluated(maker)
+
+
+def test_model_to_judge_is_the_one_that_the_settings_name(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    maker = task_maker(tmp_path / "run-1", {"evaluate.model": str(model)})
+    assert model_to_judge(maker.task("evaluate")) == model
+
+
+def test_model_to_judge_names_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="run-1 has no trained model; run `visionthink train` first"):
+        model_to_judge(task_maker(tmp_path / "run-1").task("evaluate"))
+    with pytest.raises(ConfigError, match="nowhere holds no model"):
+        model_to_judge(task_maker(tmp_path / "run-2", {"evaluate.model": "nowhere"}).task("evaluate"))
