@@ -1,0 +1,86 @@
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from visionthink.cli.choosing import choose_begun_run, choose_judged_run, choose_whole_run, publish_as_latest
+from visionthink.cli.settings import Settings
+from visionthink.config import RunConfig
+from visionthink.errors import ConfigError
+from visionthink.runs import RunFolder, latest_run, point_latest
+
+RUNS = Path("runs")
+
+
+def now() -> datetime:
+    return datetime(2026, 11, 23, 18, 30, 5, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def begun(name: str, seed: int = 0) -> RunFolder:
+    folder = RunFolder(RUNS / name)
+    folder.begin(RunConfig(seed=seed))
+    point_latest(folder)
+    return folder
+
+
+def test_whole_run_goes_on_with_the_latest_unfinished_one() -> None:
+    folder = begun("run-1", seed=4)
+    chosen = choose_whole_run(Settings(overrides={"seed": 4}), run_id=None, fresh=False, now=now)
+    assert chosen.folder == folder
+
+
+def test_whole_run_in_a_folder_takes_that_runs_settings() -> None:
+    folder = begun("run-1", seed=4)
+    chosen = choose_whole_run(Settings(run_dir=folder.path), run_id=None, fresh=False, now=now)
+    assert (chosen.folder, chosen.config.seed) == (folder, 4)
+
+
+def test_whole_run_of_a_name_is_that_folder() -> None:
+    chosen = choose_whole_run(Settings(), run_id="mine", fresh=False, now=now)
+    assert chosen.folder.path == Path("runs/mine").absolute()
+
+
+@pytest.mark.parametrize(("run_id", "fresh"), [("mine", False), (None, True)])
+def test_whole_run_is_chosen_in_one_way_only(run_id: str | None, fresh: bool) -> None:
+    with pytest.raises(ConfigError, match="--run-dir names the run"):
+        choose_whole_run(Settings(run_dir=Path("x")), run_id=run_id, fresh=fresh, now=now)
+
+
+def test_stage_works_on_the_latest_run_with_its_own_settings() -> None:
+    folder = begun("run-1", seed=4)
+    chosen = choose_begun_run(Settings())
+    assert (chosen.folder, chosen.config.seed) == (folder, 4)
+
+
+def test_stage_without_a_run_is_refused() -> None:
+    with pytest.raises(ConfigError, match="there is no run in runs/ yet"):
+        choose_begun_run(Settings())
+    with pytest.raises(ConfigError, match="absent is no run"):
+        choose_begun_run(Settings(run_dir=Path("absent")))
+
+
+def test_judged_model_gets_a_run_of_its_own() -> None:
+    folder = begun("run-1", seed=4)
+    folder, config = choose_judged_run(Settings(overrides={"data.world_seed": 7}), Path("model"), now=now)
+    assert config.evaluate.model == str(Path("model").absolute())
+    assert (config.seed, config.data.world_seed) == (0, 7)
+    assert folder.run_id == f"evaluate-20261123-183005-{config.digest()}"
+
+
+def test_latest_is_not_moved_to_a_folder_elsewhere() -> None:
+    first = begun("run-1")
+    publish_as_latest(choose_whole_run(Settings(run_dir=Path("elsewhere/run-2")), run_id=None, fresh=False, now=now))
+    assert latest_run(RUNS) == first and not Path("elsewhere/latest").exists()
+
+
+def test_latest_moves_to_a_new_run() -> None:
+    begun("run-1")
+    chosen = choose_whole_run(Settings(), run_id=None, fresh=True, now=now)
+    chosen.folder.begin(chosen.config)
+    publish_as_latest(chosen)
+    assert latest_run(RUNS) == chosen.folder

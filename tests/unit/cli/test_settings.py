@@ -1,0 +1,54 @@
+from pathlib import Path
+
+import pytest
+
+from visionthink.cli.settings import Settings, names
+from visionthink.config import RunConfig, override_config
+from visionthink.errors import ConfigError
+
+FILE = "seed = 3\n[train]\nnum_steps = 7\n"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.toml"
+    path.write_text(FILE)
+    return path
+
+
+def test_settings_without_options_are_the_defaults() -> None:
+    assert Settings().resolve() == RunConfig()
+
+
+def test_option_wins_over_the_file(file: Path) -> None:
+    config = Settings(config=file, overrides={"seed": 5}).resolve()
+    assert (config.seed, config.train.num_steps) == (5, 7)
+
+
+def test_option_changes_the_settings_of_a_run() -> None:
+    base = override_config(RunConfig(), {"train.num_steps": 9})
+    config = Settings(overrides={"seed": 5}).resolve(base)
+    assert (config.seed, config.train.num_steps) == (5, 9)
+
+
+def test_file_takes_the_place_of_the_settings_of_a_run(file: Path) -> None:
+    base = override_config(RunConfig(), {"train.num_steps": 9, "train.group_size": 3})
+    config = Settings(config=file).resolve(base)
+    assert (config.seed, config.train.num_steps, config.train.group_size) == (3, 7, RunConfig().train.group_size)
+
+
+def test_later_overrides_win() -> None:
+    settings = Settings(overrides={"seed": 1}).with_overrides({"seed": 2})
+    assert settings.resolve().seed == 2
+
+
+def test_wrong_override_is_refused() -> None:
+    with pytest.raises(ConfigError, match="unknown key nope"):
+        Settings(overrides={"nope": 1}).resolve()
+
+
+@pytest.mark.parametrize(
+    ("text", "want"), [(None, None), ("", []), ("code", ["code"]), (" code, color ,", ["code", "color"])]
+)
+def test_names_are_separated_by_commas(text: str | None, want: list[str] | None) -> None:
+    assert names(text) == want

@@ -1,0 +1,83 @@
+import json
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.unit.engines.tiny_model import tiny_model, tiny_processor
+
+from visionthink.config import RunConfig
+from visionthink.errors import ConfigError, StorageError
+from visionthink.model import bundled as subject
+from visionthink.model.bundled import base_folder, bundled_path
+from visionthink.model.folder import LoadedModel, load_model, save_model
+from visionthink.storage import DiskFullError, verify
+
+
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    """No file may outgrow the limit, which the system reports as it reports a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def tiny() -> LoadedModel:
+    return LoadedModel(tiny_model(), tiny_processor())
+
+
+def test_saved_model_is_whole_and_says_how_to_ask_it(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    save_model(tiny(), folder, RunConfig())
+    files = set(verify(folder).files)
+    assert {"config.json", "model.safetensors", "tokenizer.json", "processor_config.json"} <= files
+    card = json.loads((folder / "visionthink.json").read_text())
+    assert card["episode"]["direct_protocol"] == "compact-general-v1"
+    assert card["view"] == {"max_pixels": 12544, "min_pixels": 12544, "shrink": 2}
+
+
+def test_saved_model_loads_again(tmp_path: Path) -> None:
+    save_model(tiny(), tmp_path / "model", RunConfig())
+    loaded = load_model(tmp_path / "model")
+    assert loaded.model.num_parameters() == tiny_model().num_parameters()
+    assert loaded.processor.tokenizer.get_vocab() == tiny_processor().tokenizer.get_vocab()
+
+
+def test_model_that_was_saved_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    with pytest.raises(StorageError, match="exists already"):
+        save_model(tiny(), tmp_path / "model", RunConfig())
+
+
+@pytest.mark.usefixtures("small_disk")
+def test_model_on_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(DiskFullError, match=r"could not write .*model"):
+        save_model(tiny(), tmp_path / "model", RunConfig())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="holds no model"):
+        load_model(tmp_path)
+
+
+def test_model_of_another_kind_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "qwen2_5_vl"}')
+    with pytest.raises(ConfigError, match="cannot be loaded"):
+        load_model(tmp_path)
+
+
+def test_base_folder_is_the_one_that_the_settings_name(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    assert base_folder(str(tmp_path)) == tmp_path
+    with pytest.raises(ConfigError, match="absent holds no model"):
+        base_folder("absent")
+
+
+def test_missing_bundled_model_says_how_to_build_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subject, "_FOLDER", tmp_path)
+    with pytest.raises(ConfigError, match=f"visionthink base-model build --out {tmp_path}"):
+        base_folder("embedded")
+    (tmp_path / "config.json").write_text("{}")
+    assert bundled_path() == base_folder("embedded") == tmp_path
