@@ -149,7 +149,7 @@ def _call(arguments: Sequence[str], log: Path) -> None:
     print(f"visionthink {' '.join(arguments)}", flush=True)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with log.open("ab") as output:
-        command = [sys.executable, "-m", "visionthink.cli", *arguments]
+        command = [str(Path(sys.executable).parent / "visionthink"), *arguments]
         done = subprocess.run(
             command, stdout=output, stderr=subprocess.STDOUT, env=environment, timeout=TIMEOUT_S, check=False
         )

@@ -99,8 +99,10 @@ class TrainConfig(Section):
     """Prompts a step."""
     group_size: Annotated[int, Field(ge=2)] = 8
     """Rollouts a prompt. The paper's released code: 16."""
-    needed_ratio: Share = 1 / 3
-    """Share of a step's prompts that carry the label `needed`."""
+    needed_ratio: Share = 0.5
+    """Share of a step's prompts that carry the label `needed`. Half, as in the paper: GRPO divides by a group's spread,
+    so a group that loses by asking pulls as hard as one that wins by it, and with fewer of the latter the policy first
+    learns never to ask."""
     learning_rate: Positive = 1e-4
     """Peak learning rate of AdamW. The paper's released code: 1e-6, for 7 billion parameters."""
     hold_ratio: Share = 0.5

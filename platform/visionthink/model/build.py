@@ -39,16 +39,16 @@ _TELL_EVERY: Final = 50
 class Recipe:
     """Steps, batch sizes and peak learning rates of the four phases."""
 
-    sight_steps: int = 700
+    sight_steps: int = 600
     sight_batch: int = 48
     sight_rate: float = 2e-3
     recital_steps: int = 300
     recital_batch: int = 32
     recital_rate: float = 2e-3
-    question_steps: int = 500
+    question_steps: int = 400
     question_batch: int = 16
     question_rate: float = 2e-3
-    episode_steps: int = 700
+    episode_steps: int = 600
     episode_batch: int = 32
     episode_rate: float = 1e-3
 

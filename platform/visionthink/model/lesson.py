@@ -121,16 +121,25 @@ class Teacher:
             rule=self._rule,
             first_view=first_view,
         )
-        last = self._answer(THOUGHTS_AFTER if asks else THOUGHTS_DIRECT, family.answer(scene))
-        replies = (self._call(), last) if asks else (last,)
+        last = self._answer(family, THOUGHTS_AFTER if asks else THOUGHTS_DIRECT, family.answer(scene))
+        replies = (self._call(family), last) if asks else (last,)
         return Lesson(messages=_played(spec, replies), replies=replies, picture=paint(scene), family=family.name)
 
-    def _call(self) -> tuple[Piece, ...]:
-        return (Piece(f"<think>{self._rng.choice(THOUGHTS_ASK)}</think>{CALL}", 1.0),)
+    def _call(self, family: Family) -> tuple[Piece, ...]:
+        return (Piece(f"<think>{self._thought(family, THOUGHTS_ASK)}</think>{CALL}", 1.0),)
 
-    def _answer(self, thoughts: Sequence[str], answer: str) -> tuple[Piece, ...]:
-        thought = f"<think>{self._rng.choice(thoughts)}</think><answer>"
+    def _answer(self, family: Family, moods: Sequence[str], answer: str) -> tuple[Piece, ...]:
+        thought = f"<think>{self._thought(family, moods)}</think><answer>"
         return Piece(thought, 1.0), Piece(answer, _ANSWER_WEIGHT), Piece("</answer>", 1.0)
+
+    def _thought(self, family: Family, moods: Sequence[str]) -> str:
+        """What is asked for, then a mood drawn at random.
+
+        Naming it first brings the question to where the model decides. Without that, a model that has learned to
+        decide by chance has no reason to look at the question there, and reinforcement learning has to build the whole
+        path from a bit of reward.
+        """
+        return f"the {family.name} . {self._rng.choice(moods)}"
 
 
 def _reply(pieces: Sequence[Piece]) -> Message:

@@ -29,11 +29,17 @@ def update(
     rollouts: Sequence[Rollout],
     config: TrainConfig,
 ) -> UpdateStats:
-    """Take `num_updates` optimizer steps on the kept rollouts; return the means over them.
+    """Take `num_updates` optimizer steps; return the means over them.
 
-    Without a kept rollout nothing moves and all numbers are 0.
+    Dropped groups have no advantage and so no policy gradient. The divergence is measured on them all the same: where
+    every rollout of a group does the same thing, it alone still pulls towards the base model's variety, and without
+    that pull a policy that has stopped asking never starts again. Without a rollout to learn from nothing moves and
+    all numbers are 0.
     """
-    kept = sorted((item for item in rollouts if item.is_kept), key=lambda item: item.finish.trace.num_prompt_tokens)
+    kept = sorted(
+        (item for item in rollouts if item.is_kept or (config.kl_weight > 0 and item.finish.trace.turns)),
+        key=lambda item: item.finish.trace.num_prompt_tokens,
+    )
     if not kept:
         return UpdateStats(loss=0.0, kl=0.0, entropy=0.0, clip_ratio=0.0, grad_norm=0.0)
     chunks = [kept[start : start + config.micro_batch_size] for start in range(0, len(kept), config.micro_batch_size)]
