@@ -93,7 +93,7 @@ class LabelConfig(Section):
 class TrainConfig(Section):
     """Multi-turn GRPO in torch on one machine."""
 
-    num_steps: PositiveInt = 160
+    num_steps: PositiveInt = 100
     """Optimizer steps."""
     num_prompts: PositiveInt = 16
     """Prompts a step."""

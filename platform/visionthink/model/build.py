@@ -39,13 +39,13 @@ _TELL_EVERY: Final = 50
 class Recipe:
     """Steps, batch sizes and peak learning rates of the four phases."""
 
-    sight_steps: int = 600
+    sight_steps: int = 750
     sight_batch: int = 48
     sight_rate: float = 2e-3
-    recital_steps: int = 300
+    recital_steps: int = 350
     recital_batch: int = 32
     recital_rate: float = 2e-3
-    question_steps: int = 400
+    question_steps: int = 450
     question_batch: int = 16
     question_rate: float = 2e-3
     episode_steps: int = 600
