@@ -14,7 +14,7 @@ from visionthink.core.protocol import Protocol, get_protocol
 from visionthink.core.tool import ResizeImage, ToolBox
 
 Policy: TypeAlias = Literal["auto", "always_low", "always_high"]
-"""Who chooses the view: the model, or the one who asks."""
+"""auto: the model decides. always_low, always_high: one turn on the quarter or the full view, without a tool."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

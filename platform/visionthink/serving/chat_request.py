@@ -9,10 +9,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from visionthink.prompting import Policy
 from visionthink.serving.api_error import ApiError
-
-Policy = Literal["auto", "always_low", "always_high"]
-"""auto: the model decides. always_low, always_high: one turn on the quarter or the full view, without a tool."""
 
 _NEUTRAL: Final[dict[str, tuple[object, ...]]] = {
     "n": (1,),

@@ -13,7 +13,7 @@ from typing import Final
 from visionthink.core.episode import Finish, FinishReason
 from visionthink.core.json_value import Json
 from visionthink.core.message import view_to_dict
-from visionthink.serving.chat_request import Policy
+from visionthink.prompting import Policy
 
 STREAM_END: Final = "data: [DONE]\n\n"
 STREAM_WAIT: Final = ": working\n\n"  # a comment in the event stream: keeps proxies from closing an idle connection

@@ -11,14 +11,13 @@ from typing import Final
 from PIL import Image
 
 from visionthink.core.episode import EpisodeSpec, Finish, Outcome, start
-from visionthink.core.geometry import Size, ViewRule
-from visionthink.core.protocol import Protocol
-from visionthink.core.tool import ToolBox
+from visionthink.core.geometry import Size
 from visionthink.engines import Engine, Sampling, run_episodes
 from visionthink.errors import BackendError, DataError
 from visionthink.picture import MAX_PIXELS
+from visionthink.prompting import Policy, Prompting
 from visionthink.serving.api_error import ApiError
-from visionthink.serving.chat_request import ChatRequest, Policy
+from visionthink.serving.chat_request import ChatRequest
 from visionthink.serving.question import decoded, picture_bytes, question_text
 
 _RETRY_AFTER_S: Final = 1
@@ -52,32 +51,6 @@ class Question:
     picture: Image.Image
     sampling: Sampling
     policy: Policy
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prompting:
-    """The texts, tools and sizes that the served model was trained with."""
-
-    protocol: Protocol
-    """Used while the model decides for itself."""
-    direct_protocol: Protocol
-    """Used when the request fixes the view: one turn without tools."""
-    rule: ViewRule
-    toolbox: ToolBox
-    max_turns: int = 2
-
-    def spec(self, question: str, original: Size, policy: Policy) -> EpisodeSpec:
-        """The episode that answers `question` under `policy`."""
-        is_auto = policy == "auto"
-        return EpisodeSpec(
-            question=question,
-            original=original,
-            protocol=self.protocol if is_auto else self.direct_protocol,
-            toolbox=self.toolbox if is_auto else ToolBox(),
-            rule=self.rule,
-            first_view="full" if policy == "always_high" else "quarter",
-            max_turns=self.max_turns if is_auto else 1,
-        )
 
 
 class Loop:
