@@ -53,6 +53,7 @@ def label_with(engine: Engine, task: StageTask) -> StageResult:
     atomic_write(labels, "".join(json.dumps(record.to_dict()) + "\n" for record in records).encode())
     _check_kept(records, figures)
     write_samples(task.folder.dataset_path, _kept(records, task.config), rule=task.config.view.rule())
+    task.run.log_metrics(figures)
     task.run.log_artifact(labels)
     task.run.log_artifact(task.folder.dataset_path)
     return StageResult(

@@ -40,6 +40,7 @@ def test_label_stage_tells_figures_and_files(maker: TaskMaker) -> None:
     assert result.metrics["label/agreement_ratio"] == 1.0
     assert result.facts["label_agreement"] == 1.0
     assert result.facts["counts"] == {"color": {"not_needed": 6}, "mark": {"needed": 6}}
+    assert maker.recorded("label").finals == result.metrics
     assert set(maker.recorded("label").artifacts) == {"labels.jsonl", "dataset.parquet"}
     lines = result.artifacts["labels"].read_text().splitlines()
     assert [json.loads(line)["id"] for line in lines] == [sample.id for sample in samples_of(maker)]
