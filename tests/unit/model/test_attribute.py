@@ -1,0 +1,45 @@
+"""What the vision tower is asked for says the same of a scene as the families do."""
+
+import random
+
+from visionthink.datasets.world import FAMILIES, draw_scene
+from visionthink.datasets.world.glyph import DIGITS, LETTERS
+from visionthink.datasets.world.scene import BARS, COLORS, CORNERS, MAX_DOTS, PANELS, SHAPES
+from visionthink.model.attribute import ATTRIBUTES, COARSE, FINE
+
+WORDS = {
+    "color": tuple(COLORS),
+    "shape": SHAPES,
+    "count": tuple(str(number) for number in range(1, MAX_DOTS + 1)),
+    "tallest": BARS,
+    "corner": CORNERS,
+    "suffix": LETTERS,
+    "mark": LETTERS,
+    "framed": LETTERS,
+    "axis": LETTERS,
+}
+
+
+def test_attributes_and_families_agree_about_scenes() -> None:
+    rng = random.Random(0)
+    by_name = {attribute.name: attribute for attribute in ATTRIBUTES}
+    for _ in range(100):
+        scene = draw_scene(rng)
+        for name, words in WORDS.items():
+            assert words[by_name[name].read(scene)] == FAMILIES[name].answer(scene)
+        digits = DIGITS[by_name["code_first"].read(scene)] + DIGITS[by_name["code_second"].read(scene)]
+        assert digits == FAMILIES["code"].answer(scene)
+
+
+def test_every_family_is_covered_on_its_side() -> None:
+    side = {attribute.name: attribute.is_fine for attribute in ATTRIBUTES}
+    assert side == {name: FAMILIES[name].needs_high_res for name in WORDS} | {"code_first": True, "code_second": True}
+    assert (*COARSE, *FINE) == ATTRIBUTES, "coarse ones first: the sight phase cuts the logits there"
+
+
+def test_every_class_comes_up_and_none_beyond() -> None:
+    rng = random.Random(1)
+    scenes = [draw_scene(rng) for _ in range(400)]
+    for attribute in ATTRIBUTES:
+        assert {attribute.read(scene) for scene in scenes} == set(range(attribute.num_classes)), attribute.name
+        assert attribute.panel is None or attribute.panel in PANELS
