@@ -62,7 +62,7 @@ def choose_begun_run(settings: Settings) -> Chosen:
 
 def choose_judged_run(settings: Settings, model: Path, *, now: Callable[[], datetime] = utc_now) -> Chosen:
     """A run of its own for judging the model in a folder: the one named, or a new one beside the others."""
-    settings = settings.with_overrides({"evaluate.model": str(model.absolute())})
+    settings = settings.with_overrides({"evaluate.model": str(model)})
     folder = None if settings.run_dir is None else RunFolder(settings.run_dir)
     config = settings.resolve(None if folder is None else _own_config(folder))
     if folder is None:

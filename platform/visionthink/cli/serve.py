@@ -32,11 +32,12 @@ def serve(settings: Settings, model: _Model = None, host: _Host = None, port: _P
 
 
 def _model_of(folder: RunFolder | None) -> Path:
-    """The model that a run registered, or else trained."""
+    """The model that a run registered, or else trained or was given to judge."""
     if folder is None:
         raise DataError(f"there is no run in {RUNS_DIR}/ yet; start one with `visionthink run`, or name a --model")
-    registered = folder.stage_dir("register") / "model"
-    for path in (registered, folder.trained_model):
+    places = [folder.stage_dir("register") / "model", folder.trained_model]
+    judged = folder.config().evaluate.model
+    for path in places if judged is None else [*places, Path(judged)]:
         if (path / "config.json").is_file():
             return path
     raise DataError(f"run {folder.path} has no trained model yet; finish it with `visionthink run`, or name a --model")

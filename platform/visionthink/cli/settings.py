@@ -16,6 +16,8 @@ import typer
 from visionthink.config import RunConfig, load_config, override_config, parse_override
 
 RUNS_DIR = Path("runs")
+_NO_PATHS = (None, "embedded", "world")
+"""Values of settings for places that are no path."""
 
 _Config = Annotated[Path | None, typer.Option("--config", help="TOML file with settings.", metavar="FILE")]
 _Set = Annotated[
@@ -52,12 +54,26 @@ class Settings:
             ConfigError: a key is unknown or a value is refused.
         """
         if self.config is None and base is not None:
-            return override_config(base, self.overrides)
-        return load_config(self.config, self.overrides)
+            return _with_absolute_paths(override_config(base, self.overrides))
+        return _with_absolute_paths(load_config(self.config, self.overrides))
 
     def with_overrides(self, overrides: Mapping[str, object]) -> "Settings":
         """The same with more settings, which win."""
         return Settings(config=self.config, overrides={**self.overrides, **overrides}, run_dir=self.run_dir)
+
+
+def _with_absolute_paths(config: RunConfig) -> RunConfig:
+    """The same with paths that lead to the same place from any folder: a run may be gone on with from another one."""
+    places = {
+        "model.base": config.model.base,
+        "evaluate.model": config.evaluate.model,
+        "data.source": config.data.source,
+        "data.eval_source": config.data.eval_source,
+        "data.images": config.data.images,
+        "register_model.store": config.register_model.store,
+    }
+    paths = {key: place for key, place in places.items() if place not in _NO_PATHS and "://" not in str(place)}
+    return override_config(config, {key: str(Path(str(path)).absolute()) for key, path in paths.items()})
 
 
 def _settings(

@@ -158,6 +158,8 @@ class RegisterConfig(Section):
     """Promote only at this share of always_high's accuracy, or better."""
     max_visual_token_ratio: Positive = 0.62
     """Promote only at this share of always_high's visual tokens, or less."""
+    check_resize_rates: bool = True
+    """Whether the next two demands are made; an evaluation without ground truth can never meet them."""
     min_resize_rate_needed: Share = 0.95
     """Promote only if it asks on this share of the samples that need the full view, or more."""
     max_resize_rate_not_needed: Share = 0.05
@@ -174,8 +176,8 @@ class RegisterConfig(Section):
             min_samples=self.min_samples,
             min_accuracy_ratio=self.min_relative_accuracy,
             max_visual_token_ratio=self.max_visual_token_ratio,
-            min_resize_ratio_needed=self.min_resize_rate_needed,
-            max_resize_ratio_not_needed=self.max_resize_rate_not_needed,
+            min_resize_ratio_needed=self.min_resize_rate_needed if self.check_resize_rates else None,
+            max_resize_ratio_not_needed=self.max_resize_rate_not_needed if self.check_resize_rates else None,
         )
 
     @model_validator(mode="after")

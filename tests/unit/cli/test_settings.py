@@ -52,3 +52,11 @@ def test_wrong_override_is_refused() -> None:
 )
 def test_names_are_separated_by_commas(text: str | None, want: list[str] | None) -> None:
     assert names(text) == want
+
+
+def test_paths_lead_to_the_same_place_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = {"model.base": "base", "data.source": "rows.parquet", "register_model.store": "s3://models/mine"}
+    config = Settings(overrides=given).resolve()
+    assert (config.model.base, config.data.source) == (f"{tmp_path}/base", f"{tmp_path}/rows.parquet")
+    assert config.register_model.store == "s3://models/mine" and config.data.eval_source is None

@@ -118,3 +118,12 @@ def test_register_stage_also_publishes_to_a_store(tmp_path: Path) -> None:
 def test_register_stage_needs_an_evaluation(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"stage evaluate .* run `visionthink evaluate` first"):
         register_stage(task_maker(tmp_path / "run-1").task("register"))
+
+
+def test_gate_can_do_without_a_ground_truth(tmp_path: Path) -> None:
+    unknown = {**GOOD, "resize_ratio_needed": None, "resize_ratio_not_needed": None}  # type: ignore[dict-item]
+    lenient = {**RULE, "register_model.check_resize_rates": False}
+    strict = evaluated(tmp_path / "run-1", trained=unknown)
+    assert register_stage(strict.task("register")).facts["promoted"] is False
+    maker = evaluated(tmp_path / "run-2", trained=unknown, overrides=lenient)
+    assert register_stage(maker.task("register")).facts["promoted"] is True
