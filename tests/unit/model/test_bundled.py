@@ -1,0 +1,81 @@
+"""The checkpoint that ships with the package: small, documented, loadable by the stock classes, and able to read."""
+
+import json
+from pathlib import Path
+
+import pytest
+from transformers import AutoModelForImageTextToText, AutoProcessor, Qwen2_5_VLForConditionalGeneration
+
+from visionthink.config import RunConfig
+from visionthink.datasets.world import FAMILIES, generate
+from visionthink.engines import Sampling, run_episodes
+from visionthink.engines.transformers_local import TransformersEngine
+from visionthink.errors import ConfigError
+from visionthink.judges import GradeItem, RuleJudge
+from visionthink.model.bundled import bundled_path
+from visionthink.picture import decode
+from visionthink.prompting import Policy, prompting_of
+from visionthink.samples import size_of_picture
+from visionthink.storage import verify
+
+MAX_BYTES = 12 * 10**6
+NUM_QUESTIONS = 60
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    try:
+        return bundled_path()
+    except ConfigError:
+        pytest.skip("the embedded base model is not in this checkout; `visionthink base-model build` makes it")
+
+
+def test_all_files_together_are_small_and_whole(folder: Path) -> None:
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < MAX_BYTES
+    verify(folder)
+
+
+def test_origin_says_how_it_was_made_and_what_it_can_do(folder: Path) -> None:
+    origin = json.loads((folder / "origin.json").read_text())
+    assert origin["command"].startswith("visionthink base-model build ")
+    assert f"--seed {origin['seed']}" in origin["command"]
+    assert set(origin["phase_accuracy"]) == {"sight", "recital", "question", "episode"}
+    for families in origin["examination"].values():
+        assert set(families) == set(FAMILIES)
+    assert set(origin["versions"]) >= {"torch", "transformers"}
+
+
+def test_the_stock_classes_load_it(folder: Path) -> None:
+    model = AutoModelForImageTextToText.from_pretrained(folder)
+    processor = AutoProcessor.from_pretrained(folder)  # type: ignore[no-untyped-call]
+    assert isinstance(model, Qwen2_5_VLForConditionalGeneration)
+    assert processor.chat_template == processor.tokenizer.chat_template
+    assert len(processor.tokenizer) <= model.config.get_text_config().vocab_size
+
+
+async def accuracy(folder: Path, policy: Policy, families: list[str]) -> float:
+    """Share of greedy answers that are right, on pictures of the test split."""
+    samples = list(generate("test", NUM_QUESTIONS, seed=20, families=families))
+    prompting, engine = prompting_of(RunConfig()), TransformersEngine.load(folder, batch_size=NUM_QUESTIONS)
+    pictures = [decode(sample.picture) for sample in samples]
+    episodes = [
+        (prompting.spec(sample.question, size_of_picture(picture), policy), picture)
+        for sample, picture in zip(samples, pictures, strict=True)
+    ]
+    finishes = await run_episodes(engine, episodes, Sampling(temperature=0.0, max_tokens=40))
+    await engine.aclose()
+    items = [
+        GradeItem(question=sample.question, answer=sample.answer, prediction=finish.answer)
+        for sample, finish in zip(samples, finishes, strict=True)
+    ]
+    grades = await RuleJudge().grade(items)
+    return sum(grade.correct for grade in grades) / NUM_QUESTIONS
+
+
+async def test_it_reads_the_full_view(folder: Path) -> None:
+    assert await accuracy(folder, "always_high", list(FAMILIES)) >= 0.95
+
+
+async def test_it_cannot_read_fine_print_in_the_quarter_view(folder: Path) -> None:
+    fine = [name for name, family in FAMILIES.items() if family.needs_high_res]
+    assert await accuracy(folder, "always_low", fine) <= 0.25
