@@ -38,7 +38,13 @@ def interrupted(task: StageTask) -> StageResult:
     raise KeyboardInterrupt
 
 
-FUNCTIONS: dict[str, Callable[[StageTask], StageResult]] = {"label": good, "train": bad, "evaluate": buggy, "register": interrupted, "serve": good}
+FUNCTIONS: dict[str, Callable[[StageTask], StageResult]] = {
+    "label": good,
+    "train": bad,
+    "evaluate": buggy,
+    "register": interrupted,
+    "serve": good,
+}
 
 
 @pytest.fixture(autouse=True)
