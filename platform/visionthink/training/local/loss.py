@@ -38,8 +38,8 @@ def score_tokens(logits: torch.Tensor, token_ids: torch.Tensor) -> TokenScores:
     """Log-probabilities of `token_ids` [B, T] and entropies, from `logits` [B, T, V]."""
     log_probs = torch.log_softmax(logits.float(), dim=-1)
     chosen = log_probs.gather(-1, token_ids.unsqueeze(-1)).squeeze(-1)
-    # A forbidden token has log-probability -inf and probability 0; 0 * -inf must count as 0.
-    terms = torch.where(log_probs.isinf(), torch.zeros_like(log_probs), log_probs.exp() * log_probs)
+    # A forbidden token has log-probability -inf and probability 0; 0 * -inf must count as 0, in the gradient as well.
+    terms = log_probs.exp() * log_probs.masked_fill(log_probs.isinf(), 0.0)
     return TokenScores(log_probs=chosen, entropy=-terms.sum(-1))
 
 
