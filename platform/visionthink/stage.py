@@ -69,7 +69,7 @@ def _run(stage: Stage, config: RunConfig, folder: RunFolder) -> StageResult:
     check_settings(config)
     folder.sweep(stage)
     if stage in _RUNS_A_MODEL:
-        _set_up_torch(config.model.threads)
+        set_up_torch(config.model.threads)
     spec = RunSpec(
         run_id=folder.run_id,
         stage=stage,
@@ -130,7 +130,8 @@ def _function(stage: Stage) -> Callable[[StageTask], StageResult]:
     return cast("Callable[[StageTask], StageResult]", getattr(import_module(module), function))
 
 
-def _set_up_torch(num_threads: int) -> None:
+def set_up_torch(num_threads: int) -> None:
+    """Let models run on so many threads, and load and save without a word."""
     import torch
     from transformers.utils import logging
 

@@ -1,5 +1,6 @@
 """The command `serve`: a model behind an OpenAI-compatible endpoint until it is stopped."""
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -44,14 +45,14 @@ def _model_of(folder: RunFolder | None) -> Path:
 
 
 def _serve(model: Path, config: RunConfig) -> None:
-    import torch
-
     from visionthink.serving import serve as serve_app
     from visionthink.serving.opening import open_app
+    from visionthink.stage import set_up_torch
 
-    torch.set_num_threads(config.model.threads)
+    set_up_torch(config.model.threads)
     app = open_app(model, config)
     address = config.serve
     place = f"http://{address.host}:{address.port}/v1" if address.port else f"a free port of {address.host}"
     print(f"serving {model} as {address.model_name!r} at {place}", file=sys.stderr, flush=True)
-    serve_app(app, host=address.host, port=address.port)
+    with contextlib.suppress(KeyboardInterrupt):  # how a server is meant to be ended
+        serve_app(app, host=address.host, port=address.port)
