@@ -9,7 +9,6 @@ library leaves here as a TrackingError, because a failing tracker must never tak
 import logging
 import math
 import os
-import sqlite3
 import threading
 import warnings
 from collections.abc import Callable, Generator, Mapping
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from visionthink.errors import TrackingError
+from visionthink.tracking.mlflow_database import ready_database
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -107,13 +107,13 @@ class MlflowConnection:
 
     def _connected(self) -> "MlflowClient":
         if self._client is None:
-            uri = self.settings.tracking_uri
-            if uri.startswith(_SQLITE):
-                _open_sqlite(Path(uri.removeprefix(_SQLITE).partition("?")[0]))
             from mlflow import MlflowClient
 
             for noisy in ("mlflow", "alembic"):
                 logging.getLogger(noisy).setLevel(logging.WARNING)
+            uri = self.settings.tracking_uri
+            if uri.startswith(_SQLITE):
+                ready_database(Path(uri.removeprefix(_SQLITE).partition("?")[0]))
             self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         return self._client
 
@@ -162,16 +162,6 @@ def _environment(values: Mapping[str, str]) -> Generator[None]:
         finally:
             for name in values:
                 os.environ.pop(name, None)
-
-
-def _open_sqlite(path: Path) -> None:
-    """Fail at once on a database that can't be opened: mlflow itself would try again for 100 seconds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with sqlite3.connect(path, timeout=5) as database:
-        database.execute("PRAGMA user_version")
-        database.execute("BEGIN IMMEDIATE")
-        database.rollback()
-    database.close()
 
 
 def _without_password(uri: str) -> str:
