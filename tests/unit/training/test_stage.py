@@ -75,6 +75,8 @@ def test_train_stage_that_was_killed_ends_in_the_same_model(tmp_path: Path, parr
     assert got.metrics == want.metrics
     assert rewards(killed) == rewards(undisturbed)
     assert [step for step, _ in rewards(killed)] == [1, 2, 3, 4, 5, 6]
+    history = killed.recorded("train").history["reward/mean"]
+    assert list(history.items()) == rewards(undisturbed)
     first, second = weights(undisturbed), weights(killed)
     assert all(torch.equal(first[name], second[name]) for name in first)
 

@@ -1,0 +1,101 @@
+"""Rollouts are played, graded, rewarded and compared group by group; what cannot be graded is dropped and counted."""
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+from tests.unit.training.written import ASK, ScriptedJudge, prompt, saying
+
+from visionthink.core.episode import BackendFailed, Outcome
+from visionthink.core.reward import RewardRule
+from visionthink.engines import Sampling, ScriptedEngine, ScriptLine
+from visionthink.judges import GradeItem, RuleJudge
+from visionthink.training.local.rollout import Prompt, Rollouts, collect
+
+RULE = RewardRule(rule="none")
+
+
+async def collected(
+    lines: Sequence[ScriptLine],
+    prompts: Sequence[Prompt] = (),
+    *,
+    judge: RuleJudge | ScriptedJudge | None = None,
+    rule: RewardRule = RULE,
+    group_size: int = 2,
+) -> Rollouts:
+    """Rollouts whose replies are `lines`, in the order of prompts and rollouts (all first turns, then the second)."""
+    return await collect(
+        prompts or [prompt(0)],
+        engine=ScriptedEngine(lines),
+        judge=judge or RuleJudge(),
+        sampling=Sampling(max_tokens=40, seed=0),
+        group_size=group_size,
+        rule=rule,
+        format_rule="paper",
+    )
+
+
+def values(found: Rollouts) -> list[tuple[float, ...]]:
+    return list(found.advantages.values)
+
+
+async def test_rollouts_come_group_after_group() -> None:
+    asked = [prompt(0, answer="A"), prompt(1, answer="C")]
+    found = await collected([saying(letter) for letter in "AXCC"], asked)
+    assert [item.prompt.sample.id for item in found.rollouts] == ["sample-0", "sample-0", "sample-1", "sample-1"]
+    assert [item.graded.correct for item in found.rollouts] == [1, 0, 1, 1]
+    assert [item.reward.total for item in found.rollouts] == [1.5, 0.5, 1.5, 1.5]
+    assert [item.is_kept for item in found.rollouts] == [True, True, False, False]
+    assert found.advantages.num_zero_variance == 1 and found.advantages.num_kept == 1
+    assert [item.advantage for item in found.rollouts] == [value for group in values(found) for value in group]
+    assert found.rollouts[0].advantage == pytest.approx(-found.rollouts[1].advantage, abs=1e-9)
+
+
+async def test_a_second_turn_belongs_to_its_rollout() -> None:
+    found = await collected([ASK, saying("X"), saying("A")])
+    first, second = found.rollouts
+    assert (first.graded.num_tool_calls, second.graded.num_tool_calls) == (1, 0)
+    assert first.finish.answer == "A" and second.finish.answer == "X"
+
+
+async def test_the_penalty_looks_at_the_whole_group() -> None:
+    found = await collected([ASK, saying("A"), saying("A"), saying("A")], rule=RewardRule(), group_size=3)
+    assert [item.reward.penalty for item in found.rollouts] == [0.1, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("reply", "keeps"),
+    [
+        (saying("A"), True),
+        ("A", False),
+        ("<answer>A</answer>", False),
+        ("", False),
+        ("<think>x</think><tool_call>{}</tool_call>", False),
+    ],
+    ids=["as agreed", "no tags", "no thought", "nothing", "calls that fail"],
+)
+async def test_the_format_is_rewarded_only_where_it_is_kept(reply: str, keeps: bool) -> None:
+    found = await collected([reply] * 6)
+    assert [item.graded.format_ok for item in found.rollouts] == [keeps, keeps]
+    assert found.rollouts[0].reward.format == 0.5 * keeps
+
+
+async def test_the_judge_sees_the_clean_question_and_the_extracted_answer() -> None:
+    judge = ScriptedJudge(lambda item: 1.0)
+    await collected([saying("A"), ""], judge=judge)
+    want = {"question": "what letter is printed on the shape ?", "answer": "A"}
+    assert judge.items == [GradeItem(**want, prediction="A"), GradeItem(**want, prediction=None)]
+
+
+async def test_a_group_with_a_failed_grade_is_dropped_and_counted() -> None:
+    grades: Iterator[float | None] = iter([1.0, None, 1.0, 0.0])
+    judge = ScriptedJudge(lambda item: next(grades))
+    found = await collected([saying("A")] * 4, [prompt(0), prompt(1)], judge=judge)
+    assert found.advantages.num_judge_failed == 1 and found.advantages.num_kept == 1
+    assert [item.is_kept for item in found.rollouts] == [False, False, True, True]
+    assert [item.advantage for item in found.rollouts[:2]] == [0.0, 0.0]
+
+
+async def test_an_engine_that_failed_counts_as_a_grade_that_failed() -> None:
+    found = await collected([saying("A"), BackendFailed(error="out of memory")])
+    assert found.rollouts[1].finish.outcome is Outcome.FAILED
+    assert found.advantages.num_judge_failed == 1 and found.advantages.num_kept == 0

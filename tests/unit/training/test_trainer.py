@@ -1,0 +1,188 @@
+"""The loop picks fair batches, resumes to the bit, and learns what the judge rewards."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.unit.engines.tiny_model import tiny_processor
+from tests.unit.training.written import ScriptedJudge, prompt, small_model
+
+from visionthink import metrics
+from visionthink.config import RewardConfig, TrainConfig
+from visionthink.errors import DataError
+from visionthink.judges import Grade, GradeItem, Judge
+from visionthink.model.folder import load_model
+from visionthink.training.local import trainer as subject
+from visionthink.training.local.checkpoint import checkpoint_step
+from visionthink.training.local.rollout import Prompt
+from visionthink.training.local.trainer import LocalTrainer, Setting
+
+NEEDED = [prompt(number, needed=True) for number in range(5)]
+REST = [prompt(number, needed=False) for number in range(5, 12)]
+Steps = list[tuple[int, Mapping[str, float]]]
+
+
+def setting(seed: int = 0, **train: float) -> Setting:
+    config = TrainConfig(**{"num_steps": 4, "num_prompts": 3, "group_size": 4, "checkpoint_every": 2, **train})
+    return Setting(train=config, reward=RewardConfig(), seed=seed, batch_size=16, max_reply_tokens=6)
+
+
+class AlternatingJudge:
+    """Finds every other rollout right, whatever it says: a random model gives a judge nothing to go by."""
+
+    async def grade(self, items: Sequence[GradeItem]) -> list[Grade]:
+        return [Grade(correct=float(index % 2)) for index in range(len(items))]
+
+    async def aclose(self) -> None:
+        """Nothing to give back."""
+
+
+def trained(
+    folder: Path,
+    how: Setting,
+    *,
+    prompts: Sequence[Prompt] = (*NEEDED, *REST),
+    stop_after: int | None = None,
+    judge: Judge | None = None,
+) -> tuple[dict[str, torch.Tensor], Steps]:
+    """Weights after training, and what was told; `stop_after` dies when that step has been told."""
+    model, told = small_model(), list[tuple[int, Mapping[str, float]]]()
+    made = LocalTrainer(model, tiny_processor(), judge=judge or AlternatingJudge(), setting=how, checkpoint_dir=folder)
+
+    def on_step(step: int, values: Mapping[str, float]) -> None:
+        told.append((step, values))
+        if step == stop_after:
+            raise KeyboardInterrupt
+
+    try:
+        made.run(prompts, on_step)
+    except KeyboardInterrupt:
+        assert stop_after is not None
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}, told
+
+
+def without_times(told: Steps) -> Steps:
+    return [
+        (step, {key: value for key, value in values.items() if metrics.lookup(key).unit is not metrics.Unit.SECONDS})
+        for step, values in told
+    ]
+
+
+def test_an_epoch_shows_every_prompt_once() -> None:
+    how = setting(num_prompts=4, needed_ratio=0.5)
+    for prompts, label in ((NEEDED, "needed"), (REST, "not needed")):
+        picked = [item for step in range(35) for item in subject._slice(label, prompts, step, 2, how.seed)]
+        for start in range(0, len(picked), len(prompts)):
+            epoch = [item.sample.id for item in picked[start : start + len(prompts)]]
+            assert sorted(epoch) == sorted(item.sample.id for item in prompts)[: len(epoch)]
+        first, second = picked[: len(prompts)], picked[len(prompts) : 2 * len(prompts)]
+        assert first != second, "the next epoch has another order"
+
+
+def test_a_batch_may_be_larger_than_an_epoch() -> None:
+    picked = subject._slice("needed", NEEDED, 0, 12, 0)
+    counts = Counter(item.sample.id for item in picked)
+    assert set(counts.values()) == {2, 3} and len(counts) == 5
+
+
+@pytest.mark.parametrize(("ratio", "num_needed"), [(0.0, 0), (1 / 3, 2), (0.5, 3), (1.0, 6)])
+def test_a_step_has_the_wanted_share_of_labels(ratio: float, num_needed: int) -> None:
+    how = setting(num_prompts=6, needed_ratio=ratio)
+    for step in range(5):
+        picked = subject._pick(step, NEEDED, REST, how)
+        assert len(picked) == 6
+        assert sum(bool(item.needed) for item in picked) == num_needed
+
+
+def test_a_pick_follows_from_seed_and_step() -> None:
+    picks = {
+        (seed, step): [item.sample.id for item in subject._pick(step, NEEDED, REST, setting(seed))]
+        for seed in (0, 1)
+        for step in (0, 1, 7)
+    }
+    assert picks[0, 7] == [item.sample.id for item in subject._pick(7, NEEDED, REST, setting(0))]
+    assert len({tuple(pick) for pick in picks.values()}) > 3
+
+
+@pytest.mark.parametrize(("prompts", "missing"), [(REST, "needed"), (NEEDED, "not needed")])
+def test_a_label_without_samples_is_an_error_that_says_which(
+    prompts: list[Prompt], missing: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=f"labelled '{missing}'"):
+        trained(tmp_path, setting(), prompts=prompts)
+
+
+def test_a_label_that_is_not_asked_for_may_be_missing(tmp_path: Path) -> None:
+    _, told = trained(tmp_path, setting(num_steps=1, needed_ratio=0.0), prompts=REST)
+    assert len(told) == 1
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_bit(tmp_path: Path) -> None:
+    want, whole = trained(tmp_path / "whole", setting())
+    assert any(values["optim/grad_norm"] > 0 for _, values in whole), "something was learned"
+    _, first = trained(tmp_path / "halves", setting(), stop_after=3)
+    assert checkpoint_step(tmp_path / "halves") == 2
+    got, second = trained(tmp_path / "halves", setting())
+    assert [step for step, _ in first] == [1, 2, 3] and [step for step, _ in second] == [3, 4]
+    assert without_times(first[:2] + second) == without_times(whole)
+    assert all(torch.equal(got[name], want[name]) for name in want)
+
+
+def test_a_run_that_is_complete_takes_no_step(tmp_path: Path) -> None:
+    want, _ = trained(tmp_path, setting())
+    got, told = trained(tmp_path, setting())
+    assert told == []
+    assert all(torch.equal(got[name], want[name]) for name in want)
+
+
+def test_another_seed_is_another_run(tmp_path: Path) -> None:
+    one, _ = trained(tmp_path / "0", setting(num_steps=1))
+    other, _ = trained(tmp_path / "1", setting(seed=1, num_steps=1))
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_judge_that_always_fails_teaches_nothing(tmp_path: Path) -> None:
+    got, told = trained(tmp_path, setting(num_steps=2, kl_weight=0.0), judge=ScriptedJudge(lambda item: None))
+    assert [values["group/num_judge_failed"] for _, values in told] == [3, 3]
+    assert [values["group/num_kept"] for _, values in told] == [0, 0]
+    before = small_model().state_dict()
+    assert all(torch.equal(got[name], before[name]) for name in before)
+
+
+def test_the_rate_that_was_used_is_told(tmp_path: Path) -> None:
+    _, told = trained(tmp_path, setting(learning_rate=1e-3, warmup_steps=2, hold_ratio=0.5, final_lr_ratio=0.1))
+    rates = [values["optim/learning_rate"] for _, values in told]
+    assert rates == pytest.approx([5e-4, 1e-3, 1e-3, 5e-4])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("theta", "asks"), [(0.0, False), (1.0, True)], ids=["answering", "asking"])
+def test_the_cheaper_of_two_right_ways_becomes_the_usual_one(
+    theta: float, asks: bool, tmp_path: Path, parrot: Path
+) -> None:
+    """The parrot tosses a coin to ask. Every answer is right, so the penalty alone decides, and `theta` turns it."""
+    loaded = load_model(parrot)
+    train: dict[str, Any] = {
+        "num_steps": 6,
+        "num_prompts": 4,
+        "group_size": 8,
+        "learning_rate": 7e-4,
+        "warmup_steps": 1,
+    }
+    how = Setting(
+        train=setting(**train, hold_ratio=1.0, kl_weight=0.0).train,
+        reward=RewardConfig(theta=theta, format_weight=0.0),
+        seed=0,
+        batch_size=32,
+        max_reply_tokens=40,
+    )
+    judge, told = ScriptedJudge(lambda item: 1.0), list[Mapping[str, float]]()
+    made = LocalTrainer(loaded.model, loaded.processor, judge=judge, setting=how, checkpoint_dir=tmp_path)
+    made.run([*NEEDED, *REST], lambda step, values: told.append(values))
+    first, last = told[0], told[-1]
+    assert 0.25 < first["resize/rate"] < 0.75 and first["reward/penalty"] > 0.03
+    assert last["reward/penalty"] < 0.02
+    assert (last["resize/rate"] > first["resize/rate"]) is asks
