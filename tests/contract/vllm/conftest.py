@@ -1,0 +1,115 @@
+"""One real vLLM server a session, on the CPU: it serves the embedded checkpoint's folder as it is."""
+
+import contextlib
+import http.client
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+
+from visionthink.errors import ConfigError
+from visionthink.model.bundled import bundled_path
+
+MODEL_NAME: Final = "embedded"
+_READY_TIMEOUT_S: Final = 480.0
+"""Half a minute on a quiet machine; imports and a first start beside other work take several."""
+_STOP_TIMEOUT_S: Final = 30.0
+_ARGUMENTS: Final = (
+    "--dtype=float32",
+    "--max-model-len=1024",
+    "--max-num-seqs=16",
+    '--limit-mm-per-prompt={"image":4,"video":0}',
+    "--enable-prefix-caching",
+    "--block-size=32",  # the CPU's attention takes multiples of 32 only
+    "--enforce-eager",  # compiling takes a minute, and 40 prompts would not earn it back
+)
+
+
+class Server(NamedTuple):
+    """A running server and what it serves."""
+
+    url: str
+    """Up to and with `/v1`."""
+    folder: Path
+
+
+@pytest.fixture(scope="session")
+def folder() -> Path:
+    try:
+        return bundled_path()
+    except ConfigError:
+        pytest.skip("the embedded base model is not in this checkout; `visionthink base-model build` makes it")
+
+
+@pytest.fixture(scope="session")
+def server(folder: Path, vllm_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server, ready; ended with the session."""
+    home, port = tmp_path_factory.mktemp("vllm"), _free_port()
+    log = home / "server.log"
+    command = [str(vllm_python), "-m", "vllm.entrypoints.openai.api_server", *_ARGUMENTS]
+    command += [f"--model={folder}", f"--served-model-name={MODEL_NAME}", "--host=127.0.0.1", f"--port={port}"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=_environment(home), cwd=home, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            _wait(process, port, log)
+            yield Server(f"http://127.0.0.1:{port}/v1", folder)
+        finally:
+            _stop(process)
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """Nothing of the user's but the PATH: no hub, no telemetry, caches of its own."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + _READY_TIMEOUT_S
+    while not _is_healthy(port):
+        if process.poll() is not None or time.monotonic() > deadline:
+            told = log.read_text(errors="replace")[-3000:]
+            pytest.fail(f"vLLM ended or was not ready after {_READY_TIMEOUT_S} s; the end of {log}:\n{told}")
+        time.sleep(0.5)
+
+
+def _is_healthy(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End the server; it ends its workers. What is left after that of its own session is ended as well."""
+    process.terminate()
+    try:
+        process.wait(_STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, 9)
