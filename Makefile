@@ -92,7 +92,7 @@ test: setup setup-verl setup-vllm ## Every test but the end-to-end ones, with co
 e2e: setup setup-verl setup-vllm ## The end-to-end tests: whole runs, kills and restarts, bad input at the command line
 	VISIONTHINK_VERL_PYTHON="$(abspath $(VENV_VERL))/bin/python" \
 	VISIONTHINK_VLLM_PYTHON="$(abspath $(VENV_VLLM))/bin/python" \
-	$(BIN)/pytest -rs -m e2e tests/e2e $(ARGS)
+	$(BIN)/pytest -rs -m e2e tests $(ARGS)
 
 .PHONY: bench
 bench: setup ## Speed of labelling, training steps and serving on this machine

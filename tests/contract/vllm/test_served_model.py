@@ -21,7 +21,7 @@ from visionthink.prompting import prompting_of
 from visionthink.samples import size_of_picture
 
 # The first test waits for the server; see conftest.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 NUM_PROMPTS = 40
 GREEDY = Sampling(temperature=0.0, max_tokens=40)
