@@ -4,14 +4,22 @@ import json
 import random
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visionthink.training.local.loss import LossParts, TokenScores, grpo_loss, k3_divergence, score_tokens
+from visionthink.training.local.loss import (
+    Aggregation,
+    LossParts,
+    TokenScores,
+    grpo_loss,
+    k3_divergence,
+    score_tokens,
+    token_weights,
+)
 
 ORACLE = Path(__file__).parents[2] / "oracles" / "verl_grpo.py"
 CLIP = 0.2
@@ -25,7 +33,8 @@ def loss(
     old: torch.Tensor | None = None,
     advantages: list[float],
     mask: torch.Tensor | None = None,
-    num_tokens: int | None = None,
+    lengths: list[int] | None = None,
+    aggregation: Aggregation = "token-mean",
     reference: torch.Tensor | None = None,
     kl_weight: float = 0.0,
     entropy: torch.Tensor | None = None,
@@ -36,8 +45,7 @@ def loss(
         old_log_probs=log_prob.detach() if old is None else old,
         reference=reference,
         advantages=torch.tensor(advantages, dtype=log_prob.dtype),
-        mask=mask,
-        num_tokens=int(mask.sum()) if num_tokens is None else num_tokens,
+        weights=token_weights(mask, mask.sum(-1).tolist() if lengths is None else lengths, aggregation),
         clip_ratio=CLIP,
         kl_weight=kl_weight,
     )
@@ -148,13 +156,15 @@ def test_masked_tokens_count_for_nothing() -> None:
         assert getattr(plain, name).item() == pytest.approx(getattr(moved, name).item(), rel=1e-6), name
 
 
-def test_micro_batches_add_up_to_the_token_mean_of_the_whole() -> None:
+@pytest.mark.parametrize("aggregation", get_args(Aggregation))
+def test_micro_batches_add_up_to_the_mean_of_the_whole(aggregation: Aggregation) -> None:
     generator = torch.Generator().manual_seed(1)
     new, old, base = (-torch.rand(6, 5, generator=generator) * 3 for _ in range(3))
     mask = torch.rand(6, 5, generator=generator) < 0.6
     advantages = [1.0, -0.5, 0.3, -2.0, 0.1, 1.5]
-    num_tokens = int(mask.sum())
-    whole = loss(new, old=old, reference=base, advantages=advantages, mask=mask, kl_weight=0.05, entropy=-new)
+    mask[2] = False
+    options: dict[str, Any] = {"kl_weight": 0.05, "aggregation": aggregation}
+    whole = loss(new, old=old, reference=base, advantages=advantages, mask=mask, entropy=-new, **options)
     parts = [
         loss(
             new[rows],
@@ -162,15 +172,30 @@ def test_micro_batches_add_up_to_the_token_mean_of_the_whole() -> None:
             reference=base[rows],
             advantages=advantages[rows],
             mask=mask[rows],
-            num_tokens=num_tokens,
-            kl_weight=0.05,
+            lengths=mask.sum(-1).tolist(),
             entropy=-new[rows],
+            **options,
         )
         for rows in (slice(0, 1), slice(1, 4), slice(4, 6))
     ]
     for name in LossParts.__slots__:
         got = sum(getattr(part, name).item() for part in parts)
         assert got == pytest.approx(getattr(whole, name).item(), rel=1e-5), name
+
+
+def test_a_token_weighs_as_much_as_any_other_or_its_rollout_does() -> None:
+    mask = torch.tensor([[True, True, True, False], [False, True, False, False], [False] * 4])
+    by_token = token_weights(mask, [3, 1, 0], "token-mean")
+    torch.testing.assert_close(by_token, mask / 4)
+    by_rollout = token_weights(mask, [3, 1, 0], "seq-mean-token-mean")
+    torch.testing.assert_close(by_rollout.sum(-1), torch.tensor([0.5, 0.5, 0.0]))
+    assert (by_rollout > 0).equal(mask)
+
+
+def test_nothing_written_weighs_nothing() -> None:
+    mask = torch.zeros(2, 3, dtype=torch.bool)
+    for aggregation in get_args(Aggregation):
+        assert token_weights(mask, [0, 0], aggregation).tolist() == [[0.0] * 3] * 2
 
 
 def test_without_a_reference_or_weight_there_is_no_divergence() -> None:
@@ -206,30 +231,41 @@ def case(chance: random.Random, *, reach: float) -> dict[str, Any]:
 def test_verl_computes_the_same_loss_and_gradient(verl_python: Path) -> None:
     """One process for all cases: veRL needs many seconds to be imported."""
     chance = random.Random(0)
-    cases = [case(chance, reach=reach) for reach in (0.0, 0.1, 0.5, 3.0, 40.0) for _ in range(20)]
-    answers = iter(by_verl(verl_python, [request for numbers in cases for request in requests_of(numbers)]))
+    cases = [
+        (case(chance, reach=reach), aggregation)
+        for reach in (0.0, 0.1, 0.5, 3.0, 40.0)
+        for _ in range(20)
+        for aggregation in get_args(Aggregation)
+    ]
+    answers = iter(by_verl(verl_python, [request for case_ in cases for request in requests_of(*case_)]))
     num_clipped = 0
-    for numbers in cases:
+    for numbers, aggregation in cases:
         policy, divergence, mean = next(answers), next(answers), next(answers)
         tensors = {key: torch.tensor(value, dtype=torch.float64) for key, value in numbers.items()}
         mask, base = tensors["mask"].bool(), tensors["ref_log_probs"]
-        options: dict[str, Any] = {"old": tensors["old_log_probs"], "advantages": numbers["advantages"], "mask": mask}
+        options: dict[str, Any] = {
+            "old": tensors["old_log_probs"],
+            "advantages": numbers["advantages"],
+            "mask": mask,
+            "aggregation": aggregation,
+        }
         parts = loss(tensors["log_probs"], **options, entropy=base)
         assert parts.loss.item() == pytest.approx(policy["value"], rel=1e-6, abs=1e-9)
-        assert parts.clip_ratio.item() == pytest.approx(policy["clip_ratio"], abs=1e-6)
+        if aggregation == "token-mean":  # veRL always counts clipped tokens, whatever the loss is the mean of
+            assert parts.clip_ratio.item() == pytest.approx(policy["clip_ratio"], abs=1e-6)
         want = torch.tensor(policy["gradient"], dtype=torch.float64)
         torch.testing.assert_close(gradient(tensors["log_probs"], **options), want, rtol=1e-6, atol=1e-9)
         k3 = k3_divergence(tensors["log_probs"], base)
         torch.testing.assert_close(k3, torch.tensor(divergence["values"], dtype=torch.float64))
-        # Entropies are averaged as they are, so they show the token mean alone.
+        # Entropies are averaged as they are, so they show the mean alone.
         assert parts.entropy.item() == pytest.approx(mean["value"], rel=1e-6)
         num_clipped += policy["clip_ratio"] > 0
     assert num_clipped > 20
 
 
-def requests_of(numbers: dict[str, Any]) -> list[dict[str, Any]]:
+def requests_of(numbers: dict[str, Any], mode: Aggregation) -> list[dict[str, Any]]:
     """What the oracle is asked about a case."""
-    columns, mode = len(numbers["mask"][0]), "token-mean"
+    columns = len(numbers["mask"][0])
     policy = {key: numbers[key] for key in ("old_log_probs", "log_probs", "mask")}
     advantages = [[value] * columns for value in numbers["advantages"]]
     return [

@@ -138,6 +138,15 @@ def test_a_run_that_is_complete_takes_no_step(tmp_path: Path) -> None:
     assert all(torch.equal(got[name], want[name]) for name in want)
 
 
+@pytest.mark.parametrize("freeze", [True, False], ids=["frozen", "learning along"])
+def test_the_vision_tower_learns_only_if_it_may(freeze: bool, tmp_path: Path) -> None:
+    got, _ = trained(tmp_path, setting(freeze_vision=freeze))
+    before = small_model().state_dict()
+    changed = {name for name in before if not torch.equal(got[name], before[name])}
+    assert any("language_model" in name for name in changed)
+    assert any("visual" in name for name in changed) is not freeze
+
+
 def test_another_seed_is_another_run(tmp_path: Path) -> None:
     one, _ = trained(tmp_path / "0", setting(num_steps=1))
     other, _ = trained(tmp_path / "1", setting(seed=1, num_steps=1))

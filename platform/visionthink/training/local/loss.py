@@ -1,14 +1,18 @@
-"""GRPO's arithmetic on tensors: clipped policy gradient, k3 divergence, entropy, token mean.
+"""GRPO's arithmetic on tensors: clipped policy gradient, k3 divergence, entropy, and what they are averaged over.
 
 Rule: pure functions of tensors; nothing here knows a model. Shapes: B rollouts, T positions. The numbers agree with
-veRL's own functions (`compute_policy_loss_vanilla`, `kl_penalty("low_var_kl")`, `agg_loss("token-mean")`, 0.9.1), which
-a test calls as its oracle.
+veRL's own functions (`compute_policy_loss_vanilla`, `kl_penalty("low_var_kl")`, `agg_loss`, 0.9.1), which a test calls
+as its oracle.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, assert_never
 
 import torch
+
+Aggregation = Literal["token-mean", "seq-mean-token-mean"]
+"""veRL's `loss_agg_mode`: the mean over all tokens of a step, or over each rollout's tokens and then over rollouts."""
 
 _MAX_LOG_RATIO: Final = 20.0
 _MAX_KL: Final = 10.0
@@ -24,7 +28,7 @@ class TokenScores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossParts:
-    """Sums over tokens, each already divided by `num_tokens`; scalars."""
+    """Weighted sums over tokens; scalars. With the weights of a whole step's parts they add up to its means."""
 
     loss: torch.Tensor
     """What is minimised: policy loss + kl_weight * kl."""
@@ -58,8 +62,7 @@ def grpo_loss(
     old_log_probs: torch.Tensor,
     reference: torch.Tensor | None,
     advantages: torch.Tensor,
-    mask: torch.Tensor,
-    num_tokens: int,
+    weights: torch.Tensor,
     clip_ratio: float,
     kl_weight: float,
 ) -> LossParts:
@@ -70,25 +73,44 @@ def grpo_loss(
         old_log_probs: [B, T], of the policy that wrote the tokens; constants.
         reference: [B, T] log-probabilities of the base model, or None for no divergence.
         advantages: [B], one number for all of a rollout's tokens.
-        mask: bool [B, T], true on what the model wrote.
-        num_tokens: of the whole optimizer step, so that micro-batches add up to the token mean.
+        weights: [B, T], each token's share in the mean, see `token_weights`; 0 on what the model did not write.
         clip_ratio: half-width of the range of probability ratios.
         kl_weight: of the divergence.
     """
     ratio = (scores.log_probs - old_log_probs).clamp(-_MAX_LOG_RATIO, _MAX_LOG_RATIO).exp()
-    weight = advantages.unsqueeze(-1)
-    plain, clipped = -weight * ratio, -weight * ratio.clamp(1 - clip_ratio, 1 + clip_ratio)
-    policy = _token_mean(torch.maximum(plain, clipped), mask, num_tokens)
+    gain = advantages.unsqueeze(-1)
+    plain, clipped = -gain * ratio, -gain * ratio.clamp(1 - clip_ratio, 1 + clip_ratio)
+    policy = _weighted(torch.maximum(plain, clipped), weights)
     kl = torch.zeros(())
     if reference is not None:
-        kl = _token_mean(k3_divergence(scores.log_probs, reference), mask, num_tokens)
+        kl = _weighted(k3_divergence(scores.log_probs, reference), weights)
     return LossParts(
         loss=policy + kl_weight * kl,
         kl=kl.detach(),
-        entropy=_token_mean(scores.entropy.detach(), mask, num_tokens),
-        clip_ratio=_token_mean((clipped > plain).float().detach(), mask, num_tokens),
+        entropy=_weighted(scores.entropy.detach(), weights),
+        clip_ratio=_weighted((clipped > plain).float().detach(), weights),
     )
 
 
-def _token_mean(values: torch.Tensor, mask: torch.Tensor, num_tokens: int) -> torch.Tensor:
-    return torch.where(mask, values, torch.zeros_like(values)).sum() / max(num_tokens, 1)
+def token_weights(mask: torch.Tensor, lengths: Sequence[int], aggregation: Aggregation) -> torch.Tensor:
+    """[B, T]: the share of each token of some of a step's rollouts in the mean over all of the step.
+
+    Args:
+        mask: bool [B, T], true on what the model wrote in these rollouts.
+        lengths: tokens that the model wrote in each rollout of the whole step; empty ones count for nothing.
+        aggregation: what is averaged.
+    """
+    own = mask.to(torch.get_default_dtype())
+    match aggregation:
+        case "token-mean":
+            return own / max(sum(lengths), 1)
+        case "seq-mean-token-mean":
+            num_rollouts = sum(length > 0 for length in lengths)
+            return own / own.sum(-1, keepdim=True).clamp(min=1) / max(num_rollouts, 1)
+        case _:
+            assert_never(aggregation)
+
+
+def _weighted(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    # Not a product alone: what stands at a masked place may be infinite.
+    return (torch.where(weights > 0, values, torch.zeros_like(values)) * weights).sum()

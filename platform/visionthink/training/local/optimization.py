@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from visionthink.config import TrainConfig
-from visionthink.training.local.loss import grpo_loss
+from visionthink.training.local.loss import grpo_loss, token_weights
 from visionthink.training.local.policy import Policy, targets
 from visionthink.training.local.rollout import Rollout
 
@@ -46,9 +46,9 @@ def update(
     # Old scores are needed only when the policy moves away from what wrote the rollouts.
     old = [_old_scores(policy, chunk) for chunk in chunks] if config.num_updates > 1 else [None] * len(chunks)
     base = [_old_scores(reference, chunk) for chunk in chunks] if config.kl_weight > 0 else [None] * len(chunks)
-    # Tokens of ALL rollouts: when most groups are dropped, the few left must not weigh more each.
-    num_tokens = sum(item.finish.trace.num_reply_tokens for item in rollouts)
-    stats = [_one_update(policy, optimizer, chunks, old, base, num_tokens, config) for _ in range(config.num_updates)]
+    # Of ALL rollouts: when most groups are dropped, the few left must not weigh more each.
+    lengths = [item.finish.trace.num_reply_tokens for item in rollouts]
+    stats = [_one_update(policy, optimizer, chunks, old, base, lengths, config) for _ in range(config.num_updates)]
     return UpdateStats(
         **{name: sum(getattr(item, name) for item in stats) / len(stats) for name in UpdateStats.__slots__}
     )
@@ -60,32 +60,31 @@ def _one_update(
     chunks: Sequence[Sequence[Rollout]],
     old: Sequence[torch.Tensor | None],
     base: Sequence[torch.Tensor | None],
-    num_tokens: int,
+    lengths: Sequence[int],
     config: TrainConfig,
 ) -> UpdateStats:
-    loss = kl = entropy = clipped = 0.0
-    num_kept_tokens = sum(item.finish.trace.num_reply_tokens for chunk in chunks for item in chunk)
-    share = num_kept_tokens / max(num_tokens, 1)
+    loss = kl = entropy = clipped = share = 0.0
     for chunk, old_log_probs, reference in zip(chunks, old, base, strict=True):
         batch = policy.batch(chunk)
         scores = policy.score(batch)
+        weights = token_weights(targets(batch), lengths, config.loss_aggregation)
         parts = grpo_loss(
             scores,
             old_log_probs=scores.log_probs.detach() if old_log_probs is None else old_log_probs,
             reference=reference,
             advantages=torch.tensor([item.advantage for item in chunk]),
-            mask=targets(batch),
-            num_tokens=num_tokens,
+            weights=weights,
             clip_ratio=config.clip_ratio,
             kl_weight=config.kl_weight,
         )
         parts.loss.backward()  # type: ignore[no-untyped-call]
         loss += parts.loss.item()
         kl, entropy = kl + parts.kl.item(), entropy + parts.entropy.item()
-        clipped += parts.clip_ratio.item()
+        clipped, share = clipped + parts.clip_ratio.item(), share + weights.sum().item()
     grad_norm = torch.nn.utils.clip_grad_norm_(policy.model.parameters(), config.max_grad_norm)
     optimizer.step()
     optimizer.zero_grad()
+    share = share or 1.0  # nothing written, nothing to average
     return UpdateStats(
         loss=loss, kl=kl / share, entropy=entropy / share, clip_ratio=clipped / share, grad_norm=float(grad_norm)
     )

@@ -1,6 +1,6 @@
 """The learning rate as a function of the step: rise, hold, fall in a line.
 
-The fall matters: at a constant rate the small model learns when to ask and slowly unlearns how to read.
+The fall lets the last steps settle what the steps at the peak found out.
 """
 
 from visionthink.config import TrainConfig

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
@@ -61,6 +62,8 @@ class LocalTrainer:
         self._model = model
         self._engine = TransformersEngine(model, processor, batch_size=setting.batch_size, name="policy")
         reference = copy.deepcopy(model).requires_grad_(False)
+        if setting.train.freeze_vision:
+            cast("Any", model).model.visual.requires_grad_(False)
         for each in (model, reference):  # after the copy: a copied closure would go on using the original's weights
             use_linear_patches(each)
         self._policy, self._reference = (
@@ -72,9 +75,8 @@ class LocalTrainer:
             )
             for each in (model, reference)
         )
-        self._optimizer = torch.optim.AdamW(
-            model.parameters(), lr=setting.train.learning_rate, betas=_BETAS, weight_decay=0.0
-        )
+        trained = [weight for weight in model.parameters() if weight.requires_grad]
+        self._optimizer = torch.optim.AdamW(trained, lr=setting.train.learning_rate, betas=_BETAS, weight_decay=0.0)
 
     def run(self, prompts: Sequence[Prompt], on_step: Callable[[int, Mapping[str, float]], None]) -> None:
         """Take all steps that are left, calling `on_step(step, metrics)` after each; `step` counts from 1.
