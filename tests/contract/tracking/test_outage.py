@@ -37,13 +37,16 @@ SPEC = RunSpec(run_id="run-1", stage="train")
 class Scene:
     """A resilient tracker at the end of a cable, with a clock that the test turns."""
 
-    def __init__(self, cable: "Cable", tmp_path: Path, *, required: bool = False) -> None:
+    def __init__(self, cable: "Cable", tmp_path: Path, *, required: bool = False, request_timeout_s: int = 30) -> None:
         self.cable = cable
         self.said: list[str] = []
         self.now_s = 0.0
         self.missed = tmp_path / "missed" / "run-1.train.jsonl"
         settings = MlflowSettings(
-            tracking_uri=cable.uri, experiment=f"test-{uuid.uuid4().hex[:8]}", request_timeout_s=1, max_retries=0
+            tracking_uri=cable.uri,
+            experiment=f"test-{uuid.uuid4().hex[:8]}",
+            request_timeout_s=request_timeout_s,
+            max_retries=0,
         )
         self.connection = MlflowConnection(settings)
         self.tracker = ResilientTracker(
@@ -95,9 +98,11 @@ def test_outage_at_the_start_loses_nothing(scene: Scene, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("mode", "reason"), [("cut", r"nothing answers there|broke off"), ("hang", r"no answer within 1 s")]
+    ("mode", "reason"), [("cut", r"nothing answers there|broke off"), ("hang", r"no answer within 3 s")]
 )
-def test_outage_in_the_middle_loses_nothing(scene: Scene, mode: str, reason: str) -> None:
+def test_outage_in_the_middle_loses_nothing(cable: "Cable", tmp_path: Path, mode: str, reason: str) -> None:
+    # Only here a time limit is waited out. Elsewhere a short one would make a busy machine look like an outage.
+    scene = Scene(cable, tmp_path, request_timeout_s=3)
     run = scene.tracker.start_run(SPEC)
     run.log_metrics({REWARD: 0.0}, step=0)
     if mode == "cut":
@@ -107,8 +112,8 @@ def test_outage_in_the_middle_loses_nothing(scene: Scene, mode: str, reason: str
     began_s = time.monotonic()
     for step in range(1, 6):
         run.log_metrics({REWARD: float(step)}, step=step)
-    # One time limit of a second, and none for the four steps after it.
-    assert time.monotonic() - began_s < 3
+    # One time limit of three seconds, and none for the four steps after it.
+    assert time.monotonic() - began_s < 6
     (line,) = scene.said
     assert re.search(reason, line)
     scene.cable.cut()
