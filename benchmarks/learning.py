@@ -10,7 +10,6 @@ machine and the versions, to a JSON file after every run. What is there is not r
 import argparse
 import json
 import os
-import platform as machine
 import subprocess
 import sys
 import time
@@ -20,6 +19,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from machine import processor
 
 RULES = ("paper", "released")
 TIMEOUT_S = 2 * 3600
@@ -136,7 +137,7 @@ def main() -> int:
 
 def _write(path: Path, rows: Mapping[str, Mapping[str, Any]]) -> None:
     report = {
-        "machine": {"processor": machine.processor() or machine.machine(), "cores": os.cpu_count()},
+        "machine": {"processor": processor(), "cores": os.cpu_count()},
         "versions": {name: version(name) for name in ("torch", "transformers", "visionthink")},
         "bounds": {bound.name: [bound.low, bound.high] for bound in BOUNDS},
         "runs": {name: {"figures": figures(row), "passed": passed(row), "summary": row} for name, row in rows.items()},
@@ -149,7 +150,7 @@ def _call(arguments: Sequence[str], log: Path) -> None:
     print(f"visionthink {' '.join(arguments)}", flush=True)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with log.open("ab") as output:
-        command = [str(Path(sys.executable).parent / "visionthink"), *arguments]
+        command = [sys.executable, "-m", "visionthink", *arguments]
         done = subprocess.run(
             command, stdout=output, stderr=subprocess.STDOUT, env=environment, timeout=TIMEOUT_S, check=False
         )

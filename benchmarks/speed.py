@@ -24,6 +24,7 @@ import torch
 from PIL import Image
 from transformers.utils import logging
 
+from machine import processor
 from visionthink.config import RunConfig
 from visionthink.core.episode import Finish, FinishReason, ModelReply, Trace, advance, start
 from visionthink.core.sample import Sample
@@ -92,20 +93,12 @@ def duel(name: str, plain: tuple[str, Callable[[], object]], better: tuple[str, 
 def machine(threads: int) -> dict[str, Any]:
     """What the times were measured on."""
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": threads,
         "load_before": round(os.getloadavg()[0], 1),
         "versions": {name: version(name) for name in ("torch", "transformers", "visionthink")},
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return "unknown"
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 def questions(count: int) -> tuple[list[Sample], list[Image.Image]]:
