@@ -116,6 +116,9 @@ class TrainConfig(Section):
     """Weight of the k3 divergence from the base model. The paper's released code: 0.001, for 7 billion parameters. With
     0.05 a single wording can be lost: the model learns never to ask on it before it has learned to tell it from its
     neighbours, and then meets no reason to start."""
+    entropy_weight: NonNegative = 0.0
+    """Weight of a bonus for the entropy of the policy. The paper's released code: 0.001. Here the divergence keeps the
+    policy from deciding too soon."""
     clip_ratio: Positive = 0.2
     """Probability ratios beyond 1 +- this give no gradient."""
     loss_aggregation: Literal["token-mean", "seq-mean-token-mean"] = "token-mean"

@@ -208,6 +208,28 @@ def test_without_a_reference_or_weight_there_is_no_divergence() -> None:
     assert weighted.loss.item() == pytest.approx(-1 + 0.5 * unweighted.kl.item())
 
 
+def test_the_bonus_is_for_being_undecided() -> None:
+    """The gradient is that of the entropy itself, on the model's own tokens only."""
+    logits, mask = torch.randn(2, 3, 5, dtype=torch.float64), torch.tensor([[True, True, False], [True, False, False]])
+    logits.requires_grad_()
+    scores = score_tokens(logits, torch.zeros(2, 3, dtype=torch.int64))
+    parts = grpo_loss(
+        scores,
+        old_log_probs=scores.log_probs.detach(),
+        reference=None,
+        advantages=torch.zeros(2),
+        weights=token_weights(mask, [2, 1], "token-mean"),
+        clip_ratio=CLIP,
+        kl_weight=0.0,
+        entropy_weight=0.3,
+    )
+    (got,) = torch.autograd.grad(parts.loss, logits)
+    entropy = torch.distributions.Categorical(logits=logits).entropy()  # type: ignore[no-untyped-call]
+    (want,) = torch.autograd.grad(-0.3 * entropy[mask].mean(), logits)
+    torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-6)
+    assert not parts.entropy.requires_grad
+
+
 def case(chance: random.Random, *, reach: float) -> dict[str, Any]:
     """Numbers of a batch, with at least one token that counts."""
     num_rows, num_columns = chance.randint(1, 5), chance.randint(1, 8)

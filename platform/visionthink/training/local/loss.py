@@ -31,7 +31,7 @@ class LossParts:
     """Weighted sums over tokens; scalars. With the weights of a whole step's parts they add up to its means."""
 
     loss: torch.Tensor
-    """What is minimised: policy loss + kl_weight * kl."""
+    """What is minimised: policy loss + kl_weight * kl - entropy_weight * entropy."""
     kl: torch.Tensor
     entropy: torch.Tensor
     clip_ratio: torch.Tensor
@@ -65,6 +65,7 @@ def grpo_loss(
     weights: torch.Tensor,
     clip_ratio: float,
     kl_weight: float,
+    entropy_weight: float = 0.0,
 ) -> LossParts:
     """Clipped policy gradient plus weighted divergence, on the model's own tokens.
 
@@ -76,6 +77,7 @@ def grpo_loss(
         weights: [B, T], each token's share in the mean, see `token_weights`; 0 on what the model did not write.
         clip_ratio: half-width of the range of probability ratios.
         kl_weight: of the divergence.
+        entropy_weight: of the bonus for being undecided.
     """
     ratio = (scores.log_probs - old_log_probs).clamp(-_MAX_LOG_RATIO, _MAX_LOG_RATIO).exp()
     gain = advantages.unsqueeze(-1)
@@ -84,10 +86,11 @@ def grpo_loss(
     kl = torch.zeros(())
     if reference is not None:
         kl = _weighted(k3_divergence(scores.log_probs, reference), weights)
+    entropy = _weighted(scores.entropy if entropy_weight else scores.entropy.detach(), weights)
     return LossParts(
-        loss=policy + kl_weight * kl,
+        loss=policy + kl_weight * kl - entropy_weight * entropy,
         kl=kl.detach(),
-        entropy=_weighted(scores.entropy.detach(), weights),
+        entropy=entropy.detach(),
         clip_ratio=_weighted((clipped > plain).float().detach(), weights),
     )
 

@@ -76,6 +76,7 @@ def _one_update(
             weights=weights,
             clip_ratio=config.clip_ratio,
             kl_weight=config.kl_weight,
+            entropy_weight=config.entropy_weight,
         )
         parts.loss.backward()  # type: ignore[no-untyped-call]
         loss += parts.loss.item()
