@@ -1,0 +1,253 @@
+"""One recorded transcript through every driver: same texts, same views, same masks, same token counts (law 1).
+
+A transcript is what a model wrote, turn after turn. Labelling, training, evaluation and serving each play it back with
+their own code around the episode. What the model was shown before each of its turns must be the same to the pixel, and
+what a trainer would make of the whole must be the same to the token. The golden files say what that is.
+"""
+
+import asyncio
+import base64
+import io
+import json
+import random
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+import openai
+import pytest
+from PIL import Image
+from tests.conftest import Golden
+from tests.unit.engines.tiny_model import tiny_processor
+
+from visionthink.config import RunConfig
+from visionthink.core.episode import Finish
+from visionthink.core.json_value import Json
+from visionthink.core.message import Message, Role, TextPart, message_to_dict
+from visionthink.core.sample import Sample
+from visionthink.datasets.world import draw_scene, paint
+from visionthink.engines import Engine, Request, Sampling, ScriptedEngine, ScriptLine, run_episodes
+from visionthink.engines.encoding import Encoder
+from visionthink.evaluation.asking import Asker
+from visionthink.judges import RuleJudge
+from visionthink.labeling.rollout import LabelSetting, label_samples
+from visionthink.picture import cut, decode
+from visionthink.prompting import Policy, prompting_of
+from visionthink.report.record import Row
+from visionthink.runs import Progress
+from visionthink.samples import decoded, size_of_picture
+from visionthink.serving import ServingLimits, background_server, create_app
+from visionthink.training.local.rollout import Prompt, collect
+
+CONFIG: Final = RunConfig()
+CALL: Final = '<tool_call>{"name": "resize_image", "arguments": {"action": "resize"}}</tool_call>'
+ANSWER: Final = "<think>now i can see it .</think><answer>H</answer>"
+SEED: Final = 3
+
+TRANSCRIPTS: Final[dict[str, tuple[Policy, tuple[str, ...]]]] = {
+    "answers at once": ("auto", (ANSWER,)),
+    "asks, then answers": ("auto", (f"<think>the mark . this is too small .</think>{CALL}", ANSWER)),
+    "asks with broken json": ("auto", ('<tool_call>{"name": "resize_image",</tool_call>', ANSWER)),
+    "asks for an unknown tool": ("auto", (CALL.replace("resize_image", "zoom"), ANSWER)),
+    "asks until the answer is demanded": ("auto", (CALL, CALL, ANSWER)),
+    "never answers": ("auto", (CALL, CALL, CALL)),
+    "writes nothing": ("auto", ("",)),
+    "quarter view only": ("always_low", (ANSWER,)),
+    "full view only": ("always_high", (ANSWER,)),
+}
+
+
+def turned_photograph() -> bytes:
+    """A picture that is not square, whose EXIF tag says that it lies on its side."""
+    picture = paint(draw_scene(random.Random(SEED))).resize((150, 90))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    picture.save(file, format="PNG", exif=exif)
+    return file.getvalue()
+
+
+SAMPLE: Final = Sample(
+    id="parity",
+    question="what letter is printed on the shape ?",
+    answer="H",
+    family="mark",
+    needs_high_res=True,
+    source="test",
+    picture=turned_photograph(),
+)
+
+
+@dataclass(frozen=True)
+class Played:
+    """What a driver showed the model before each turn, and the whole as a trainer takes it."""
+
+    asked: tuple[tuple[Message, ...], ...]
+    pixels: tuple[bytes, ...]
+    """Of every view in the last request, in order."""
+    ids: tuple[int, ...]
+    mask: tuple[bool, ...]
+
+
+Result = TypeVar("Result")
+Driver = Callable[[ScriptedEngine, Policy, Path], None]
+
+
+def by_label(engine: ScriptedEngine, policy: Policy, folder: Path) -> None:
+    del policy, folder  # it always asks under both fixed policies; `play` takes the requests of the one it wants
+    setting = LabelSetting(
+        prompting=prompting_of(CONFIG), rule=CONFIG.label.rule(), max_reply_tokens=40, seed=CONFIG.seed
+    )
+    _run(label_samples([SAMPLE], [decoded(SAMPLE, CONFIG.data)], engine=engine, judge=RuleJudge(), setting=setting))
+
+
+def by_train(engine: ScriptedEngine, policy: Policy, folder: Path) -> None:
+    del folder
+    picture = decoded(SAMPLE, CONFIG.data)
+    spec = prompting_of(CONFIG).spec(SAMPLE.question, size_of_picture(picture), policy)
+    prompt = Prompt(sample=SAMPLE, picture=picture, spec=spec, needed=True)
+    found = _run(
+        collect(
+            [prompt],
+            engine=engine,
+            judge=RuleJudge(),
+            sampling=Sampling(max_tokens=40),
+            group_size=1,
+            rule=CONFIG.reward.rule(),
+            format_rule="paper",
+        )
+    )
+    assert len(found.rollouts) == 1
+
+
+def by_evaluate(engine: ScriptedEngine, policy: Policy, folder: Path) -> None:
+    rows: dict[Policy, Row] = {"auto": Row.TRAINED, "always_low": Row.ALWAYS_LOW, "always_high": Row.ALWAYS_HIGH}
+    with asyncio.Runner() as runner:
+        asker = Asker(
+            row=rows[policy],
+            engine=engine,
+            judge=RuleJudge(),
+            prompting=prompting_of(CONFIG),
+            config=CONFIG,
+            folder=folder,
+            progress=Progress("parity", 1, unit="answers", say=lambda line: None),
+            runner=runner,
+        )
+        assert len(asker.answers("test", [SAMPLE])) == 1
+
+
+def by_serve(engine: ScriptedEngine, policy: Policy, folder: Path) -> None:
+    del folder
+    prompting = prompting_of(CONFIG)
+    app = create_app(
+        engine,
+        model_name="parity",
+        protocol=prompting.protocol,
+        direct_protocol=prompting.direct_protocol,
+        rule=prompting.rule,
+        toolbox=prompting.toolbox,
+        max_turns=prompting.max_turns,
+        limits=ServingLimits(max_tokens=40),
+    )
+    url = f"data:image/png;base64,{base64.b64encode(SAMPLE.picture).decode()}"
+    with (
+        background_server(app) as address,
+        openai.OpenAI(base_url=f"{address}/v1", api_key="none", timeout=30, max_retries=0) as client,
+    ):
+        client.chat.completions.create(
+            model="parity",
+            messages=[
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "image_url", "image_url": {"url": url}},
+                        {"type": "text", "text": SAMPLE.question},
+                    ],
+                }
+            ],
+            extra_body={"adaptive": {"policy": policy}},
+        )
+
+
+DRIVERS: Final[dict[str, Driver]] = {
+    "label": by_label,
+    "train": by_train,
+    "evaluate": by_evaluate,
+    "serve": by_serve,
+}
+
+
+def drivers_of(policy: Policy) -> list[str]:
+    """Labelling never lets the model decide, training always does."""
+    return [name for name in DRIVERS if name != ("label" if policy == "auto" else "train")]
+
+
+def play(name: str, policy: Policy, lines: Sequence[str], folder: Path) -> Played:
+    """The transcript `lines`, played back by the driver `name`."""
+    first_view = prompting_of(CONFIG).spec(SAMPLE.question, size_of_picture(decode(SAMPLE.picture)), policy).first_view
+
+    def says(request: Request) -> ScriptLine:
+        return lines[sum(message.role is Role.ASSISTANT for message in request.messages)]
+
+    engine = ScriptedEngine(says)
+    DRIVERS[name](engine, policy, folder)
+    requests = engine.requests
+    if name == "label":  # eight rollouts at each size, the quarter view first
+        num = CONFIG.label.num_rollouts
+        ours = requests[:num] if first_view == "quarter" else requests[num:]
+        assert len(requests) == 2 * num and all(request.messages == ours[0].messages for request in ours)
+        requests = ours[:1]
+    last = requests[-1]
+    whole = (*last.messages, Message(role=Role.ASSISTANT, parts=(TextPart(text=lines[len(requests) - 1]),)))
+    encoded = Encoder(tiny_processor()).encode(whole, last.picture)
+    return Played(
+        asked=tuple(request.messages for request in requests),
+        pixels=tuple(cut(last.picture, view).tobytes() for message in last.messages for view in message.views),
+        ids=tuple(encoded.input_ids.tolist()),
+        mask=tuple(encoded.reply_mask.tolist()),
+    )
+
+
+@pytest.mark.parametrize("title", TRANSCRIPTS)
+def test_every_driver_plays_a_transcript_alike(title: str, tmp_path: Path, golden: Golden) -> None:
+    policy, lines = TRANSCRIPTS[title]
+    played = {name: play(name, policy, lines, tmp_path / name) for name in drivers_of(policy)}
+    assert len(played) == 3
+    first, *others = played.values()
+    for other in others:
+        assert other == first
+    golden(f"parity/{title.replace(',', '').replace(' ', '-')}.json", json.dumps(described(first), indent=2) + "\n")
+
+
+@pytest.mark.parametrize("title", TRANSCRIPTS)
+def test_a_trainer_learns_from_what_the_model_was_shown(title: str, tmp_path: Path) -> None:
+    """The trace that a trainer encodes is the conversation of the last request and the reply to it."""
+    policy, lines = TRANSCRIPTS[title]
+    picture = decode(SAMPLE.picture)
+    spec = prompting_of(CONFIG).spec(SAMPLE.question, size_of_picture(picture), policy)
+    engine: Engine = ScriptedEngine(list(lines))
+    (finish,) = _run(run_episodes(engine, [(spec, picture)], Sampling(max_tokens=40)))
+    assert isinstance(finish, Finish)
+    encoded = Encoder(tiny_processor()).encode_trace(finish.trace, picture)
+    want = play("evaluate", policy, lines, tmp_path)
+    assert tuple(encoded.input_ids.tolist()) == want.ids and tuple(encoded.reply_mask.tolist()) == want.mask
+    image_pads = want.ids.count(Encoder(tiny_processor()).image_id)
+    assert image_pads == finish.trace.visual_tokens == sum(view.visual_tokens for view in finish.trace.views)
+
+
+def described(played: Played) -> dict[str, Json]:
+    """A transcript as a reviewer reads it."""
+    last = played.asked[-1]
+    return {
+        "messages": [message_to_dict(message) for message in last],
+        "messages_per_request": [len(messages) for messages in played.asked],
+        "visual_tokens": sum(view.visual_tokens for message in last for view in message.views),
+        "tokens": len(played.ids),
+        "tokens_written": sum(played.mask),
+    }
+
+
+def _run(work: Coroutine[object, object, Result]) -> Result:
+    with asyncio.Runner() as runner:
+        return runner.run(work)
