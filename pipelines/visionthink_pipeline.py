@@ -37,13 +37,15 @@ class PipelineOptions:
     """Image of every step; it holds this package and kfp."""
     num_retries: int = 2
     """Tries after the first one fails; a step goes on with what the try before it left on a shared disk."""
+    has_time_limits: bool = True
+    """Whether a step that takes far too long is ended; kfp.local knows no such limit."""
     runs_claim: str | None = None
     """PersistentVolumeClaim to mount at /runs; None: steps hand each other everything as artifacts."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Variables of every step (MLFLOW_TRACKING_URI, say). No secrets: they would stand in the compiled file."""
 
 
-LOCAL_OPTIONS: Final = PipelineOptions(image="python:3.11-slim", num_retries=0)
+LOCAL_OPTIONS: Final = PipelineOptions(image="python:3.11-slim", num_retries=0, has_time_limits=False)
 """On one machine no image is used, and a failed step is started again by the user, not by a timer."""
 
 
@@ -76,6 +78,7 @@ def _configured(task: Any, name: str, options: PipelineOptions) -> Any:
         task.set_env_variable(variable, value)
     if options.num_retries:
         task.set_retry(options.num_retries, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration="600s")
+    if options.has_time_limits:
         kubernetes.set_timeout(task, seconds=_TIMEOUTS_S[name])
     if options.runs_claim:
         kubernetes.mount_pvc(task, pvc_name=options.runs_claim, mount_path=MOUNT_PATH)

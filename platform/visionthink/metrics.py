@@ -121,7 +121,7 @@ POLICY_TRUNCATED_RATIO = _metric(
     "policy/truncated_ratio", Unit.SHARE, _DOWN, "Share of rollouts cut off at the token limit."
 )
 
-OPTIM_LOSS = _metric("optim/loss", Unit.NUMBER, _DEPENDS, "Policy loss with the KL term, as minimised.")
+OPTIM_LOSS = _metric("optim/loss", Unit.NUMBER, _DEPENDS, "Policy loss with KL term and entropy bonus, as minimised.")
 OPTIM_GRAD_NORM = _metric("optim/grad_norm", Unit.NUMBER, _DEPENDS, "Norm of the gradient before clipping.")
 OPTIM_LEARNING_RATE = _metric("optim/learning_rate", Unit.NUMBER, _DEPENDS, "Learning rate of the step.")
 

@@ -17,7 +17,7 @@ from visionthink.core.geometry import Size
 from visionthink.core.sample import Sample
 from visionthink.datasets import Source, open_source
 from visionthink.datasets.world import generate, pick_families
-from visionthink.errors import DataError
+from visionthink.errors import ConfigError, DataError
 from visionthink.picture import decode
 
 WORLD = "world"
@@ -47,6 +47,35 @@ def check_data(config: DataConfig) -> None:
         pick_families(config.families)
         if config.held_out_families:
             pick_families(config.held_out_families)
+
+
+def check_both_labels(config: RunConfig) -> None:
+    """Refuse to train on families that are all on one side, where a step wants samples of both.
+
+    Raises:
+        ConfigError: naming the side.
+    """
+    if config.data.source != WORLD or not 0 < config.train.needed_ratio < 1:
+        return
+    sides = {family.needs_high_res for family in pick_families(config.data.families)}
+    if len(sides) == 1:
+        side, other = ("needs", "does not need") if sides.pop() else ("does not need", "needs")
+        raise ConfigError(
+            f"each of the families {list(config.data.families)} {side} the full view, so there is nothing to tell "
+            f"apart; add a family that {other} it, or set train.needed_ratio to 0 or 1"
+        )
+
+
+def check_sources(config: DataConfig) -> None:
+    """Refuse data sets that cannot be opened, or whose first row is no sample, before any work begins.
+
+    Raises:
+        UserError: naming the data set.
+    """
+    if config.source == WORLD:
+        return
+    for place in dict.fromkeys(filter(None, (config.source, config.eval_source))):
+        next(iter(_opened(config, place)))
 
 
 def samples_to_label(config: RunConfig) -> Iterator[Sample]:

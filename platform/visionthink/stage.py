@@ -16,9 +16,10 @@ from typing import Final, TypedDict, cast
 from visionthink.config import RunConfig, parse_config
 from visionthink.errors import ConfigError, StorageError, VisionThinkError
 from visionthink.metrics import STAGE_S
+from visionthink.model.bundled import base_folder, check_model
 from visionthink.prompting import prompting_of
 from visionthink.runs import STAGES, RunFolder, Stage, StageResult, StageTask, Stopwatch, locked
-from visionthink.samples import check_data
+from visionthink.samples import check_both_labels, check_data, check_sources
 from visionthink.storage import atomic_write_json
 from visionthink.tracking import RunSpec, Tracking, flatten, open_tracking, tracked
 
@@ -74,7 +75,8 @@ def _run(stage: Stage, config: RunConfig, folder: RunFolder) -> StageResult:
         run_id=folder.run_id,
         stage=stage,
         tags={"visionthink.config": config.digest()},
-        closes_pipeline=stage == STAGES[-1],
+        # A model that is judged in a run of its own needs no other stage.
+        closes_pipeline=stage == STAGES[-1] or (stage == "evaluate" and config.evaluate.model is not None),
     )
     tracking = tracking_of(config, folder, os.environ)
     with Stopwatch(folder.seconds_path(stage)) as stopwatch, tracked(tracking.tracker, spec) as run:
@@ -103,6 +105,21 @@ def check_settings(config: RunConfig) -> None:
     """
     check_data(config.data)
     prompting_of(config)
+
+
+def check_inputs(config: RunConfig, *, trains: bool) -> None:
+    """Find out before a run is begun what would end it: settings, models and data sets that cannot be used.
+
+    Raises:
+        UserError: naming what, and what to do.
+    """
+    check_settings(config)
+    base_folder(config.model.base)
+    if config.evaluate.model is not None:
+        check_model(Path(config.evaluate.model))
+    if trains:
+        check_both_labels(config)
+    check_sources(config.data)
 
 
 def tracking_of(config: RunConfig, folder: RunFolder, env: Mapping[str, str]) -> Tracking:

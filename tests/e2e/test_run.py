@@ -58,6 +58,20 @@ def test_any_model_is_judged_on_any_world_without_a_training_run(program: Progra
     assert not Path(program.latest).exists()
 
 
+def test_trained_model_is_judged_on_a_world_that_nobody_tuned_on(undisturbed: Program) -> None:
+    before = {path: path.read_bytes() for path in undisturbed.latest.rglob("*.json")}
+    ended = undisturbed.run_bare("evaluate", "--world-seed", "77", "--families", "code,corner")
+    assert ended.code == 0, ended.stderr
+    (run,) = (undisturbed.home / "runs").glob("evaluate-*")
+    config = json.loads((run / "config.json").read_text())
+    assert config["evaluate"]["model"] == str(undisturbed.latest.resolve() / "train" / "model")
+    assert config["model"]["base"] == str(undisturbed.base)
+    answers = json.loads((run / "evaluate" / "answers" / "trained" / "test-00000.json").read_text())
+    assert {answer["family"] for answer in answers} == {"code", "corner"}
+    assert all(answer["id"].startswith("world-77-test-") for answer in answers)
+    assert {path: path.read_bytes() for path in before} == before, "the run itself stays as it was"
+
+
 def test_stages_one_by_one_work_on_the_latest_run(program: Program) -> None:
     for stage in ("label", "train", "evaluate", "register"):
         ended = program.run(stage) if stage == "label" else program.run_bare(stage)

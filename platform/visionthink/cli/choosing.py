@@ -7,13 +7,18 @@ is named; options that contradict them are refused by the run's folder, never ap
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from visionthink.cli.settings import RUNS_DIR, Settings
 from visionthink.config import RunConfig
 from visionthink.errors import ConfigError
+from visionthink.model.bundled import check_model
+from visionthink.model.card import with_card
 from visionthink.runs.choice import choose_run, latest_run, point_latest
 from visionthink.runs.folder import RunFolder
+
+_QUESTIONS: Final = frozenset({"seed", "data", "evaluate"})
+"""Sections that say what a model is asked in an evaluation."""
 
 
 class Chosen(NamedTuple):
@@ -60,14 +65,55 @@ def choose_begun_run(settings: Settings) -> Chosen:
     return Chosen(folder, settings.resolve(folder.config()))
 
 
-def choose_judged_run(settings: Settings, model: Path, *, now: Callable[[], datetime] = utc_now) -> Chosen:
-    """A run of its own for judging the model in a folder: the one named, or a new one beside the others."""
+def choose_evaluated_run(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Chosen:
+    """The begun run that `evaluate` works on; where the options ask for other questions, a run of its own.
+
+    So a trained model can be judged on any world and any families, and its own evaluation stays what it is.
+
+    Raises:
+        ConfigError: there is no run, or it has no model to judge on other questions.
+    """
+    chosen = choose_begun_run(settings)
+    changed = _changed(chosen.folder.config(), chosen.config)
+    if not changed or not changed <= _QUESTIONS:
+        return chosen
+    own = chosen.folder.config().evaluate.model
+    model = Path(own) if own is not None else chosen.folder.trained_model
+    other = Settings(config=settings.config, overrides=settings.overrides)
+    return choose_judged_run(other, model, runs_dir=chosen.folder.runs_dir, now=now)
+
+
+def choose_judged_run(
+    settings: Settings, model: Path, *, runs_dir: Path = RUNS_DIR, now: Callable[[], datetime] = utc_now
+) -> Chosen:
+    """A run of its own for judging the model in a folder: the one named, or a new one in `runs_dir`.
+
+    Where nothing else is said, the settings are those of the run that made the model, or else the defaults with what
+    the model's card says.
+
+    Raises:
+        ConfigError: there is no such model, or the settings are wrong.
+    """
+    check_model(model)
     settings = settings.with_overrides({"evaluate.model": str(model)})
     folder = None if settings.run_dir is None else RunFolder(settings.run_dir)
-    config = settings.resolve(None if folder is None else _own_config(folder))
+    begun = None if folder is None else _own_config(folder)
+    config = settings.resolve(begun or _maker_of(model) or with_card(model, RunConfig()))
     if folder is None:
-        folder = RunFolder(RUNS_DIR / f"evaluate-{now():%Y%m%d-%H%M%S}-{config.digest()}")
+        folder = RunFolder(runs_dir / f"evaluate-{now():%Y%m%d-%H%M%S}-{config.digest()}")
     return Chosen(folder, config)
+
+
+def _maker_of(model: Path) -> RunConfig | None:
+    """The settings of the run in whose folder the model lies; None where it lies elsewhere."""
+    folder = RunFolder(model.absolute().parent.parent)
+    is_run = folder.config_path.is_file() and model.resolve() in (folder.trained_model, folder.registered_model)
+    return folder.config() if is_run else None
+
+
+def _changed(old: RunConfig, new: RunConfig) -> set[str]:
+    """The sections that differ."""
+    return {name for name in RunConfig.model_fields if getattr(old, name) != getattr(new, name)}
 
 
 def publish_as_latest(chosen: Chosen) -> None:

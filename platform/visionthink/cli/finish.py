@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from visionthink.cli.settings import RUNS_DIR
 from visionthink.cli.table import print_rows
 from visionthink.config import RunConfig
 from visionthink.core.json_value import Json
@@ -17,7 +18,7 @@ from visionthink.runs.folder import RunFolder
 def record(folder: RunFolder, config: RunConfig, summary: Mapping[str, Json]) -> None:
     """Put the headline figures on the run's own page in the tracker, above those of its stages."""
     from visionthink.stage import tracking_of
-    from visionthink.tracking import PIPELINE_STAGE, RunSpec, flatten, tracked
+    from visionthink.tracking import PIPELINE_STAGE, RunSpec, flatten, keep_json, tracked
 
     seconds = summary["seconds"]
     assert isinstance(seconds, dict), seconds
@@ -27,7 +28,7 @@ def record(folder: RunFolder, config: RunConfig, summary: Mapping[str, Json]) ->
         metrics = dict(folder.finished("evaluate").metrics) | dict(folder.finished("label").metrics)
         metrics |= {STAGE_S.key(stage=stage): float(str(value)) for stage, value in seconds.items()}
         run.log_metrics(metrics)
-        run.log_artifact(folder.summary_path)
+        keep_json(run, folder.recorded_summary_path, dict(summary))
         run.log_artifact(folder.report_path)
 
 
@@ -35,19 +36,28 @@ def show(folder: RunFolder, summary: Mapping[str, Json]) -> None:
     """Print the table and the next commands."""
     print_rows(folder)
     answer = f"served: {summary['served_answer']!r}, right is {summary['served_want']!r}"
-    verdict = "promoted" if summary["promoted"] else "not promoted (register/decision.json says why)"
-    print(f"{answer}; version {summary['model_version']} {verdict}")
+    print(f"{answer}; {_verdict(summary)}")
     seconds = summary["seconds"]
     assert isinstance(seconds, dict), seconds
     print("seconds: " + ", ".join(f"{stage} {value}" for stage, value in seconds.items()))
     program = _program(sys.argv[0])
+    is_usual = folder.runs_dir == RUNS_DIR.resolve()
     commands = {
-        f"{program} ui": "the curves in MLflow",
-        f"{program} serve": "the trained model behind an OpenAI-compatible endpoint",
+        f"{program} ui{'' if is_usual else f' --runs-dir {_short(folder.runs_dir)}'}": "the curves in MLflow",
+        f"{program} serve{'' if is_usual else f' --run-dir {_short(folder.path)}'}": (
+            "the trained model behind an OpenAI-compatible endpoint"
+        ),
         f"open {_report(folder)}": "the report with figures and conversations",
     }
     width = max(map(len, commands))
     print("\nNext:", *(f"  {command:<{width}}  {meaning}" for command, meaning in commands.items()), sep="\n")
+
+
+def _verdict(summary: Mapping[str, Json]) -> str:
+    if summary["model_version"] is None:
+        return "the model is in register/model, but no registry was there to hold it"
+    promoted = "promoted" if summary["promoted"] else "not promoted (register/decision.json says why)"
+    return f"version {summary['model_version']} {promoted}"
 
 
 def _report(folder: RunFolder) -> str:

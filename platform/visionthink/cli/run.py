@@ -10,7 +10,7 @@ from visionthink.cli.settings import Settings, takes_settings
 from visionthink.runs.folder import STAGES
 from visionthink.runs.lock import locked
 from visionthink.runs.stopwatch import Stopwatch
-from visionthink.runs.summary import keep_summary
+from visionthink.runs.summary import keep_summary, summary_of
 
 _RunId = Annotated[str | None, typer.Option("--run-id", help="Name of the run: begin it or go on with it.")]
 _Fresh = Annotated[bool, typer.Option("--fresh", help="Begin a new run even if the latest one is not done.")]
@@ -24,6 +24,8 @@ def add_to(app: typer.Typer) -> None:
 
 def run(settings: Settings, run_id: _RunId = None, fresh: _Fresh = False, direct: _Direct = False) -> None:
     """Label, train, evaluate, register and serve; a run that was killed goes on where it was."""
+    from visionthink.cli.finish import record, show
+
     chosen = choose_whole_run(settings, run_id=run_id, fresh=fresh)
     _check(chosen)
     folder, config = chosen
@@ -33,20 +35,17 @@ def run(settings: Settings, run_id: _RunId = None, fresh: _Fresh = False, direct
         publish_as_latest(chosen)
         print(f"{'going on with' if is_resumed else 'new'} run {folder.path}", file=sys.stderr, flush=True)
         _run_stages(chosen, direct=direct)
-        summary = keep_summary(folder, total_s=stopwatch.wall_s)
-    from visionthink.cli.finish import record, show
-
-    record(folder, config, summary)
+        summary = summary_of(folder, total_s=stopwatch.wall_s)
+        record(folder, config, summary)
+        keep_summary(folder, summary)  # last: it says that the run is done
     show(folder, summary)
 
 
 def _check(chosen: Chosen) -> None:
     """Find out now what would end the run later."""
-    from visionthink.model.bundled import base_folder
-    from visionthink.stage import check_settings
+    from visionthink.stage import check_inputs
 
-    check_settings(chosen.config)
-    base_folder(chosen.config.model.base)
+    check_inputs(chosen.config, trains=True)
 
 
 def _run_stages(chosen: Chosen, *, direct: bool) -> None:

@@ -36,7 +36,7 @@ def _model_of(folder: RunFolder | None) -> Path:
     """The model that a run registered, or else trained or was given to judge."""
     if folder is None:
         raise DataError(f"there is no run in {RUNS_DIR}/ yet; start one with `visionthink run`, or name a --model")
-    places = [folder.stage_dir("register") / "model", folder.trained_model]
+    places = [folder.registered_model, folder.trained_model]
     judged = folder.config().evaluate.model
     for path in places if judged is None else [*places, Path(judged)]:
         if (path / "config.json").is_file():

@@ -86,7 +86,7 @@ def _settings(
     penalty: _Penalty = None,
     run_dir: _RunDir = None,
 ) -> Settings:
-    short = {
+    short: dict[str, object] = {
         "seed": seed,
         "data.world_seed": world_seed,
         "data.families": names(families),
@@ -94,12 +94,21 @@ def _settings(
         "reward.penalty": penalty,
     }
     given = {key: value for key, value in short.items() if value is not None}
+    if families is not None and held_out_families is None:
+        given |= _still_held_out(names(families) or [])
     return Settings(config=config, overrides=given | dict(map(parse_override, set_ or [])), run_dir=run_dir)
 
 
+def _still_held_out(families: list[str]) -> dict[str, object]:
+    """A family that is asked for by name is not held out, though it usually is."""
+    usual = RunConfig().data.held_out_families
+    left = [family for family in usual if family not in families]
+    return {} if len(left) == len(usual) else {"data.held_out_families": left}
+
+
 def names(text: str | None) -> list[str] | None:
-    """The names in a comma-separated list; None for no list."""
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+    """The names in a list separated by commas or blanks; None for no list."""
+    return None if text is None else text.replace(",", " ").split()
 
 
 def takes_settings(command: Callable[..., None]) -> Callable[..., None]:

@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from visionthink.cli.choosing import Chosen, choose_begun_run, choose_judged_run, choose_whole_run, publish_as_latest
+from visionthink.cli.choosing import (
+    Chosen,
+    choose_begun_run,
+    choose_evaluated_run,
+    choose_judged_run,
+    choose_whole_run,
+    publish_as_latest,
+)
 from visionthink.cli.settings import Settings, takes_settings
 from visionthink.runs.folder import RunFolder, Stage
 from visionthink.runs.lock import locked
@@ -35,9 +42,12 @@ def train(settings: Settings) -> None:
 
 
 def evaluate(settings: Settings, model: _Model = None) -> None:
-    """Judge the trained model on held-out questions, or with --model any model folder, without a training run."""
-    chosen = choose_begun_run(settings) if model is None else choose_judged_run(settings, model)
-    work_on("evaluate", chosen, is_latest=model is None)
+    """Judge the trained model on held-out questions, or with --model any model folder, without a training run.
+
+    Questions other than the run's own (--world-seed, --families, --set data.source=...) get a run of their own.
+    """
+    chosen = choose_evaluated_run(settings) if model is None else choose_judged_run(settings, model)
+    work_on("evaluate", chosen, is_latest=chosen.config.evaluate.model is None)
 
 
 def register(settings: Settings) -> None:
@@ -47,10 +57,10 @@ def register(settings: Settings) -> None:
 
 def work_on(stage: Stage, chosen: Chosen, *, is_latest: bool = True) -> None:
     """Run a stage and show what it came to."""
-    from visionthink.stage import check_settings, run_stage
+    from visionthink.stage import check_inputs, run_stage
 
     folder, config = chosen
-    check_settings(config)
+    check_inputs(config, trains=stage in ("label", "train"))
     with locked(folder.path):
         folder.begin(config)
         if is_latest:

@@ -6,18 +6,16 @@ with a file that says which conversations it was trained for.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
 
 from visionthink.config import RunConfig
 from visionthink.errors import ConfigError
 from visionthink.model.bundled import check_model
+from visionthink.model.card import CARD_NAME, model_card
 from visionthink.model.writing import weights_written
 from visionthink.storage import atomic_dir, atomic_write_json
-
-CARD_NAME: Final = "visionthink.json"
-"""The file beside the weights with the settings of a model's conversations."""
 
 
 class LoadedModel(NamedTuple):
@@ -55,8 +53,3 @@ def save_model(
         loaded.processor.save_pretrained(new)
         for name, value in {CARD_NAME: model_card(config), **(extra or {})}.items():
             atomic_write_json(new / name, value)
-
-
-def model_card(config: RunConfig) -> dict[str, object]:
-    """The settings with which a model must be asked."""
-    return {"episode": config.episode.model_dump(mode="json"), "view": config.view.model_dump(mode="json")}

@@ -29,9 +29,10 @@ def register_stage(task: StageTask) -> StageResult:
     """
     facts = task.folder.finished("evaluate").facts
     decision = decide(facts, task)
-    model = task.dir / "model"
+    model = task.folder.registered_model
     _publish(model, decision, facts, task)
     registered = _register(model, decision, task)
+    is_promoted = decision.promote and _is_in_use(registered, task)
     decision_path = task.dir / "decision.json"
     keep_json(task.run, decision_path, decision.to_dict())
     for reason in decision.reasons:
@@ -39,7 +40,7 @@ def register_stage(task: StageTask) -> StageResult:
     return StageResult(
         artifacts={"model": model, "decision": decision_path},
         facts={
-            "promoted": decision.promote,
+            "promoted": is_promoted,
             "decision": decision.to_dict(),
             "name": registered.name,
             "version": registered.version,
@@ -92,6 +93,14 @@ def _register(model: Path, decision: Decision, task: StageTask) -> RegisteredMod
     if decision.promote:
         task.registry.set_alias(registered, settings.alias)
     return registered
+
+
+def _is_in_use(registered: RegisteredModel, task: StageTask) -> bool:
+    """Whether the alias stands at this version: a registry that was not there has moved nothing."""
+    if registered.version is None:
+        return False
+    found = task.registry.find(registered.name, task.config.register_model.alias)
+    return found is not None and found.version == registered.version
 
 
 def _prefix(task: StageTask) -> str:

@@ -68,9 +68,19 @@ class RunFolder:
         return self.path / "summary.json"
 
     @property
+    def recorded_summary_path(self) -> Path:
+        """The same figures as the tracker holds them: written first, since the run is done only when they are there."""
+        return self.path / "pipeline" / "summary.json"
+
+    @property
     def trained_model(self) -> Path:
         """What training leaves."""
         return self.stage_dir("train") / "model"
+
+    @property
+    def registered_model(self) -> Path:
+        """What registration leaves."""
+        return self.stage_dir("register") / "model"
 
     @property
     def steps_path(self) -> Path:
@@ -97,7 +107,8 @@ class RunFolder:
             if differing:
                 raise ConfigError(
                     f"run {self.path} was begun with other settings: {', '.join(differing)}. A run never changes its "
-                    "settings: leave them out to go on with it, or give another --run-dir"
+                    "settings: leave them out to go on with it, or begin a new run with `visionthink label` or "
+                    "`visionthink run`"
                 )
         else:
             atomic_write_json(self.config_path, config.model_dump(mode="json"))

@@ -14,21 +14,13 @@ from visionthink.storage import atomic_write_json
 _TIMED: Final[tuple[Stage, ...]] = ("label", "train", "evaluate")
 
 
-def keep_summary(folder: RunFolder, *, total_s: float) -> dict[str, Json]:
-    """Write `summary.json`, which marks the run as done, and return what it holds.
-
-    `total_s` is the wall time of all tries of the whole run.
-
-    Raises:
-        DataError: a stage is not done.
-    """
-    summary = summary_of(folder, total_s=total_s)
-    atomic_write_json(folder.summary_path, summary)
-    return summary
+def keep_summary(folder: RunFolder, summary: Mapping[str, Json]) -> None:
+    """Write `summary.json`, which marks the run as done."""
+    atomic_write_json(folder.summary_path, dict(summary))
 
 
 def summary_of(folder: RunFolder, *, total_s: float) -> dict[str, Json]:
-    """The figures of a run whose stages are all done.
+    """The figures of a run whose stages are all done; `total_s` is the wall time of all tries of the whole run.
 
     Raises:
         DataError: one is not.

@@ -4,21 +4,16 @@ Rule: the model is asked as it was trained: texts, tools and sizes come from the
 settings only where there is no card.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI
 
-from visionthink.config import RunConfig, parse_config
+from visionthink.config import RunConfig
 from visionthink.engines.transformers_local import TransformersEngine
-from visionthink.model.folder import CARD_NAME
+from visionthink.model.card import with_card
 from visionthink.prompting import prompting_of
-from visionthink.runs.folder import read_json
 from visionthink.serving.app import create_app
 from visionthink.serving.loop import ServingLimits
-
-_SECTIONS = ("episode", "view")
 
 
 def open_app(model: Path, config: RunConfig) -> FastAPI:
@@ -43,19 +38,3 @@ def open_app(model: Path, config: RunConfig) -> FastAPI:
             timeout_s=config.serve.timeout_s,
         ),
     )
-
-
-def with_card(model: Path, config: RunConfig) -> RunConfig:
-    """The settings with the card's sections in place of their own.
-
-    Raises:
-        UserError: the card is not of this version.
-    """
-    path = model / CARD_NAME
-    if not path.is_file():
-        return config
-    card = read_json(path)
-    tree: dict[str, Any] = config.model_dump(mode="json")
-    if isinstance(card, Mapping):
-        tree |= {section: card[section] for section in _SECTIONS if section in card}
-    return parse_config(tree)

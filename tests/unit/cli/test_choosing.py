@@ -1,11 +1,18 @@
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from visionthink.cli.choosing import choose_begun_run, choose_judged_run, choose_whole_run, publish_as_latest
+from visionthink.cli.choosing import (
+    choose_begun_run,
+    choose_evaluated_run,
+    choose_judged_run,
+    choose_whole_run,
+    publish_as_latest,
+)
 from visionthink.cli.settings import Settings
-from visionthink.config import RunConfig
+from visionthink.config import RunConfig, override_config
 from visionthink.errors import ConfigError
 from visionthink.runs import RunFolder, latest_run, point_latest
 
@@ -64,12 +71,68 @@ def test_stage_without_a_run_is_refused() -> None:
         choose_begun_run(Settings(run_dir=Path("absent")))
 
 
+def model_in(folder: Path, card: dict[str, object] | None = None) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    if card is not None:
+        (folder / "visionthink.json").write_text(json.dumps(card))
+    return folder
+
+
 def test_judged_model_gets_a_run_of_its_own() -> None:
-    folder = begun("run-1", seed=4)
-    folder, config = choose_judged_run(Settings(overrides={"data.world_seed": 7}), Path("model"), now=now)
-    assert config.evaluate.model == str(Path("model").absolute())
+    begun("run-1", seed=4)
+    model = model_in(Path("model"))
+    folder, config = choose_judged_run(Settings(overrides={"data.world_seed": 7}), model, now=now)
+    assert config.evaluate.model == str(model.absolute())
     assert (config.seed, config.data.world_seed) == (0, 7)
     assert folder.run_id == f"evaluate-20261123-183005-{config.digest()}"
+
+
+def test_judged_model_is_asked_as_its_card_says() -> None:
+    model = model_in(Path("model"), {"episode": {"max_turns": 3}, "view": {"max_pixels": 50176}})
+    _, config = choose_judged_run(Settings(overrides={"episode.max_reply_tokens": 9}), model, now=now)
+    assert (config.episode.max_turns, config.view.max_pixels, config.episode.max_reply_tokens) == (3, 50176, 9)
+
+
+@pytest.mark.parametrize("place", ["train", "register"])
+def test_judged_model_of_a_run_is_held_against_that_runs_base(place: str) -> None:
+    maker = RunFolder(RUNS / "run-1")
+    maker.begin(override_config(RunConfig(), {"seed": 4, "model.base": "/own/base", "view.max_pixels": 50176}))
+    model = model_in(maker.path / place / "model")
+    folder, config = choose_judged_run(Settings(overrides={"data.world_seed": 7}), model, now=now)
+    assert (config.model.base, config.view.max_pixels, config.seed) == ("/own/base", 50176, 4)
+    assert config.data.world_seed == 7 and folder != maker
+
+
+def test_judged_model_must_be_there() -> None:
+    with pytest.raises(ConfigError, match="absent holds no model"):
+        choose_judged_run(Settings(), Path("absent"), now=now)
+    assert not RUNS.exists()
+
+
+def test_evaluation_of_a_run_stays_in_it() -> None:
+    folder = begun("run-1", seed=4)
+    assert choose_evaluated_run(Settings(), now=now).folder == folder
+    assert choose_evaluated_run(Settings(overrides={"seed": 4}), now=now).folder == folder
+
+
+def test_evaluation_on_other_questions_gets_a_run_of_its_own() -> None:
+    maker = begun("run-1", seed=4)
+    model = model_in(maker.trained_model)
+    for run_dir in (None, maker.path):
+        overrides = {"data.world_seed": 77, "data.families": ["code", "color"]}
+        folder, config = choose_evaluated_run(Settings(overrides=overrides, run_dir=run_dir), now=now)
+        assert folder != maker and folder.runs_dir == maker.runs_dir
+        assert config.evaluate.model == str(model.absolute())
+        assert (config.seed, config.data.world_seed, config.data.families) == (4, 77, ("code", "color"))
+
+
+def test_evaluation_with_another_training_is_still_refused() -> None:
+    maker = begun("run-1")
+    chosen = choose_evaluated_run(Settings(overrides={"train.num_steps": 9, "data.world_seed": 7}), now=now)
+    assert chosen.folder == maker
+    with pytest.raises(ConfigError, match="begin a new run with `visionthink label`"):
+        chosen.folder.begin(chosen.config)
 
 
 def test_latest_is_not_moved_to_a_folder_elsewhere() -> None:

@@ -9,7 +9,7 @@ from visionthink.cli.finish import record, show
 from visionthink.core.json_value import Json
 from visionthink.report.record import Row
 from visionthink.runs import RunFolder, StageResult, point_latest
-from visionthink.runs.summary import keep_summary
+from visionthink.runs.summary import summary_of
 from visionthink.tracking import PIPELINE_STAGE, NullRegistry, Tracking
 
 
@@ -32,7 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
 
 def test_show_prints_the_table_and_what_to_type_next(folder: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     point_latest(folder)
-    show(folder, keep_summary(folder, total_s=430.0))
+    show(folder, summary_of(folder, total_s=430.0))
     told = capsys.readouterr().out
     for text in ("600 held-out questions", "trained model", "97.0%", "0.0% - 100.0%", "99.0%", "1.0%"):
         assert text in told
@@ -42,19 +42,36 @@ def test_show_prints_the_table_and_what_to_type_next(folder: RunFolder, capsys: 
 
 
 def test_show_names_a_run_that_is_not_the_latest(folder: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
-    show(folder, keep_summary(folder, total_s=430.0))
+    show(folder, summary_of(folder, total_s=430.0))
     assert "open runs/run-1/report.html" in capsys.readouterr().out
+
+
+def test_show_names_a_run_that_lies_elsewhere(
+    folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    show(folder, summary_of(folder, total_s=430.0))
+    told = capsys.readouterr().out
+    assert f"visionthink ui --runs-dir {tmp_path}/runs " in told
+    assert f"visionthink serve --run-dir {tmp_path}/runs/run-1 " in told
+
+
+def test_show_says_that_no_registry_was_there(folder: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    show(folder, {**summary_of(folder, total_s=430.0), "model_version": None, "promoted": False})
+    assert "no registry was there to hold it" in capsys.readouterr().out
 
 
 def test_record_puts_the_headline_on_the_run_itself(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     tracker = MemoryTracker()
     tracking = Tracking(tracker=tracker, registry=NullRegistry())
     monkeypatch.setattr("visionthink.stage.tracking_of", lambda config, folder, env: tracking)
-    record(folder, folder.config(), keep_summary(folder, total_s=430.0))
+    record(folder, folder.config(), summary_of(folder, total_s=430.0))
     run = tracker.runs["run-1", PIPELINE_STAGE]
     assert run.finals["stage/wall_s/total"] == 430.0
     assert run.finals["eval/latency_s/trained"] == 0.01
     assert set(run.artifacts) == {"summary.json", "report.html"}
+    assert not folder.summary_path.exists(), "the run is done only after this"
 
 
 @pytest.mark.parametrize(

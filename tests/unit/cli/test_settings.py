@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from visionthink.cli.settings import Settings, names
+from visionthink.cli.settings import Settings, _settings, names
 from visionthink.config import RunConfig, override_config
 from visionthink.errors import ConfigError
 
@@ -60,3 +60,19 @@ def test_paths_lead_to_the_same_place_from_any_folder(tmp_path: Path, monkeypatc
     config = Settings(overrides=given).resolve()
     assert (config.model.base, config.data.source) == (f"{tmp_path}/base", f"{tmp_path}/rows.parquet")
     assert config.register_model.store == "s3://models/mine" and config.data.eval_source is None
+
+
+@pytest.mark.parametrize(
+    ("options", "want"),
+    [
+        ({"families": "code color"}, None),
+        ({"families": "code,corner"}, ["suffix"]),
+        ({"families": "corner, suffix"}, []),
+        ({"families": "code", "held_out_families": "corner"}, ["corner"]),
+    ],
+    ids=["none of them is usually held out", "one is", "both are", "who names both lists means them"],
+)
+def test_family_asked_for_by_name_is_not_held_out(options: dict[str, str], want: list[str] | None) -> None:
+    overrides = _settings(families=options["families"], held_out_families=options.get("held_out_families")).overrides
+    assert overrides.get("data.held_out_families") == want
+    assert overrides["data.families"] == options["families"].replace(",", " ").split()

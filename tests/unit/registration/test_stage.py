@@ -10,7 +10,7 @@ from visionthink.errors import DataError
 from visionthink.registration import register_stage
 from visionthink.runs import StageResult
 from visionthink.storage import verify
-from visionthink.tracking import RegisteredModel, RunSpec
+from visionthink.tracking import ModelRegistry, NullRegistry, RegisteredModel, RunSpec
 
 RULE: Mapping[str, object] = {"register_model.min_samples": 1}
 
@@ -20,6 +20,8 @@ class MemoryRegistry:
     """Versions by run, aliases by name."""
 
     versions: dict[str, RegisteredModel] = field(default_factory=dict)
+    is_deaf: bool = False
+    """Whether aliases do not move: it went away in between."""
     aliases: dict[str, str] = field(default_factory=dict)
 
     def register(
@@ -32,10 +34,11 @@ class MemoryRegistry:
 
     def set_alias(self, model: RegisteredModel, alias: str) -> None:
         assert model.version is not None
-        self.aliases[alias] = model.version
+        if not self.is_deaf:
+            self.aliases[alias] = model.version
 
     def find(self, name: str, alias: str) -> RegisteredModel | None:
-        return None
+        return next((made for made in self.versions.values() if made.version == self.aliases.get(alias)), None)
 
     def fetch(self, model: RegisteredModel, target: Path) -> Path:
         return Path(model.source)
@@ -88,6 +91,17 @@ def test_model_that_fails_the_gate_is_registered_without_the_alias(tmp_path: Pat
     assert registry_of(maker).aliases == {}
     assert registry_of(maker).versions["run-1"].tags["promoted"] == "false"
     assert any(line.startswith("gate: FAIL max_visual_token_ratio") for line in maker.said)
+
+
+def test_model_that_no_registry_holds_is_not_promoted(tmp_path: Path) -> None:
+    registries: tuple[ModelRegistry, ...] = (NullRegistry(), MemoryRegistry(is_deaf=True))
+    for number, registry in enumerate(registries):
+        maker = evaluated(tmp_path / f"run-{number}", trained=GOOD)
+        maker.registry = registry
+        result = register_stage(maker.task("register"))
+        decision = result.facts["decision"]
+        assert isinstance(decision, dict) and decision["promote"] is True
+        assert result.facts["promoted"] is False
 
 
 def test_published_model_is_whole_and_carries_its_figures(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_begin_goes_on_with_the_same_settings(tmp_path: Path) -> None:
 def test_begin_refuses_other_settings_and_names_them(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run-1")
     folder.begin(CONFIG)
-    with pytest.raises(ConfigError, match=r"train\.num_steps was 4, now 5.*--run-dir"):
+    with pytest.raises(ConfigError, match=r"train\.num_steps was 4, now 5.*new run with `visionthink label`"):
         folder.begin(override_config(CONFIG, {"train.num_steps": 5}))
 
 

@@ -7,7 +7,7 @@ from tests.fakes.stage_task import tiny_config
 from visionthink.core.json_value import Json
 from visionthink.errors import DataError
 from visionthink.runs import RunFolder, StageResult
-from visionthink.runs.summary import keep_summary
+from visionthink.runs.summary import keep_summary, summary_of
 from visionthink.storage import atomic_write_json
 
 
@@ -48,7 +48,7 @@ def finished_run(path: Path) -> RunFolder:
 
 def test_summary_has_the_promised_shape(tmp_path: Path) -> None:
     folder = finished_run(tmp_path / "run-1")
-    keep_summary(folder, total_s=430.26)
+    keep_summary(folder, summary_of(folder, total_s=430.26))
     want = {
         "resize_rate": {"needed": 0.99, "not_needed": 0.01},
         "accuracy": {"always_low": 0.6, "always_high": 0.98, "base": 0.8, "trained": 0.97},
@@ -68,5 +68,5 @@ def test_summary_of_an_unfinished_run_is_refused(tmp_path: Path) -> None:
     folder = finished_run(tmp_path / "run-1")
     (folder.stage_dir("serve") / "result.json").unlink()
     with pytest.raises(DataError, match="stage serve"):
-        keep_summary(folder, total_s=1.0)
+        summary_of(folder, total_s=1.0)
     assert not folder.summary_path.exists()

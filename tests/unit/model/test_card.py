@@ -6,7 +6,7 @@ from tests.fakes.stage_task import tiny_config
 
 from visionthink.datasets.world import generate
 from visionthink.errors import ConfigError, DataError
-from visionthink.serving.opening import with_card
+from visionthink.model.card import with_card
 from visionthink.serving.stage import first_needed
 
 CONFIG = tiny_config()
