@@ -13,10 +13,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final, TypedDict, cast
 
-from visionthink.config import RunConfig, parse_config
+from visionthink.config import RunConfig, ViewConfig, parse_config
 from visionthink.errors import ConfigError, StorageError, VisionThinkError
 from visionthink.metrics import STAGE_S
-from visionthink.model.bundled import base_folder, check_model
+from visionthink.model.bundled import EMBEDDED, base_folder, check_model
+from visionthink.model.card import CARD_NAME
 from visionthink.prompting import prompting_of
 from visionthink.runs import STAGES, RunFolder, Stage, StageResult, StageTask, Stopwatch, locked
 from visionthink.samples import check_both_labels, check_data, check_sources
@@ -114,7 +115,12 @@ def check_inputs(config: RunConfig, *, trains: bool) -> None:
         UserError: naming what, and what to do.
     """
     check_settings(config)
-    base_folder(config.model.base)
+    base = base_folder(config.model.base)
+    if config.model.base != EMBEDDED and not (base / CARD_NAME).is_file() and config.view == ViewConfig():
+        say(
+            f"note: no view of a picture will have more than {config.view.max_pixels} pixels, which fits the embedded "
+            f"model and not {base}; docs/qwen2.5-vl-7b.toml has the paper's settings (--config)"
+        )
     if config.evaluate.model is not None:
         check_model(Path(config.evaluate.model))
     if trains:

@@ -131,3 +131,21 @@ def test_run_stage_refuses_a_second_process_on_the_stage(tmp_path: Path, monkeyp
 def test_run_stage_knows_five_stages(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no stage 'bake'; choose one of label, train, evaluate, register, serve"):
         run_stage("bake", "{}", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("files", "overrides", "is_told"),
+    [
+        (["config.json"], {}, True),
+        (["config.json"], {"view.max_pixels": 4194304}, False),
+        (["config.json", "visionthink.json"], {}, False),
+    ],
+    ids=["a model of somebody else", "its bounds are set", "a model of ours"],
+)
+def test_bounds_that_fit_the_small_model_alone_are_told(
+    files: list[str], overrides: dict[str, object], is_told: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in files:
+        (tmp_path / name).write_text("{}")
+    subject.check_inputs(tiny_config({"model.base": str(tmp_path), **overrides}), trains=True)
+    assert ("docs/qwen2.5-vl-7b.toml" in capsys.readouterr().err) is is_told

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from visionthink.config import RunConfig, load_config, override_config, parse_config, parse_override
+from visionthink.core.protocol import get_protocol
 from visionthink.errors import ConfigError
 
 
@@ -39,6 +40,14 @@ def test_digest_differs_for_other_settings_only() -> None:
 def test_wrong_setting_is_refused_with_its_name(overrides: dict[str, object], want: str) -> None:
     with pytest.raises(ConfigError, match=want):
         load_config(None, overrides)
+
+
+def test_settings_for_a_large_model_are_the_papers() -> None:
+    config = load_config(Path(__file__).parents[3] / "docs" / "qwen2.5-vl-7b.toml")
+    assert (config.view.max_pixels, config.view.min_pixels) == (2048**2, 512**2)
+    assert get_protocol(config.episode.protocol).name == "efficient-v1"
+    assert get_protocol(config.episode.direct_protocol).name == "general-v1"
+    assert (config.train.group_size, config.train.kl_weight, config.train.learning_rate) == (16, 0.001, 1e-6)
 
 
 @pytest.mark.parametrize("text", ["seed =", "[train\nx=1", "\x00"], ids=["no value", "no bracket", "a zero byte"])
