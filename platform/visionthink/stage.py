@@ -15,6 +15,7 @@ from typing import Final, TypedDict, cast
 
 from visionthink.config import RunConfig, ViewConfig, parse_config
 from visionthink.errors import ConfigError, StorageError, VisionThinkError
+from visionthink.judges import Judge, open_judge
 from visionthink.metrics import STAGE_S
 from visionthink.model.bundled import EMBEDDED, base_folder, check_model
 from visionthink.model.card import CARD_NAME
@@ -91,6 +92,7 @@ def _run(stage: Stage, config: RunConfig, folder: RunFolder) -> StageResult:
             registry=tracking.registry,
             say=say,
             clock=time.perf_counter,
+            open_judge=lambda: judge_of(config, os.environ),
         )
         result = _function(stage)(task)
         run.log_metrics({STAGE_S.key(stage=stage): stopwatch.wall_s})
@@ -126,6 +128,17 @@ def check_inputs(config: RunConfig, *, trains: bool) -> None:
     if trains:
         check_both_labels(config)
     check_sources(config.data)
+
+
+def judge_of(config: RunConfig, env: Mapping[str, str]) -> Judge:
+    """The judge as the settings say, with its key from the environment."""
+    settings = config.judge
+    return open_judge(
+        settings.uri,
+        api_key=env.get("OPENAI_API_KEY"),
+        timeout_s=settings.timeout_s,
+        max_connections=settings.max_connections,
+    )
 
 
 def tracking_of(config: RunConfig, folder: RunFolder, env: Mapping[str, str]) -> Tracking:

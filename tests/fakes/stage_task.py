@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.fakes.memory_tracker import MemoryRun, MemoryTracker
 
 from visionthink.config import RunConfig, override_config
+from visionthink.judges import Judge, RuleJudge
 from visionthink.runs import RunFolder, Stage, StageTask
 from visionthink.tracking import ModelRegistry, NullRegistry, RunSpec
 
@@ -46,6 +47,7 @@ class TaskMaker:
     tracker: MemoryTracker = field(default_factory=MemoryTracker)
     registry: ModelRegistry = field(default_factory=NullRegistry)
     said: list[str] = field(default_factory=list)
+    open_judge: Callable[[], Judge] = RuleJudge
 
     def task(self, stage: Stage) -> StageTask:
         self.folder.begin(self.config)
@@ -59,6 +61,7 @@ class TaskMaker:
             registry=self.registry,
             say=self.said.append,
             clock=ticking(),
+            open_judge=self.open_judge,
         )
 
     def recorded(self, stage: Stage) -> MemoryRun:

@@ -5,6 +5,7 @@ from visionthink.config.run import RunConfig, load_config, override_config, pars
 from visionthink.config.stage import (
     EpisodeConfig,
     EvaluateConfig,
+    JudgeConfig,
     LabelConfig,
     ModelConfig,
     RegisterConfig,
@@ -18,6 +19,7 @@ __all__ = [
     "DataConfig",
     "EpisodeConfig",
     "EvaluateConfig",
+    "JudgeConfig",
     "LabelConfig",
     "ModelConfig",
     "RegisterConfig",

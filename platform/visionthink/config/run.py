@@ -13,6 +13,7 @@ from visionthink.config.section import Section
 from visionthink.config.stage import (
     EpisodeConfig,
     EvaluateConfig,
+    JudgeConfig,
     LabelConfig,
     ModelConfig,
     RegisterConfig,
@@ -33,6 +34,7 @@ class RunConfig(Section):
     view: ViewConfig = ViewConfig()
     model: ModelConfig = ModelConfig()
     episode: EpisodeConfig = EpisodeConfig()
+    judge: JudgeConfig = JudgeConfig()
     reward: RewardConfig = RewardConfig()
     label: LabelConfig = LabelConfig()
     train: TrainConfig = TrainConfig()

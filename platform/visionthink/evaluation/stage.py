@@ -20,7 +20,6 @@ from visionthink.evaluation.outcome import Evaluation
 from visionthink.evaluation.question import POLICIES, questions_of
 from visionthink.evaluation.showing import examples_of, show
 from visionthink.evaluation.timing import choose_samples, measure
-from visionthink.judges import RuleJudge
 from visionthink.model.bundled import base_folder, check_model
 from visionthink.prompting import prompting_of
 from visionthink.report.record import Example, Row
@@ -111,14 +110,14 @@ class _Work:
     def _rows_of(self, folder: Path, rows: list[Row], shards: Path, progress: Progress) -> None:
         """All rows that one model answers."""
         config = self.task.config
-        engine = self.open_engine(folder)
+        engine, judge = self.open_engine(folder), self.task.open_judge()
         with asyncio.Runner() as runner:
             try:
                 for row in rows:
                     asker = Asker(
                         row=row,
                         engine=engine,
-                        judge=RuleJudge(),
+                        judge=judge,
                         prompting=prompting_of(config),
                         config=config,
                         folder=shards,
@@ -128,6 +127,7 @@ class _Work:
                     self._row(asker)
             finally:
                 runner.run(engine.aclose())
+                runner.run(judge.aclose())
 
     def _row(self, asker: Asker) -> None:
         self.answers[asker.row] = asker.answers(TEST, self.tests.samples)

@@ -17,7 +17,7 @@ from visionthink.datasets.parquet import write_samples
 from visionthink.engines import Engine
 from visionthink.engines.transformers_local import TransformersEngine
 from visionthink.errors import DataError
-from visionthink.judges import RuleJudge
+from visionthink.judges import Judge
 from visionthink.labeling.figures import label_counts, label_metrics
 from visionthink.labeling.record import Labelled
 from visionthink.labeling.rollout import LabelSetting, label_samples
@@ -43,11 +43,13 @@ def label_stage(task: StageTask) -> StageResult:
 
 def label_with(engine: Engine, task: StageTask) -> StageResult:
     """Label with `engine`, which is closed at the end."""
+    judge = task.open_judge()
     with asyncio.Runner() as runner:
         try:
-            records = _label_all(engine, task, runner)
+            records = _label_all(engine, judge, task, runner)
         finally:
             runner.run(engine.aclose())
+            runner.run(judge.aclose())
     figures = label_metrics(records, task.config.label.rule())
     labels = task.dir / "labels.jsonl"
     atomic_write(labels, "".join(json.dumps(record.to_dict()) + "\n" for record in records).encode())
@@ -66,7 +68,7 @@ def label_with(engine: Engine, task: StageTask) -> StageResult:
     )
 
 
-def _label_all(engine: Engine, task: StageTask, runner: asyncio.Runner) -> list[Labelled]:
+def _label_all(engine: Engine, judge: Judge, task: StageTask, runner: asyncio.Runner) -> list[Labelled]:
     config = task.config
     setting = LabelSetting(
         prompting=prompting_of(config),
@@ -74,7 +76,6 @@ def _label_all(engine: Engine, task: StageTask, runner: asyncio.Runner) -> list[
         max_reply_tokens=config.episode.max_reply_tokens,
         seed=config.seed,
     )
-    judge = RuleJudge()
     folder = task.dir / "shards"
     total, size = config.label.num_samples, config.label.shard_size
     done = num_in_shards(folder, "", size=size, total=total)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from visionthink.config import RunConfig
+from visionthink.judges import Judge, RuleJudge
 from visionthink.runs.folder import RunFolder, Stage
 from visionthink.runs.progress import Progress
 from visionthink.tracking.model_registry import ModelRegistry
@@ -30,6 +31,8 @@ class StageTask:
     """Tells the user a line."""
     clock: Callable[[], float]
     """Seconds that only grow, for rates and latencies."""
+    open_judge: Callable[[], Judge] = RuleJudge
+    """A judge for one event loop; whoever opens it closes it."""
 
     @property
     def dir(self) -> Path:

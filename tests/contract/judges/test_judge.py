@@ -7,13 +7,16 @@ from dataclasses import dataclass
 import pytest
 from tests.contract.engines.chat_server import chat_server
 
+from visionthink.config import RunConfig, override_config
 from visionthink.core.episode import BackendFailed
 from visionthink.engines import Request, ScriptedEngine, ScriptLine
 from visionthink.engines.chat_client import ChatClient, RetryRule
+from visionthink.errors import ConfigError
 from visionthink.judges import Grade, GradeItem, Judge, RuleJudge
 from visionthink.judges.openai_judge import OpenAIJudge
 from visionthink.judges.rule import is_match
 from visionthink.serving.server import background_server
+from visionthink.stage import judge_of
 
 RIGHT = GradeItem(question="what color ?", answer="red", prediction="Red.")
 WRONG = GradeItem(question="what color ?", answer="red", prediction="blue")
@@ -115,3 +118,18 @@ async def test_equal_items_are_asked_about_once_and_failures_again() -> None:
         assert (await judge.grade([RIGHT, WRONG]))[1].failed
         assert await grades(judge, RIGHT, WRONG) == [Grade(correct=1.0), Grade(correct=0.0)]
     assert len(engine.requests) == 5
+
+
+async def test_settings_name_the_judge_of_the_stages() -> None:
+    assert isinstance(judge_of(RunConfig(), {}), RuleJudge)
+    with background_server(chat_server(ScriptedEngine(fair)), ready_path=None) as url:
+        config = override_config(RunConfig(), {"judge.uri": f"openai:{url}/v1?model=scripted"})
+        judge = judge_of(config, {"OPENAI_API_KEY": "secret"})
+        assert isinstance(judge, OpenAIJudge)
+        assert await grades(judge, RIGHT, WRONG) == [Grade(correct=1.0), Grade(correct=0.0)]
+
+
+@pytest.mark.parametrize("uri", ["", "rules", "openai:", "openai:host/v1"])
+def test_settings_that_name_no_judge_are_refused(uri: str) -> None:
+    with pytest.raises(ConfigError, match=r"judge\.uri"):
+        override_config(RunConfig(), {"judge.uri": uri})

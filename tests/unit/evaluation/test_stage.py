@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from tests.fakes.seeing import seeing_engine
 from tests.fakes.stage_task import TaskMaker, task_maker
+from tests.fakes.stern_judge import SternJudge
 
 from visionthink.core.sample import Sample
 from visionthink.engines import Engine, ScriptedEngine
@@ -76,6 +77,19 @@ def test_evaluate_stage_asks_greedily(maker: TaskMaker) -> None:
     evaluate_with(opener(engines), FOLDERS, maker.task("evaluate"))
     sent = [request for engine in engines.values() for request in engine.requests]
     assert {request.sampling.temperature for request in sent} == {0.0}
+
+
+def test_evaluate_stage_asks_a_judge_of_its_own_for_each_model_and_closes_it(maker: TaskMaker) -> None:
+    judges: list[SternJudge] = []
+
+    def open_judge() -> SternJudge:
+        judges.append(SternJudge())
+        return judges[-1]
+
+    maker.open_judge = open_judge
+    rows = evaluated(maker).facts["rows"]
+    assert isinstance(rows, dict) and all(row["accuracy"]["value"] == 0 for row in rows.values())  # type: ignore[index, call-overload]
+    assert len(judges) == len(set(FOLDERS.values())) and all(judge.is_closed and judge.num_graded for judge in judges)
 
 
 def test_evaluate_stage_writes_the_page_and_records_it(maker: TaskMaker) -> None:

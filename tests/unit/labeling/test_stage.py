@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 from tests.fakes.seeing import seeing_engine
 from tests.fakes.stage_task import TaskMaker, task_maker
+from tests.fakes.stern_judge import SternJudge
 
 from visionthink.core.sample import Sample
 from visionthink.datasets.parquet import read_samples, write_samples
@@ -44,6 +45,14 @@ def test_label_stage_tells_figures_and_files(maker: TaskMaker) -> None:
     assert set(maker.recorded("label").artifacts) == {"labels.jsonl", "dataset.parquet"}
     lines = result.artifacts["labels"].read_text().splitlines()
     assert [json.loads(line)["id"] for line in lines] == [sample.id for sample in samples_of(maker)]
+
+
+def test_label_stage_asks_the_judge_of_its_task_and_closes_it(maker: TaskMaker) -> None:
+    judge = SternJudge()
+    maker.open_judge = lambda: judge
+    with pytest.raises(DataError, match="none of 12 samples got a label"):
+        label_with(seeing_engine(samples_of(maker)), maker.task("label"))
+    assert (judge.num_graded, judge.is_closed) == (12 * 2 * 2, True)
 
 
 def test_label_stage_asks_only_for_shards_that_are_missing(maker: TaskMaker) -> None:

@@ -12,7 +12,6 @@ from typing import Final
 from visionthink import metrics as m
 from visionthink.config import RunConfig
 from visionthink.datasets.parquet import read_samples
-from visionthink.judges import RuleJudge
 from visionthink.model.bundled import base_folder
 from visionthink.model.folder import load_model, save_model
 from visionthink.prompting import prompting_of
@@ -55,7 +54,7 @@ def _train(task: StageTask, checkpoints: Path) -> None:
     trainer = LocalTrainer(
         loaded.model,
         loaded.processor,
-        judge=RuleJudge(),
+        judge=task.open_judge(),
         setting=Setting(
             train=config.train,
             reward=config.reward,

@@ -81,6 +81,8 @@ class LocalTrainer:
     def run(self, prompts: Sequence[Prompt], on_step: Callable[[int, Mapping[str, float]], None]) -> None:
         """Take all steps that are left, calling `on_step(step, metrics)` after each; `step` counts from 1.
 
+        The judge is closed at the end.
+
         Raises:
             DataError: one of the two labels has no prompt though the mix asks for it.
         """
@@ -96,6 +98,7 @@ class LocalTrainer:
                 if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.num_steps:
                     save_checkpoint(self._checkpoint_dir, step + 1, self._model, self._optimizer)
             runner.run(self._engine.aclose())
+            runner.run(self._judge.aclose())
 
     def _step(self, step: int, prompts: Sequence[Prompt], runner: asyncio.Runner) -> Mapping[str, float]:
         config = self._setting.train
