@@ -49,10 +49,11 @@ def _apart(facts: Mapping[str, Json]) -> str:
         return ""
     apart = _mapping(facts["held_out"])
     rates, accuracy = _mapping(apart["resize_rate"]), _mapping(apart["accuracy"])
+    sides = {"of those that need it": rates["needed"], "of those that do not": rates["not_needed"]}
+    asked = " and ".join(f"on {_percent(rate)} {side}" for side, rate in sides.items() if rate is not None)
     return (
         f"families not trained on ({apart['num_samples']} questions): trained model "
-        f"{_percent(accuracy[Row.TRAINED.value])} correct, asked on {_percent(rates['needed'])} of those that need it "
-        f"and on {_percent(rates['not_needed'])} of the others"
+        f"{_percent(accuracy[Row.TRAINED.value])} correct{f', asked {asked}' if asked else ''}"
     )
 
 
