@@ -12,6 +12,7 @@ import ipaddress
 import os
 import socket
 import sys
+import threading
 from collections.abc import Generator
 from pathlib import Path
 from typing import Protocol
@@ -88,6 +89,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks what the folder and the fixtures of a test already say."""
+    # Coverage would have every new thread install its trace function; two that do so at the same moment end one of them
+    # (CPython 3.11: "Cannot install a trace function while another trace function is being installed"). What is
+    # measured, the core, is tested on the main thread.
+    threading.settrace(None)
     for item in items:
         if _TESTS / "e2e" in item.path.parents:
             item.add_marker(pytest.mark.e2e)

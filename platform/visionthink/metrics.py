@@ -125,7 +125,7 @@ OPTIM_LOSS = _metric("optim/loss", Unit.NUMBER, _DEPENDS, "Policy loss with KL t
 OPTIM_GRAD_NORM = _metric("optim/grad_norm", Unit.NUMBER, _DEPENDS, "Norm of the gradient before clipping.")
 OPTIM_LEARNING_RATE = _metric("optim/learning_rate", Unit.NUMBER, _DEPENDS, "Learning rate of the step.")
 
-GROUP_NUM_KEPT = _metric("group/num_kept", Unit.COUNT, _UP, "Groups that gave a gradient.")
+GROUP_NUM_KEPT = _metric("group/num_kept", Unit.COUNT, _UP, "Groups that gave a policy gradient.")
 GROUP_NUM_ZERO_VARIANCE = _metric(
     "group/num_zero_variance", Unit.COUNT, _DOWN, "Groups dropped because all rollouts had the same reward."
 )

@@ -33,3 +33,7 @@ async def test_network_other_machine_is_refused_to_asyncio() -> None:
 def test_network_is_open_to_e2e() -> None:
     with pytest.raises(OSError):
         socket.create_connection(("192.0.2.1", 80), timeout=0.2)
+
+
+def test_new_threads_are_not_traced() -> None:
+    assert threading.gettrace() is None

@@ -56,6 +56,11 @@ class RewardConfig(Section):
     format_rule: Literal["paper", "released"] = "paper"
     """`paper` also checks the call's JSON, `released` only the tags."""
 
+    @model_validator(mode="after")
+    def _rule_fits(self) -> "RewardConfig":
+        self.rule()
+        return self
+
     def rule(self) -> RewardRule:
         """The core's own record."""
         return RewardRule(

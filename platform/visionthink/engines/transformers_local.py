@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from transformers import (
     AutoProcessor,
     GenerationConfig,
@@ -33,6 +35,8 @@ from visionthink.engines.sampler import RowSampler, StopWhen
 from visionthink.errors import ConfigError, UserError
 
 _SEED_BITS: Final = 63
+UNLOADABLE: Final = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, StrictDataclassError)
+"""What transformers raises over a folder that is damaged or holds something else."""
 _Job = Job[Request, ModelReply | BackendFailed]
 
 
@@ -82,7 +86,7 @@ class TransformersEngine:
         try:
             model = Qwen2_5_VLForConditionalGeneration.from_pretrained(path, dtype="auto")
             processor = AutoProcessor.from_pretrained(path)  # type: ignore[no-untyped-call]
-        except (OSError, ValueError) as error:
+        except UNLOADABLE as error:
             raise ConfigError(f"the model in {path} cannot be loaded: {error}") from error
         return cls(model, processor, batch_size=batch_size, device=device, name=Path(path).name)
 

@@ -16,7 +16,7 @@ from visionthink.engines import Engine, Sampling, run_episodes
 from visionthink.errors import DataError, EngineError
 from visionthink.evaluation.answer import Answer, to_answer
 from visionthink.evaluation.question import POLICIES, Question, questions_of
-from visionthink.judges import GradeItem, Judge
+from visionthink.judges import GradeItem, Judge, refuse_outage
 from visionthink.prompting import Prompting
 from visionthink.report.record import Row
 from visionthink.runs import Progress
@@ -73,6 +73,7 @@ class Asker:
             for question, finish in zip(questions, finishes, strict=True)
         ]
         grades = await self.judge.grade(items)
+        refuse_outage(grades)
         return [
             to_answer(question.sample, finish, grade)
             for question, finish, grade in zip(questions, finishes, grades, strict=True)

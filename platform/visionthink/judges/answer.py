@@ -14,6 +14,8 @@ _EDGES: Final = " \t\n.,;:!?\"'`*()[]{}"
 _NUMBER: Final = re.compile(r"^([+-]?)(?:(\d{1,3}(?:,\d{3})+|\d+)?(\.\d+)?)(?:\s*/\s*(\d+))?$")
 _UNIT: Final = re.compile(r"^([$€£¥]?)\s*([+-]?[\d.,/\s]*\d)\s*(%|°|percent|degrees?|[a-zµ²³/^0-9]*)$")
 _UNIT_NAMES: Final = {"percent": "%", "degree": "°", "degrees": "°"}
+_MAX_DIGITS: Final = 64
+"""Longer rows of digits are a model that repeats itself; Python refuses to count thousands of them."""
 _LETTER: Final = re.compile(r"^\(?([A-Za-z])(?:[).:]|$)")
 _LETTER_IN_TEXT: Final = re.compile(r"\b(?:answer|option|choice)\s*(?:is|:)?\s*\(?([A-Z])\b", re.IGNORECASE)
 _SEVERAL: Final = re.compile(r"\b[A-H]\b\W*(?:or|and|,|/|&)\W*[A-H]\b", re.IGNORECASE)
@@ -65,7 +67,7 @@ def number(text: str) -> tuple[Fraction, str] | None:
 
 
 def _value(digits: str) -> Fraction | None:
-    found = _NUMBER.match(digits)
+    found = _NUMBER.match(digits) if len(digits) <= _MAX_DIGITS else None
     if found is None:
         return None
     sign, whole, decimals, below = found.groups()

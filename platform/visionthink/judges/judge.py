@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from visionthink.errors import JudgeError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GradeItem:
@@ -28,6 +30,20 @@ class Grade:
 
     correct: float
     failed: bool = False
+
+
+def refuse_outage(grades: Sequence[Grade]) -> None:
+    """Nothing, unless the judge failed on every single item: then it is out of order, and there is nothing to count.
+
+    Raises:
+        JudgeError: it failed on all of them.
+    """
+    if grades and all(grade.failed for grade in grades):
+        raise JudgeError(
+            f"the judge failed on all of {len(grades)} answers; see that it runs (judge.uri), then run the same "
+            "command again",
+            retryable=True,
+        )
 
 
 class Judge(Protocol):

@@ -16,7 +16,7 @@ from visionthink.core.label import LabelRule, decide
 from visionthink.core.sample import Sample
 from visionthink.engines import Engine, Sampling, derived_seed, run_episodes
 from visionthink.errors import EngineError
-from visionthink.judges import Grade, GradeItem, Judge
+from visionthink.judges import Grade, GradeItem, Judge, refuse_outage
 from visionthink.labeling.record import Labelled
 from visionthink.prompting import Policy, Prompting
 from visionthink.samples import size_of_picture
@@ -43,6 +43,7 @@ async def label_samples(
 
     Raises:
         EngineError: not one rollout came off.
+        JudgeError: not one was judged.
     """
     num = setting.rule.num_rollouts
     places = [
@@ -69,6 +70,7 @@ async def label_samples(
         for (index, _, _), finish in zip(places, finishes, strict=True)
     ]
     grades = await judge.grade(items)
+    refuse_outage(grades)
     step = len(_POLICIES) * num
     return [
         _labelled(sample, finishes[start : start + step], grades[start : start + step], setting.rule)

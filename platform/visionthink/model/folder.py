@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, cast
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
 
 from visionthink.config import RunConfig
+from visionthink.engines.transformers_local import UNLOADABLE
 from visionthink.errors import ConfigError
 from visionthink.model.bundled import check_model
 from visionthink.model.card import CARD_NAME, model_card
@@ -35,7 +36,7 @@ def load_model(folder: Path) -> LoadedModel:
     try:
         model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype="auto")
         processor = cast("Any", AutoProcessor).from_pretrained(folder)
-    except (OSError, ValueError) as error:
+    except UNLOADABLE as error:
         raise ConfigError(f"the model in {folder} cannot be loaded: {error}") from error
     return LoadedModel(model, processor)
 

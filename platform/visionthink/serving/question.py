@@ -5,7 +5,6 @@ opens URLs for strangers can be made to call on its own network. Everything else
 """
 
 import base64
-import binascii
 import re
 from typing import Final
 
@@ -58,7 +57,7 @@ def picture_bytes(request: ChatRequest) -> bytes:
         )
     try:
         return base64.b64decode(url[found.end() :], validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii.Error, or a plain one for letters outside of ASCII
         raise _bad(f"the picture's base64 is broken: {error}", param="messages") from error
 
 

@@ -31,6 +31,7 @@ def test_digest_differs_for_other_settings_only() -> None:
         pytest.param({"train.num_steps": 0}, r"train\.num_steps: .*greater than or equal to 1", id="out of range"),
         pytest.param({"train.num_steps.x": 0}, r"train\.num_steps", id="a value taken for a section"),
         pytest.param({"seed.x.y": 0}, r"seed", id="a value taken for a section, deep"),
+        pytest.param({"reward.penalty": "released", "reward.tool_penalty": 2}, "at most 1", id="a penalty too large"),
         pytest.param({"label.min_gap": 9}, "min_gap must lie between 1 and num_rollouts 8", id="a gap out of reach"),
         pytest.param({"view.max_pixels": 28 * 28}, "max_pixels 784 is below min_pixels", id="bounds that cross"),
         pytest.param({"data.families": ["corner"]}, "both trained on and held out", id="a family on both lists"),

@@ -110,3 +110,7 @@ def test_choice_finds_the_letter(text: str, want: str | None) -> None:
 )
 def test_options_are_read_off_the_question(question: str, want: dict[str, str]) -> None:
     assert options(question) == want
+
+
+def test_endless_row_of_digits_is_no_number() -> None:
+    assert number("1" * 5000) is None and number(f"1/{'2' * 5000}") is None

@@ -7,6 +7,7 @@ import pytest
 from tests.unit.engines.tiny_model import tiny_model, tiny_processor
 
 from visionthink.config import RunConfig
+from visionthink.engines.transformers_local import TransformersEngine
 from visionthink.errors import ConfigError, StorageError
 from visionthink.model import bundled as subject
 from visionthink.model.bundled import base_folder, bundled_path
@@ -66,6 +67,19 @@ def test_model_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "qwen2_5_vl"}')
     with pytest.raises(ConfigError, match="cannot be loaded"):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("model.safetensors", "cut off"), ("tokenizer.json", "{}"), ("config.json", '{"vision_config": 3}')],
+)
+def test_damaged_model_is_refused(name: str, text: str, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    save_model(tiny(), folder, RunConfig())
+    (folder / name).write_text(text)
+    for load in (load_model, TransformersEngine.load):
+        with pytest.raises(ConfigError, match="cannot be loaded"):
+            load(folder)
 
 
 def test_base_folder_is_the_one_that_the_settings_name(tmp_path: Path) -> None:

@@ -122,6 +122,10 @@ def test_the_question_is_all_the_text() -> None:
             [{"role": "user", "content": [TEXT, {**PICTURE, "image_url": {"url": "data:image/png;base64,a$"}}]}],
             "base64 is broken",
         ),
+        (
+            [{"role": "user", "content": [TEXT, {**PICTURE, "image_url": {"url": "data:image/png;base64,é"}}]}],
+            "base64 is broken",
+        ),
     ],
 )
 def test_a_request_that_is_no_question_about_one_picture_is_a_400(messages: object, match: str) -> None:

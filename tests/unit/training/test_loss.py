@@ -92,13 +92,18 @@ def test_k3_is_never_negative_and_0_where_both_agree(ours: float, theirs: float)
     assert (value == 0) == (abs(ours - theirs) < 1e-8) or value < 1e-15
 
 
-def test_k3_is_the_divergence_on_average_and_so_is_its_gradient() -> None:
+@pytest.mark.parametrize("seed", range(5))
+def test_k3_is_the_divergence_on_average_and_pulls_as_the_reverse_one_does(seed: int) -> None:
     """Expected over the policy's own tokens; the gradient of the expectation is taken without that of its weights."""
-    logits = torch.randn(7, dtype=torch.float64, requires_grad=True)
-    ours, theirs = torch.log_softmax(logits, -1), torch.log_softmax(torch.randn(7, dtype=torch.float64), -1)
-    exact = (ours.exp() * (ours - theirs)).sum()
+    generator = torch.Generator().manual_seed(seed)
+    logits, other = (torch.randn(7, dtype=torch.float64, generator=generator) / 2 for _ in range(2))
+    logits.requires_grad_()
+    ours, theirs = torch.log_softmax(logits, -1), torch.log_softmax(other, -1)
     estimate = (ours.exp().detach() * k3_divergence(ours, theirs)).sum()
-    torch.testing.assert_close(estimate, exact)
+    torch.testing.assert_close(estimate, (ours.exp() * (ours - theirs)).sum())
+    (got,) = torch.autograd.grad(estimate, logits, retain_graph=True)
+    (want,) = torch.autograd.grad((theirs.exp() * (theirs - ours)).sum(), logits)
+    torch.testing.assert_close(got, want)
 
 
 def test_k3_of_a_hopeless_token_stays_finite() -> None:

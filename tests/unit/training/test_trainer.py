@@ -12,7 +12,7 @@ from tests.unit.training.written import ScriptedJudge, prompt, small_model
 
 from visionthink import metrics
 from visionthink.config import RewardConfig, TrainConfig
-from visionthink.errors import DataError
+from visionthink.errors import DataError, JudgeError
 from visionthink.judges import Grade, GradeItem, Judge
 from visionthink.model.folder import load_model
 from visionthink.training.local import trainer as subject
@@ -153,10 +153,20 @@ def test_another_seed_is_another_run(tmp_path: Path) -> None:
     assert any(not torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_judge_that_always_fails_teaches_nothing(tmp_path: Path) -> None:
-    got, told = trained(tmp_path, setting(num_steps=2, kl_weight=0.0), judge=ScriptedJudge(lambda item: None))
-    assert [values["group/num_judge_failed"] for _, values in told] == [3, 3]
-    assert [values["group/num_kept"] for _, values in told] == [0, 0]
+def test_a_judge_that_fails_on_everything_ends_the_training(tmp_path: Path) -> None:
+    """Else a model that learned nothing would pass for a trained one."""
+    with pytest.raises(JudgeError, match="failed on all of 12 answers"):
+        trained(tmp_path, setting(num_steps=2), judge=ScriptedJudge(lambda item: None))
+    assert checkpoint_step(tmp_path) == 0
+
+
+def test_groups_that_the_judge_failed_on_teach_nothing(tmp_path: Path) -> None:
+    """One answer of the batch is judged, and right; the others' groups are dropped, and so is its own."""
+    judged = iter([1.0])
+    got, told = trained(
+        tmp_path, setting(num_steps=1, kl_weight=0.0), judge=ScriptedJudge(lambda item: next(judged, None))
+    )
+    assert [(values["group/num_judge_failed"], values["group/num_kept"]) for _, values in told] == [(3, 0)]
     before = small_model().state_dict()
     assert all(torch.equal(got[name], before[name]) for name in before)
 

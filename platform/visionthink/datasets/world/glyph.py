@@ -1,7 +1,7 @@
 """Glyphs of three by five pixels: the smallest print of the picture world.
 
 They are small on purpose. At the full view a stroke is one pixel wide and can be read; in the quarter view one pixel
-covers four of them and the stroke is gone. `tests/unit/datasets/test_world.py` measures that on the rendered pixels.
+covers four of them and the stroke is gone; `tests/property/world/test_generate.py` measures that on rendered pixels.
 Only letters whose five rows differ from every other glyph's in at least two pixels are used.
 """
 

@@ -48,7 +48,10 @@ def score_tokens(logits: torch.Tensor, token_ids: torch.Tensor) -> TokenScores:
 
 
 def k3_divergence(log_probs: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """Schulman's k3 estimate of KL(policy || reference) per token; at least 0, its gradient is that of the KL.
+    """Schulman's k3 estimate of KL(policy || reference) per token of the policy's own; at least 0.
+
+    Its gradient is, on average, that of KL(reference || policy): it pulls hardest where the policy no longer does what
+    the reference does.
 
     Source: http://joschu.net/blog/kl-approx.html; clamps as in veRL, against overflow.
     """

@@ -14,7 +14,8 @@ from visionthink.core.reply import FormatRule, format_ok
 from visionthink.core.reward import Graded, RewardParts, RewardRule, group_rewards
 from visionthink.core.sample import Sample
 from visionthink.engines import Engine, Sampling, run_episodes
-from visionthink.judges import GradeItem, Judge
+from visionthink.errors import EngineError
+from visionthink.judges import GradeItem, Judge, refuse_outage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,9 +60,16 @@ async def collect(
     rule: RewardRule,
     format_rule: FormatRule,
 ) -> Rollouts:
-    """`group_size` rollouts of every prompt, graded and compared within their group."""
+    """`group_size` rollouts of every prompt, graded and compared within their group.
+
+    Raises:
+        EngineError: not one rollout came off.
+        JudgeError: not one was judged.
+    """
     episodes = [(prompt.spec, prompt.picture) for prompt in prompts for _ in range(group_size)]
     finishes = await run_episodes(engine, episodes, sampling)
+    if finishes and all(finish.error for finish in finishes):
+        raise EngineError(f"every rollout of a step failed, the first with: {finishes[0].error}", retryable=True)
     owners = [prompt for prompt in prompts for _ in range(group_size)]
     graded = await _grade(owners, finishes, judge, format_rule)
     groups = [graded[start : start + group_size] for start in range(0, len(graded), group_size)]
@@ -92,6 +100,7 @@ async def _grade(
         for prompt, finish in zip(prompts, finishes, strict=True)
     ]
     grades = await judge.grade(items)
+    refuse_outage(grades)
     return [
         Graded(
             correct=grade.correct,
