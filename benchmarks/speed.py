@@ -29,10 +29,12 @@ from visionthink.config import RunConfig
 from visionthink.core.episode import Finish, FinishReason, ModelReply, Trace, advance, start
 from visionthink.core.sample import Sample
 from visionthink.datasets.world import TRAINED_FAMILIES, generate
-from visionthink.engines import Sampling, run_episodes
+from visionthink.engines import Sampling
 from visionthink.engines.batch import Batch, collate
 from visionthink.engines.encoding import Encoded, Encoder
 from visionthink.engines.transformers_local import TransformersEngine
+from visionthink.episodes.driver import run_episodes
+from visionthink.episodes.prompting import prompting_of
 from visionthink.judges import RuleJudge
 from visionthink.labeling.rollout import LabelSetting, label_samples
 from visionthink.model.bundled import base_folder
@@ -40,7 +42,6 @@ from visionthink.model.folder import LoadedModel, load_model
 from visionthink.model.patch_embedding import use_linear_patches
 from visionthink.model.speech import CALL
 from visionthink.picture import decode
-from visionthink.prompting import prompting_of
 from visionthink.samples import size_of_picture
 from visionthink.storage import atomic_write_json
 from visionthink.training.local.rollout import Prompt

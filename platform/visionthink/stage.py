@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Final, TypedDict, cast
 
 from visionthink.config import RunConfig, ViewConfig, parse_config
+from visionthink.episodes.prompting import prompting_of
 from visionthink.errors import ConfigError, StorageError, VisionThinkError
 from visionthink.judges import Judge, open_judge
 from visionthink.metrics import STAGE_S
 from visionthink.model.bundled import EMBEDDED, base_folder, check_model
 from visionthink.model.card import CARD_NAME
-from visionthink.prompting import prompting_of
 from visionthink.runs import STAGES, RunFolder, Stage, StageResult, StageTask, Stopwatch, locked
 from visionthink.samples import check_both_labels, check_data, check_sources
 from visionthink.storage import atomic_write_json

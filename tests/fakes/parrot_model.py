@@ -17,10 +17,10 @@ from visionthink.core.trace import Trace
 from visionthink.datasets.world import FAMILIES, draw_scene, paint
 from visionthink.engines.batch import collate
 from visionthink.engines.encoding import Encoder
+from visionthink.episodes.prompting import ViewPolicy, prompting_of
 from visionthink.model.architecture import build_config, build_model, build_processor
 from visionthink.model.folder import LoadedModel, save_model
 from visionthink.model.speech import CALL
-from visionthink.prompting import Policy, prompting_of
 from visionthink.samples import size_of_picture
 
 NUM_STEPS = 160
@@ -61,7 +61,7 @@ def _traces(picture: Image.Image, config: RunConfig) -> list[Trace]:
     traces = []
     for family in ("color", _LETTER_FAMILY):
         full = "A" if family == _LETTER_FAMILY else "red"
-        plans: list[tuple[Policy, list[str]]] = [
+        plans: list[tuple[ViewPolicy, list[str]]] = [
             ("always_low", [_answer("red")]),
             ("always_high", [_answer(full)]),
             ("auto", [_answer("red")]),
@@ -72,7 +72,7 @@ def _traces(picture: Image.Image, config: RunConfig) -> list[Trace]:
     return traces
 
 
-def _trace(question: str, policy: Policy, replies: list[str], picture: Image.Image, config: RunConfig) -> Trace:
+def _trace(question: str, policy: ViewPolicy, replies: list[str], picture: Image.Image, config: RunConfig) -> Trace:
     step = start(prompting_of(config).spec(question, size_of_picture(picture), policy))
     for reply in replies:
         assert isinstance(step.command, AskModel)

@@ -1,6 +1,5 @@
 """A judge that finds every answer wrong, and remembers whether it was closed."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from visionthink.judges import Grade, GradeItem
@@ -13,9 +12,9 @@ class SternJudge:
     num_graded: int = 0
     is_closed: bool = False
 
-    async def grade(self, items: Sequence[GradeItem]) -> list[Grade]:
-        self.num_graded += len(items)
-        return [Grade(correct=0.0) for _ in items]
+    async def grade(self, item: GradeItem) -> Grade:
+        self.num_graded += 1
+        return Grade(correct=0.0)
 
     async def aclose(self) -> None:
         self.is_closed = True

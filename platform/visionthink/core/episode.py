@@ -11,7 +11,7 @@ pair leads to the next phase, to an end, or to another ask. Which asking phase f
     ASKING     turns are left after this one: a call is granted or complained about, and the model is asked again
     LAST       the budget's last turn: a call is answered with the demand for a final answer
     FORCED     that demand: a call ends the episode without an answer
-    DONE       ended by the model's reply; accepts nothing
+    DONE       ended by the model's reply, or by a context that is full; accepts nothing
     FAILED     ended by the backend; accepts nothing
 
 So an episode asks at most ``max_turns + 1`` times.
@@ -52,6 +52,7 @@ __all__ = [
     "FinishReason",
     "FirstView",
     "ModelReply",
+    "NoRoom",
     "Outcome",
     "Phase",
     "Signal",
@@ -89,6 +90,7 @@ _ENDINGS: Mapping[Signal, Outcome] = {
     Signal.UNTAGGED: Outcome.UNTAGGED,
     Signal.EMPTY: Outcome.EMPTY,
     Signal.TRUNCATED: Outcome.TRUNCATED,
+    Signal.NO_ROOM: Outcome.NO_ROOM,
     Signal.BACKEND_FAILED: Outcome.FAILED,
 }
 
@@ -134,9 +136,19 @@ class BackendFailed:
 
     error: str
     """What failed, for the log."""
+    retryable: bool = True
+    """Whether the same request may get a reply when it is sent again; False when the request itself was refused."""
 
 
-Event: TypeAlias = ModelReply | BackendFailed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoRoom:
+    """The event that the conversation and a reply no longer fit the model's context."""
+
+    error: str
+    """The counts, for the log."""
+
+
+Event: TypeAlias = ModelReply | BackendFailed | NoRoom
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +171,9 @@ class Finish:
     """What a judge should grade; ``None`` when the model gave nothing to grade."""
     trace: Trace
     error: str | None = None
-    """What failed, when the outcome is ``FAILED``."""
+    """What failed, when the outcome is ``FAILED``; what did not fit, when it is ``NO_ROOM``."""
+    retryable: bool = False
+    """Whether a failed episode may come off when it is held again."""
 
 
 Command: TypeAlias = AskModel | Finish
@@ -190,6 +204,7 @@ class _Reading(NamedTuple):
     answer: str | None = None
     error: str | None = None
     view: View | None = None
+    retryable: bool = False
 
 
 def start(spec: EpisodeSpec) -> Step:
@@ -216,8 +231,8 @@ def advance(state: EpisodeState, event: Event) -> Step:
     Raises:
         EpisodeError: the episode is over, or ``event`` is none. No event makes an ended episode go on.
     """
-    if not isinstance(event, ModelReply | BackendFailed):
-        raise EpisodeError(f"an episode takes a ModelReply or BackendFailed, not {type(event).__name__}")
+    if not isinstance(event, ModelReply | BackendFailed | NoRoom):
+        raise EpisodeError(f"an episode takes a ModelReply, NoRoom or BackendFailed, not {type(event).__name__}")
     if not TRANSITIONS[state.phase]:
         raise EpisodeError(f"an episode that is {state.phase.value} was sent a {type(event).__name__}; start a new one")
     reading = _read(state, event)
@@ -250,7 +265,9 @@ def _ask(state: EpisodeState) -> AskModel:
 
 def _read(state: EpisodeState, event: Event) -> _Reading:
     if isinstance(event, BackendFailed):
-        return _Reading(Signal.BACKEND_FAILED, error=event.error)
+        return _Reading(Signal.BACKEND_FAILED, error=event.error, retryable=event.retryable)
+    if isinstance(event, NoRoom):
+        return _Reading(Signal.NO_ROOM, error=event.error)
     reply = parse_reply(event.text)
     if isinstance(reply, EmptyReply):
         return _Reading(Signal.EMPTY)
@@ -295,7 +312,8 @@ def _finish(state: EpisodeState, outcome: Outcome, reading: _Reading) -> Step:
     state = replace(state, phase=Phase.FAILED if is_failed else Phase.DONE)
     trace = Trace(turns=state.turns, views=state.views, messages=state.messages)
     answer = None if outcome is Outcome.NO_ANSWER else reading.answer
-    return Step(state, Finish(outcome=outcome, answer=answer, trace=trace, error=reading.error if is_failed else None))
+    error = reading.error if is_failed or outcome is Outcome.NO_ROOM else None
+    return Step(state, Finish(outcome=outcome, answer=answer, trace=trace, error=error, retryable=reading.retryable))
 
 
 def _ask_again(state: EpisodeState, action: Action, reading: _Reading) -> Step:

@@ -32,6 +32,7 @@ class Signal(StrEnum):
     UNTAGGED = "untagged"
     EMPTY = "empty"
     TRUNCATED = "truncated"
+    NO_ROOM = "no_room"
     BACKEND_FAILED = "backend_failed"
 
 
@@ -48,6 +49,8 @@ class Outcome(StrEnum):
     """With a blank reply."""
     NO_ANSWER = "no_answer"
     """With one more call when the final answer was demanded."""
+    NO_ROOM = "no_room"
+    """With a conversation that no longer fits the model's context: what it asked for filled it, so it has no answer."""
     FAILED = "failed"
     """With a failure of the backend; says nothing about the model."""
 

@@ -1,4 +1,4 @@
-"""Engines: where a model's replies come from, and the driver that runs episodes over one of them.
+"""Engines: where a model's replies come from.
 
 Rule: importing this package loads neither torch nor an HTTP client. `open_engine` imports the engine that its argument
 names, and nothing else.
@@ -8,7 +8,6 @@ import json
 from pathlib import Path
 from typing import Final
 
-from visionthink.engines.driver import derived_seed, run_episodes
 from visionthink.engines.engine import Engine, Request, Sampling
 from visionthink.engines.scripted import Script, ScriptedEngine, ScriptLine
 from visionthink.errors import ConfigError
@@ -20,9 +19,7 @@ __all__ = [
     "Script",
     "ScriptLine",
     "ScriptedEngine",
-    "derived_seed",
     "open_engine",
-    "run_episodes",
 ]
 
 _FORMS: Final = (

@@ -12,12 +12,13 @@ from typing import Final
 from visionthink.config import RunConfig
 from visionthink.core.json_value import Json
 from visionthink.core.sample import Sample
-from visionthink.engines import Engine, Sampling, run_episodes
+from visionthink.engines import Engine, Sampling
+from visionthink.episodes.driver import run_episodes
+from visionthink.episodes.prompting import Prompting
 from visionthink.errors import DataError, EngineError
 from visionthink.evaluation.answer import Answer, to_answer
 from visionthink.evaluation.question import POLICIES, Question, questions_of
-from visionthink.judges import GradeItem, Judge, refuse_outage
-from visionthink.prompting import Prompting
+from visionthink.judges import GradeItem, Judge
 from visionthink.report.record import Row
 from visionthink.runs import Progress
 from visionthink.runs.folder import read_json
@@ -72,8 +73,7 @@ class Asker:
             GradeItem(question=question.sample.question, answer=question.sample.answer, prediction=finish.answer)
             for question, finish in zip(questions, finishes, strict=True)
         ]
-        grades = await self.judge.grade(items)
-        refuse_outage(grades)
+        grades = await asyncio.gather(*map(self.judge.grade, items))
         return [
             to_answer(question.sample, finish, grade)
             for question, finish, grade in zip(questions, finishes, grades, strict=True)

@@ -12,11 +12,11 @@ from PIL import Image
 from visionthink.config import DataConfig
 from visionthink.core.episode import EpisodeSpec
 from visionthink.core.sample import Sample
-from visionthink.prompting import Policy, Prompting
+from visionthink.episodes.prompting import Prompting, ViewPolicy
 from visionthink.report.record import Row
 from visionthink.samples import decoded, size_of_picture
 
-POLICIES: Final[Mapping[Row, Policy]] = {
+POLICIES: Final[Mapping[Row, ViewPolicy]] = {
     Row.ALWAYS_LOW: "always_low",
     Row.ALWAYS_HIGH: "always_high",
     Row.BASE: "auto",
@@ -32,7 +32,7 @@ class Question:
     sample: Sample
     picture: Image.Image
 
-    def episode(self, prompting: Prompting, policy: Policy) -> tuple[EpisodeSpec, Image.Image]:
+    def episode(self, prompting: Prompting, policy: ViewPolicy) -> tuple[EpisodeSpec, Image.Image]:
         """What the driver takes."""
         return prompting.spec(self.sample.question, size_of_picture(self.picture), policy), self.picture
 

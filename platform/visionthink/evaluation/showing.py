@@ -6,7 +6,7 @@ Rule: nothing is measured or computed here that is not in the evaluation already
 from collections.abc import Sequence
 
 from visionthink.core.sample import Sample
-from visionthink.engines import run_episodes
+from visionthink.episodes.driver import run_episodes
 from visionthink.evaluation.answer import Answer
 from visionthink.evaluation.asking import Asker, greedy
 from visionthink.evaluation.bootstrap import Bootstrap

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from visionthink.engines import Engine
 from visionthink.engines.transformers_local import TransformersEngine
+from visionthink.episodes.prompting import prompting_of
 from visionthink.errors import DataError
 from visionthink.evaluation.answer import Answer
 from visionthink.evaluation.asking import HELD_OUT, TEST, Asker, greedy, num_answered
@@ -21,7 +22,6 @@ from visionthink.evaluation.question import POLICIES, questions_of
 from visionthink.evaluation.showing import examples_of, show
 from visionthink.evaluation.timing import choose_samples, measure
 from visionthink.model.bundled import base_folder, check_model
-from visionthink.prompting import prompting_of
 from visionthink.report.record import Example, Row
 from visionthink.runs import Progress, StageResult, StageTask
 from visionthink.runs.folder import RunFolder, read_json

@@ -9,10 +9,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from visionthink.core.sample import Sample
-from visionthink.engines import Engine, Sampling, run_episodes
+from visionthink.engines import Engine, Sampling
+from visionthink.episodes.driver import run_episodes
+from visionthink.episodes.prompting import Prompting, ViewPolicy
 from visionthink.evaluation.latency import Latency
 from visionthink.evaluation.question import Question
-from visionthink.prompting import Policy, Prompting
 
 
 def choose_samples(samples: Sequence[Sample], count: int) -> list[int]:
@@ -31,7 +32,7 @@ def measure(
     engine: Engine,
     questions: Sequence[Question],
     *,
-    policy: Policy,
+    policy: ViewPolicy,
     prompting: Prompting,
     sampling: Sampling,
     headline: Sequence[str],

@@ -4,10 +4,10 @@ Rule: importing this package loads no HTTP client. `open_judge` imports the judg
 """
 
 from visionthink.errors import ConfigError
-from visionthink.judges.judge import Grade, GradeItem, Judge, refuse_outage
+from visionthink.judges.judge import Grade, GradeItem, Judge
 from visionthink.judges.rule import RuleJudge
 
-__all__ = ["Grade", "GradeItem", "Judge", "RuleJudge", "open_judge", "refuse_outage"]
+__all__ = ["Grade", "GradeItem", "Judge", "RuleJudge", "open_judge"]
 
 
 def open_judge(uri: str, *, api_key: str | None = None, timeout_s: float = 120.0, max_connections: int = 64) -> Judge:

@@ -1,14 +1,12 @@
-"""What every judge looks like: question, true answer and prediction in; correct or not, or "cannot tell", out.
+"""What every judge looks like: question, true answers and prediction in; correct or not, or "cannot tell", out.
 
-Rule: a judge that fails says so. A failed grade is never a wrong answer: the caller drops the sample and counts it
-(an unreachable server is no evidence that the model was wrong).
+Rule: a judge that fails says so. A failed grade is never a wrong answer: the answer stays without a grade and is graded
+again or counted apart (an unreachable server is no evidence that the model was wrong). A judge that is there and cannot
+tell right from wrong says that too, instead of guessing.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
-
-from visionthink.errors import JudgeError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,35 +20,38 @@ class GradeItem:
     question: str
     answer: str
     prediction: str | None
+    other_answers: tuple[str, ...] = ()
+    """Further answers that count as right."""
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """Every answer that counts as right."""
+        return (self.answer, *self.other_answers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grade:
-    """`correct` in [0, 1]; without meaning when `failed`, which means that the judge could not tell."""
+    """What a judge says of one prediction."""
 
     correct: float
+    """0 wrong .. 1 correct; without meaning when `failed`."""
     failed: bool = False
-
-
-def refuse_outage(grades: Sequence[Grade]) -> None:
-    """Nothing, unless the judge failed on every single item: then it is out of order, and there is nothing to count.
-
-    Raises:
-        JudgeError: it failed on all of them.
-    """
-    if grades and all(grade.failed for grade in grades):
-        raise JudgeError(
-            f"the judge failed on all of {len(grades)} answers; see that it runs (judge.uri), then run the same "
-            "command again",
-            retryable=True,
-        )
+    """Whether there is no grade: the judge could not be asked, or could not tell."""
+    error: str | None = None
+    """Why there is none."""
+    retryable: bool = True
+    """Whether asking for a failed grade again may give one; False when the judge looked and cannot tell."""
 
 
 class Judge(Protocol):
-    """Grades predictions."""
+    """Grades predictions. Shared freely between tasks of one event loop."""
 
-    async def grade(self, items: Sequence[GradeItem]) -> list[Grade]:
-        """One grade per item, in order. Failures come back as `Grade(failed=True)`, never as an exception."""
+    async def grade(self, item: GradeItem) -> Grade:
+        """The grade of one prediction. A failure comes back as `Grade(failed=True)`, with the reason.
+
+        Raises:
+            JudgeError: no item can be graded before the user mends something (a wrong key, no such model).
+        """
         ...
 
     async def aclose(self) -> None:

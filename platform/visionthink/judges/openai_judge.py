@@ -5,9 +5,7 @@ higher temperature; when the tries run out the grade is `failed` and the caller 
 """
 
 import asyncio
-import logging
 from collections import OrderedDict
-from collections.abc import Sequence
 from typing import Final
 
 from openai.types.chat import ChatCompletionMessageParam
@@ -17,17 +15,16 @@ from visionthink.errors import BackendError
 from visionthink.judges.judge import Grade, GradeItem
 from visionthink.judges.verdict import SYSTEM, judge_question, parse_verdict
 
-_log = logging.getLogger(__name__)
-
 _NUM_TRIES: Final = 3  # as released
 _TEMPERATURE_STEP: Final = 0.2  # as released: tries at 0, 0.2 and 0.4
 _NO_ANSWER: Final = Grade(correct=0.0)
 
 
 class OpenAIJudge:
-    """Grades through chat completions; items run concurrently, up to the client's connection limit.
+    """Grades through chat completions, concurrently up to the client's connection limit.
 
-    Verdicts are remembered (`cache_size` of them), so that eight equal rollouts cost one call.
+    Verdicts are remembered (`cache_size` of them), and equal items that come in at once share one call, so that eight
+    equal rollouts cost one.
     """
 
     def __init__(self, client: ChatClient, *, max_tokens: int = 1024, cache_size: int = 65536) -> None:
@@ -36,20 +33,23 @@ class OpenAIJudge:
         self._max_tokens = max_tokens
         self._cache_size = cache_size
         self._verdicts: OrderedDict[GradeItem, Grade] = OrderedDict()
+        self._asking: dict[GradeItem, asyncio.Lock] = {}
 
-    async def grade(self, items: Sequence[GradeItem]) -> list[Grade]:
-        """One grade per item, in order; equal items are asked about once."""
-        distinct = list(dict.fromkeys(items))
-        grades = dict(zip(distinct, await asyncio.gather(*map(self._graded, distinct)), strict=True))
-        return [grades[item] for item in items]
+    async def grade(self, item: GradeItem) -> Grade:
+        """The verdict; failed when the server cannot be had, or gives no clear one."""
+        if item.prediction is None or not item.prediction.strip():
+            return _NO_ANSWER
+        async with self._asking.setdefault(item, asyncio.Lock()):
+            try:
+                return await self._graded(item)
+            finally:
+                self._asking.pop(item, None)
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
 
     async def _graded(self, item: GradeItem) -> Grade:
-        if item.prediction is None or not item.prediction.strip():
-            return _NO_ANSWER
         if item in self._verdicts:
             self._verdicts.move_to_end(item)
             return self._verdicts[item]
@@ -66,13 +66,12 @@ class OpenAIJudge:
             try:
                 reply = await self._reply(item, temperature=_TEMPERATURE_STEP * attempt)
             except BackendError as error:
-                _log.warning("judge failed, the sample will be dropped: %s", error)
-                return Grade(correct=0.0, failed=True)
+                return Grade(correct=0.0, failed=True, error=str(error), retryable=error.retryable)
             verdict = parse_verdict(reply)
             if verdict is not None:
                 return Grade(correct=verdict)
-        _log.warning("judge gave no clear score in %d tries, the sample will be dropped: %.200r", _NUM_TRIES, reply)
-        return Grade(correct=0.0, failed=True)
+        error_text = f"the judge gave no clear score in {_NUM_TRIES} tries, the last reply was {reply[:200]!r}"
+        return Grade(correct=0.0, failed=True, error=error_text, retryable=False)
 
     async def _reply(self, item: GradeItem, *, temperature: float) -> str:
         messages: list[ChatCompletionMessageParam] = [

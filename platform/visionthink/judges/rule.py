@@ -4,7 +4,7 @@ Rule: deterministic, offline and strict about content, so that a model cannot ea
 default on one machine; where answers are free sentences, take the judge that asks a language model.
 """
 
-from collections.abc import Sequence
+from dataclasses import replace
 
 from visionthink.judges.answer import choice, normalised, number, options
 from visionthink.judges.judge import Grade, GradeItem
@@ -13,9 +13,9 @@ from visionthink.judges.judge import Grade, GradeItem
 class RuleJudge:
     """Grades by normalised text, number with unit, or multiple-choice letter. Never fails."""
 
-    async def grade(self, items: Sequence[GradeItem]) -> list[Grade]:
-        """1.0 where the prediction means the answer, else 0.0."""
-        return [Grade(correct=float(is_match(item))) for item in items]
+    async def grade(self, item: GradeItem) -> Grade:
+        """1.0 where the prediction means one of the answers, else 0.0."""
+        return Grade(correct=float(any(is_match(replace(item, answer=answer)) for answer in item.answers)))
 
     async def aclose(self) -> None:
         """Nothing to give back."""

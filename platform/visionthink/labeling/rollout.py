@@ -4,6 +4,7 @@ Rule: a sample's rollouts follow from the run's seed and the sample's id alone, 
 it. So a run that was killed and resumed gives the labels that it would have given.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,14 +15,15 @@ from PIL import Image
 from visionthink.core.episode import Finish
 from visionthink.core.label import LabelRule, decide
 from visionthink.core.sample import Sample
-from visionthink.engines import Engine, Sampling, derived_seed, run_episodes
+from visionthink.engines import Engine, Sampling
+from visionthink.episodes.driver import derived_seed, run_episodes
+from visionthink.episodes.prompting import Prompting, ViewPolicy
 from visionthink.errors import EngineError
-from visionthink.judges import Grade, GradeItem, Judge, refuse_outage
+from visionthink.judges import Grade, GradeItem, Judge
 from visionthink.labeling.record import Labelled
-from visionthink.prompting import Policy, Prompting
 from visionthink.samples import size_of_picture
 
-_POLICIES: Final[tuple[Policy, ...]] = ("always_low", "always_high")
+_POLICIES: Final[tuple[ViewPolicy, ...]] = ("always_low", "always_high")
 _TEMPERATURE: Final = 1.0
 """The paper's rollouts are drawn, not greedy: the share of correct ones is what is measured."""
 
@@ -43,7 +45,6 @@ async def label_samples(
 
     Raises:
         EngineError: not one rollout came off.
-        JudgeError: not one was judged.
     """
     num = setting.rule.num_rollouts
     places = [
@@ -69,8 +70,7 @@ async def label_samples(
         GradeItem(question=samples[index].question, answer=samples[index].answer, prediction=finish.answer)
         for (index, _, _), finish in zip(places, finishes, strict=True)
     ]
-    grades = await judge.grade(items)
-    refuse_outage(grades)
+    grades = await asyncio.gather(*map(judge.grade, items))
     step = len(_POLICIES) * num
     return [
         _labelled(sample, finishes[start : start + step], grades[start : start + step], setting.rule)

@@ -16,6 +16,7 @@ from visionthink.core.sample import Sample
 from visionthink.datasets.parquet import write_samples
 from visionthink.engines import Engine
 from visionthink.engines.transformers_local import TransformersEngine
+from visionthink.episodes.prompting import prompting_of
 from visionthink.errors import DataError
 from visionthink.judges import Judge
 from visionthink.labeling.figures import label_counts, label_metrics
@@ -23,7 +24,6 @@ from visionthink.labeling.record import Labelled
 from visionthink.labeling.rollout import LabelSetting, label_samples
 from visionthink.metrics import LABEL_ACCURACY_FULL, LABEL_ACCURACY_QUARTER, LABEL_AGREEMENT_RATIO
 from visionthink.model.bundled import base_folder
-from visionthink.prompting import prompting_of
 from visionthink.runs import StageResult, StageTask
 from visionthink.runs.folder import read_json
 from visionthink.samples import decoded, in_shards, num_in_shards, samples_to_label

@@ -11,14 +11,15 @@ from visionthink.core.geometry import Size
 from visionthink.datasets.world.family import FAMILIES
 from visionthink.datasets.world.generate import generate
 from visionthink.datasets.world.paint import SIDE
-from visionthink.engines import Sampling, run_episodes
+from visionthink.engines import Sampling
 from visionthink.engines.transformers_local import TransformersEngine
+from visionthink.episodes.driver import run_episodes
+from visionthink.episodes.prompting import ViewPolicy, prompting_of
 from visionthink.judges import GradeItem, RuleJudge
 from visionthink.model.folder import LoadedModel
 from visionthink.picture import decode
-from visionthink.prompting import Policy, prompting_of
 
-_POLICIES: Final[tuple[Policy, ...]] = ("always_low", "always_high", "auto")
+_POLICIES: Final[tuple[ViewPolicy, ...]] = ("always_low", "always_high", "auto")
 
 
 def examine(loaded: LoadedModel, *, seed: int, num_samples: int = 500) -> dict[str, dict[str, dict[str, float]]]:
@@ -41,7 +42,7 @@ def examine(loaded: LoadedModel, *, seed: int, num_samples: int = 500) -> dict[s
                 GradeItem(question=sample.question, answer=sample.answer, prediction=finish.answer)
                 for sample, finish in zip(samples, finishes, strict=True)
             ]
-            grades = runner.run(RuleJudge().grade(items))
+            grades = [runner.run(RuleJudge().grade(item)) for item in items]
             results = [
                 (sample.family, grade.correct, float(finish.trace.num_resizes > 0))
                 for sample, grade, finish in zip(samples, grades, finishes, strict=True)

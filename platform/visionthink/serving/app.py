@@ -22,7 +22,7 @@ from visionthink.core.geometry import ViewRule
 from visionthink.core.protocol import Protocol
 from visionthink.core.tool import ToolBox
 from visionthink.engines import Engine
-from visionthink.prompting import Prompting
+from visionthink.episodes.prompting import Prompting
 from visionthink.serving.api_error import ApiError, no_such_model
 from visionthink.serving.chat import ChatEndpoint
 from visionthink.serving.connection import REQUEST_ID_HEADER, RequestIdMiddleware

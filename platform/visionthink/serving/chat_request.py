@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from visionthink.prompting import Policy
+from visionthink.episodes.prompting import ViewPolicy
 from visionthink.serving.api_error import ApiError
 
 _NEUTRAL: Final[dict[str, tuple[object, ...]]] = {
@@ -75,7 +75,7 @@ class AdaptiveOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    policy: Policy = "auto"
+    policy: ViewPolicy = "auto"
 
 
 class ChatRequest(BaseModel):

@@ -13,7 +13,7 @@ from typing import Final
 from visionthink.core.episode import Finish, FinishReason
 from visionthink.core.json_value import Json
 from visionthink.core.message import view_to_dict
-from visionthink.prompting import Policy
+from visionthink.episodes.prompting import ViewPolicy
 
 STREAM_END: Final = "data: [DONE]\n\n"
 STREAM_WAIT: Final = ": working\n\n"  # a comment in the event stream: keeps proxies from closing an idle connection
@@ -34,7 +34,7 @@ class Heading:
         return {"id": f"chatcmpl-{self.request_id}", "object": kind, "created": self.created_s, "model": self.model}
 
 
-def completion(heading: Heading, finish: Finish, policy: Policy) -> dict[str, Json]:
+def completion(heading: Heading, finish: Finish, policy: ViewPolicy) -> dict[str, Json]:
     """The body of a response that is not streamed."""
     choice: Json = {
         "index": 0,
@@ -55,7 +55,7 @@ def first_chunk(heading: Heading, *, with_usage: bool) -> str:
     return _chunk(heading, {"role": "assistant", "content": ""}, with_usage=with_usage)
 
 
-def answer_chunks(heading: Heading, finish: Finish, policy: Policy, *, with_usage: bool) -> Iterator[str]:
+def answer_chunks(heading: Heading, finish: Finish, policy: ViewPolicy, *, with_usage: bool) -> Iterator[str]:
     """The final reply word by word, the end with the `adaptive` field, and the usage if it is wanted."""
     for piece in _PIECE.findall(_content(finish)):
         yield _chunk(heading, {"content": piece}, with_usage=with_usage)
@@ -71,7 +71,7 @@ def error_chunk(body: Json) -> str:
     return _event(body)
 
 
-def adaptive(finish: Finish, policy: Policy) -> dict[str, Json]:
+def adaptive(finish: Finish, policy: ViewPolicy) -> dict[str, Json]:
     """The vendor field: how the loop came to its answer."""
     trace = finish.trace
     return {

@@ -12,10 +12,11 @@ from PIL import Image
 
 from visionthink.core.episode import EpisodeSpec, Finish, Outcome, start
 from visionthink.core.geometry import Size
-from visionthink.engines import Engine, Sampling, run_episodes
+from visionthink.engines import Engine, Sampling
+from visionthink.episodes.driver import run_episodes
+from visionthink.episodes.prompting import Prompting, ViewPolicy
 from visionthink.errors import BackendError, DataError
 from visionthink.picture import MAX_PIXELS
-from visionthink.prompting import Policy, Prompting
 from visionthink.serving.api_error import ApiError
 from visionthink.serving.chat_request import ChatRequest
 from visionthink.serving.question import decoded, picture_bytes, question_text
@@ -50,7 +51,7 @@ class Question:
     spec: EpisodeSpec
     picture: Image.Image
     sampling: Sampling
-    policy: Policy
+    policy: ViewPolicy
 
 
 class Loop:

@@ -10,8 +10,8 @@ from fastapi import FastAPI
 
 from visionthink.config import RunConfig
 from visionthink.engines.transformers_local import TransformersEngine
+from visionthink.episodes.prompting import prompting_of
 from visionthink.model.card import with_card
-from visionthink.prompting import prompting_of
 from visionthink.serving.app import create_app
 from visionthink.serving.loop import ServingLimits
 

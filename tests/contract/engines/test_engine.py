@@ -18,11 +18,12 @@ from visionthink.core.geometry import Size
 from visionthink.core.message import Message
 from visionthink.core.protocol import get_protocol
 from visionthink.core.tool import ResizeImage, ToolBox
-from visionthink.engines import Engine, Request, Sampling, ScriptedEngine, run_episodes
+from visionthink.engines import Engine, Request, Sampling, ScriptedEngine
 from visionthink.engines.chat_client import ChatClient
 from visionthink.engines.openai_chat import OpenAIChatEngine
 from visionthink.engines.scripted import ScriptLine
 from visionthink.engines.transformers_local import TransformersEngine
+from visionthink.episodes.driver import run_episodes
 from visionthink.serving.server import background_server
 
 PICTURE = noise(112, 112)

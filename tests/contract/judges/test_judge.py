@@ -1,5 +1,6 @@
 """What every judge promises; the judge that asks a language model does so over real HTTP."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,18 +54,14 @@ def case(request: pytest.FixtureRequest) -> Iterator[Case]:
 
 
 async def grades(judge: Judge, *items: GradeItem) -> list[Grade]:
-    got = await judge.grade(items)
+    got = list(await asyncio.gather(*map(judge.grade, items)))
     await judge.aclose()
     return got
 
 
-async def test_there_is_one_grade_per_item_in_order(case: Case) -> None:
+async def test_items_are_graded_side_by_side(case: Case) -> None:
     got = await grades(case.judge, RIGHT, WRONG, SILENT, RIGHT)
     assert got == [Grade(correct=1.0), Grade(correct=0.0), Grade(correct=0.0), Grade(correct=1.0)]
-
-
-async def test_no_items_give_no_grades(case: Case) -> None:
-    assert await grades(case.judge) == []
 
 
 @pytest.mark.parametrize("prediction", [None, "", " \n"])
@@ -89,7 +86,8 @@ async def test_a_failed_request_is_a_failed_grade_and_spoils_no_other() -> None:
 
     with asked(ScriptedEngine(moody)) as judge:
         got = await grades(judge, RIGHT, WRONG, SILENT)
-    assert got == [Grade(correct=1.0), Grade(correct=0.0, failed=True), Grade(correct=0.0)]
+    assert [(grade.correct, grade.failed) for grade in got] == [(1.0, False), (0.0, True), (0.0, False)]
+    assert got[1].error is not None and "HTTP 400" in got[1].error and not got[1].retryable
 
 
 async def test_a_server_that_is_down_fails_every_grade() -> None:
@@ -107,15 +105,16 @@ async def test_an_unclear_reply_is_asked_for_again_at_a_higher_temperature() -> 
 async def test_a_reply_that_stays_unclear_is_a_failed_grade() -> None:
     engine = ScriptedEngine(["maybe"] * 9)
     with asked(engine) as judge:
-        assert await grades(judge, RIGHT) == [Grade(correct=0.0, failed=True)]
+        (grade,) = await grades(judge, RIGHT)
+    assert grade.failed and not grade.retryable and "no clear score" in (grade.error or "")
     assert len(engine.requests) == 3
 
 
 async def test_equal_items_are_asked_about_once_and_failures_again() -> None:
     engine = ScriptedEngine(["Score: 1", "?", "?", "?", "Score: 0"])
     with asked(engine) as judge:
-        assert [grade.correct for grade in await judge.grade([RIGHT, RIGHT])] == [1.0, 1.0]
-        assert (await judge.grade([RIGHT, WRONG]))[1].failed
+        assert [grade.correct for grade in await asyncio.gather(judge.grade(RIGHT), judge.grade(RIGHT))] == [1.0, 1.0]
+        assert (await judge.grade(WRONG)).failed
         assert await grades(judge, RIGHT, WRONG) == [Grade(correct=1.0), Grade(correct=0.0)]
     assert len(engine.requests) == 5
 

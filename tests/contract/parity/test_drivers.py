@@ -27,13 +27,14 @@ from visionthink.core.json_value import Json
 from visionthink.core.message import Message, Role, TextPart, message_to_dict
 from visionthink.core.sample import Sample
 from visionthink.datasets.world import draw_scene, paint
-from visionthink.engines import Engine, Request, Sampling, ScriptedEngine, ScriptLine, run_episodes
+from visionthink.engines import Engine, Request, Sampling, ScriptedEngine, ScriptLine
 from visionthink.engines.encoding import Encoder
+from visionthink.episodes.driver import run_episodes
+from visionthink.episodes.prompting import ViewPolicy, prompting_of
 from visionthink.evaluation.asking import Asker
 from visionthink.judges import RuleJudge
 from visionthink.labeling.rollout import LabelSetting, label_samples
 from visionthink.picture import cut, decode
-from visionthink.prompting import Policy, prompting_of
 from visionthink.report.record import Row
 from visionthink.runs import Progress
 from visionthink.samples import decoded, size_of_picture
@@ -45,7 +46,7 @@ CALL: Final = '<tool_call>{"name": "resize_image", "arguments": {"action": "resi
 ANSWER: Final = "<think>now i can see it .</think><answer>H</answer>"
 SEED: Final = 3
 
-TRANSCRIPTS: Final[dict[str, tuple[Policy, tuple[str, ...]]]] = {
+TRANSCRIPTS: Final[dict[str, tuple[ViewPolicy, tuple[str, ...]]]] = {
     "answers at once": ("auto", (ANSWER,)),
     "asks, then answers": ("auto", (f"<think>the mark . this is too small .</think>{CALL}", ANSWER)),
     "asks with broken json": ("auto", ('<tool_call>{"name": "resize_image",</tool_call>', ANSWER)),
@@ -91,10 +92,10 @@ class Played:
 
 
 Result = TypeVar("Result")
-Driver = Callable[[ScriptedEngine, Policy, Path], None]
+Driver = Callable[[ScriptedEngine, ViewPolicy, Path], None]
 
 
-def by_label(engine: ScriptedEngine, policy: Policy, folder: Path) -> None:
+def by_label(engine: ScriptedEngine, policy: ViewPolicy, folder: Path) -> None:
     del policy, folder  # it always asks under both fixed policies; `play` takes the requests of the one it wants
     setting = LabelSetting(
         prompting=prompting_of(CONFIG), rule=CONFIG.label.rule(), max_reply_tokens=40, seed=CONFIG.seed
@@ -102,7 +103,7 @@ def by_label(engine: ScriptedEngine, policy: Policy, folder: Path) -> None:
     _run(label_samples([SAMPLE], [decoded(SAMPLE, CONFIG.data)], engine=engine, judge=RuleJudge(), setting=setting))
 
 
-def by_train(engine: ScriptedEngine, policy: Policy, folder: Path) -> None:
+def by_train(engine: ScriptedEngine, policy: ViewPolicy, folder: Path) -> None:
     del folder
     picture = decoded(SAMPLE, CONFIG.data)
     spec = prompting_of(CONFIG).spec(SAMPLE.question, size_of_picture(picture), policy)
@@ -121,8 +122,8 @@ def by_train(engine: ScriptedEngine, policy: Policy, folder: Path) -> None:
     assert len(found.rollouts) == 1
 
 
-def by_evaluate(engine: ScriptedEngine, policy: Policy, folder: Path) -> None:
-    rows: dict[Policy, Row] = {"auto": Row.TRAINED, "always_low": Row.ALWAYS_LOW, "always_high": Row.ALWAYS_HIGH}
+def by_evaluate(engine: ScriptedEngine, policy: ViewPolicy, folder: Path) -> None:
+    rows: dict[ViewPolicy, Row] = {"auto": Row.TRAINED, "always_low": Row.ALWAYS_LOW, "always_high": Row.ALWAYS_HIGH}
     with asyncio.Runner() as runner:
         asker = Asker(
             row=rows[policy],
@@ -137,7 +138,7 @@ def by_evaluate(engine: ScriptedEngine, policy: Policy, folder: Path) -> None:
         assert len(asker.answers("test", [SAMPLE])) == 1
 
 
-def by_serve(engine: ScriptedEngine, policy: Policy, folder: Path) -> None:
+def by_serve(engine: ScriptedEngine, policy: ViewPolicy, folder: Path) -> None:
     del folder
     prompting = prompting_of(CONFIG)
     app = create_app(
@@ -178,12 +179,12 @@ DRIVERS: Final[dict[str, Driver]] = {
 }
 
 
-def drivers_of(policy: Policy) -> list[str]:
+def drivers_of(policy: ViewPolicy) -> list[str]:
     """Labelling never lets the model decide, training always does."""
     return [name for name in DRIVERS if name != ("label" if policy == "auto" else "train")]
 
 
-def play(name: str, policy: Policy, lines: Sequence[str], folder: Path) -> Played:
+def play(name: str, policy: ViewPolicy, lines: Sequence[str], folder: Path) -> Played:
     """The transcript `lines`, played back by the driver `name`."""
     first_view = prompting_of(CONFIG).spec(SAMPLE.question, size_of_picture(decode(SAMPLE.picture)), policy).first_view
 

@@ -29,7 +29,8 @@ from visionthink.core.episode import BackendFailed, EpisodeSpec, FinishReason, M
 from visionthink.core.geometry import Size
 from visionthink.core.protocol import get_protocol
 from visionthink.core.tool import ResizeImage, ToolBox
-from visionthink.engines import Request, Sampling, ScriptedEngine, ScriptLine, run_episodes
+from visionthink.engines import Request, Sampling, ScriptedEngine, ScriptLine
+from visionthink.episodes.driver import run_episodes
 from visionthink.serving import ServingLimits
 
 

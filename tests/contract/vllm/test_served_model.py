@@ -11,13 +11,14 @@ from visionthink.config import RunConfig
 from visionthink.core.episode import AskModel, EpisodeSpec, FinishReason, ModelReply, Outcome, advance, start
 from visionthink.core.message import Message
 from visionthink.datasets.world import FAMILIES, generate
-from visionthink.engines import Engine, Request, Sampling, run_episodes
+from visionthink.engines import Engine, Request, Sampling
 from visionthink.engines.chat_client import ChatClient
 from visionthink.engines.openai_chat import OpenAIChatEngine
 from visionthink.engines.transformers_local import TransformersEngine
+from visionthink.episodes.driver import run_episodes
+from visionthink.episodes.prompting import prompting_of
 from visionthink.model.speech import CALL
 from visionthink.picture import decode
-from visionthink.prompting import prompting_of
 from visionthink.samples import size_of_picture
 
 # The first test waits for the server; see conftest.

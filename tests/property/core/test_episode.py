@@ -18,6 +18,7 @@ from visionthink.core import (
     Finish,
     FinishReason,
     ModelReply,
+    NoRoom,
     Outcome,
     Phase,
     ResizeImage,
@@ -45,6 +46,8 @@ def _event_of(signal: Signal) -> Event:
     """An event that means ``signal`` while tools are on offer."""
     if signal is Signal.BACKEND_FAILED:
         return BackendFailed(error="gone")
+    if signal is Signal.NO_ROOM:
+        return NoRoom(error="1030 tokens do not fit 1024")
     if signal is Signal.TRUNCATED:
         return ModelReply(text="<think>and on", finish_reason=FinishReason.LENGTH)
     return ModelReply(text=TEXTS[signal], finish_reason=FinishReason.STOP)
@@ -70,7 +73,8 @@ def _any_text() -> st.SearchStrategy[str]:
 @st.composite
 def events(draw: st.DrawFn) -> Event:
     if draw(st.integers(0, 9)) == 0:
-        return BackendFailed(error=draw(st.text(max_size=9)))
+        error = draw(st.text(max_size=9))
+        return BackendFailed(error=error) if draw(st.booleans()) else NoRoom(error=error)
     return ModelReply(
         text=draw(_any_text() | st.sampled_from(list(TEXTS.values()))),
         finish_reason=draw(st.sampled_from(FinishReason)),
@@ -227,6 +231,6 @@ def test_only_what_can_be_graded_has_an_answer(spec: EpisodeSpec, inputs: list[E
     assert isinstance(finish, Finish)
     if finish.outcome in {Outcome.ANSWERED, Outcome.UNTAGGED}:
         assert finish.answer
-    if finish.outcome in {Outcome.EMPTY, Outcome.NO_ANSWER, Outcome.FAILED}:
+    if finish.outcome in {Outcome.EMPTY, Outcome.NO_ANSWER, Outcome.NO_ROOM, Outcome.FAILED}:
         assert finish.answer is None
-    assert (finish.error is not None) is (finish.outcome is Outcome.FAILED)
+    assert (finish.error is not None) is (finish.outcome in {Outcome.FAILED, Outcome.NO_ROOM})

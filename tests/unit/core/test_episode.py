@@ -195,7 +195,7 @@ def test_an_ended_episode_takes_nothing_more(ending: Event, event: Event) -> Non
 
 
 def test_only_events_are_taken() -> None:
-    with pytest.raises(EpisodeError, match="takes a ModelReply or BackendFailed, not str"):
+    with pytest.raises(EpisodeError, match="takes a ModelReply, NoRoom or BackendFailed, not str"):
         advance(start(SPEC).state, "red")  # type: ignore[arg-type]
 
 

@@ -5,13 +5,13 @@ from visionthink.config import RunConfig
 from visionthink.core.episode import AskModel, FinishReason, ModelReply, advance, start
 from visionthink.core.message import Role
 from visionthink.datasets.world import generate
+from visionthink.episodes.prompting import prompting_of
 from visionthink.errors import DataError
 from visionthink.evaluation import Answer
 from visionthink.evaluation.answer import to_answer
 from visionthink.evaluation.example import choose_examples, to_example
 from visionthink.evaluation.question import questions_of
 from visionthink.judges import Grade
-from visionthink.prompting import prompting_of
 
 CALL = '<tool_call>{"name": "resize_image", "arguments": {"action": "resize"}}</tool_call>'
 

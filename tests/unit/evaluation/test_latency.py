@@ -6,11 +6,11 @@ from tests.fakes.stage_task import ticking, tiny_config
 
 from visionthink.datasets.world import generate
 from visionthink.engines import Sampling
+from visionthink.episodes.prompting import prompting_of
 from visionthink.errors import DataError
 from visionthink.evaluation.latency import Latency
 from visionthink.evaluation.question import questions_of
 from visionthink.evaluation.timing import choose_samples, measure
-from visionthink.prompting import prompting_of
 
 CONFIG = tiny_config()
 FAMILIES = ["color", "shape", "mark", "code"]

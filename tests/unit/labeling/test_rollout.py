@@ -8,13 +8,13 @@ from visionthink.core.label import Label, LabelRule
 from visionthink.core.sample import Sample
 from visionthink.datasets.world import generate
 from visionthink.engines import Engine, ScriptedEngine
+from visionthink.episodes.prompting import prompting_of
 from visionthink.errors import EngineError
 from visionthink.judges import Grade, GradeItem, RuleJudge
 from visionthink.judges.judge import Judge
 from visionthink.labeling import Labelled, label_samples
 from visionthink.labeling.rollout import LabelSetting, sample_number
 from visionthink.picture import decode
-from visionthink.prompting import prompting_of
 
 SAMPLES = tuple(generate("train", 6, seed=0, families=["color", "mark"]))
 SETTING = LabelSetting(
@@ -28,8 +28,8 @@ class SulkingJudge:
     def __init__(self, question: str) -> None:
         self._question = question
 
-    async def grade(self, items: Sequence[GradeItem]) -> list[Grade]:
-        return [Grade(correct=1.0, failed=item.question == self._question) for item in items]
+    async def grade(self, item: GradeItem) -> Grade:
+        return Grade(correct=1.0, failed=item.question == self._question)
 
     async def aclose(self) -> None:
         pass

@@ -8,13 +8,14 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, Qwen2_5_VLF
 
 from visionthink.config import RunConfig
 from visionthink.datasets.world import FAMILIES, generate
-from visionthink.engines import Sampling, run_episodes
+from visionthink.engines import Sampling
 from visionthink.engines.transformers_local import TransformersEngine
+from visionthink.episodes.driver import run_episodes
+from visionthink.episodes.prompting import ViewPolicy, prompting_of
 from visionthink.errors import ConfigError
 from visionthink.judges import GradeItem, RuleJudge
 from visionthink.model.bundled import bundled_path
 from visionthink.picture import decode
-from visionthink.prompting import Policy, prompting_of
 from visionthink.samples import size_of_picture
 from visionthink.storage import verify
 
@@ -53,7 +54,7 @@ def test_the_stock_classes_load_it(folder: Path) -> None:
     assert len(processor.tokenizer) <= model.config.get_text_config().vocab_size
 
 
-async def accuracy(folder: Path, policy: Policy, families: list[str]) -> float:
+async def accuracy(folder: Path, policy: ViewPolicy, families: list[str]) -> float:
     """Share of greedy answers that are right, on pictures of the test split."""
     samples = list(generate("test", NUM_QUESTIONS, seed=20, families=families))
     prompting, engine = prompting_of(RunConfig()), TransformersEngine.load(folder, batch_size=NUM_QUESTIONS)
@@ -68,7 +69,7 @@ async def accuracy(folder: Path, policy: Policy, families: list[str]) -> float:
         GradeItem(question=sample.question, answer=sample.answer, prediction=finish.answer)
         for sample, finish in zip(samples, finishes, strict=True)
     ]
-    grades = await RuleJudge().grade(items)
+    grades = [await RuleJudge().grade(item) for item in items]
     return sum(grade.correct for grade in grades) / NUM_QUESTIONS
 
 

@@ -8,8 +8,9 @@ import torch
 from tests.unit.engines.tiny_model import tiny_processor
 from tests.unit.training.written import ASK, prompt, rollout, saying, small_model
 
-from visionthink.engines import Sampling, run_episodes
+from visionthink.engines import Sampling
 from visionthink.engines.transformers_local import TransformersEngine
+from visionthink.episodes.driver import run_episodes
 from visionthink.training.local.policy import Policy, targets
 
 ROLLOUTS = [

@@ -82,8 +82,10 @@ async def test_the_format_is_rewarded_only_where_it_is_kept(reply: str, keeps: b
 async def test_the_judge_sees_the_clean_question_and_the_extracted_answer() -> None:
     judge = ScriptedJudge(lambda item: 1.0)
     await collected([saying("A"), ""], judge=judge)
-    want = {"question": "what letter is printed on the shape ?", "answer": "A"}
-    assert judge.items == [GradeItem(**want, prediction="A"), GradeItem(**want, prediction=None)]
+    question = "what letter is printed on the shape ?"
+    assert judge.items == [
+        GradeItem(question=question, answer="A", prediction=prediction) for prediction in ("A", None)
+    ]
 
 
 async def test_a_group_with_a_failed_grade_is_dropped_and_counted() -> None:

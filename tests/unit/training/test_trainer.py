@@ -33,8 +33,12 @@ def setting(seed: int = 0, **train: float) -> Setting:
 class AlternatingJudge:
     """Finds every other rollout right, whatever it says: a random model gives a judge nothing to go by."""
 
-    async def grade(self, items: Sequence[GradeItem]) -> list[Grade]:
-        return [Grade(correct=float(index % 2)) for index in range(len(items))]
+    def __init__(self) -> None:
+        self._num_graded = 0
+
+    async def grade(self, item: GradeItem) -> Grade:
+        self._num_graded += 1
+        return Grade(correct=float(self._num_graded % 2 == 0))
 
     async def aclose(self) -> None:
         """Nothing to give back."""

@@ -14,10 +14,10 @@ from visionthink.core.episode import BackendFailed, Finish, FinishReason, ModelR
 from visionthink.core.reward import Graded, RewardParts
 from visionthink.core.sample import Sample
 from visionthink.datasets.world import draw_scene, paint
+from visionthink.episodes.prompting import prompting_of
 from visionthink.judges import Grade, GradeItem
 from visionthink.model.architecture import build_config, build_model
 from visionthink.model.speech import CALL
-from visionthink.prompting import prompting_of
 from visionthink.samples import size_of_picture
 from visionthink.training.local.rollout import Prompt, Rollout
 
@@ -99,10 +99,10 @@ class ScriptedJudge:
         self._grade = grade
         self.items: list[GradeItem] = []
 
-    async def grade(self, items: Sequence[GradeItem]) -> list[Grade]:
-        self.items.extend(items)
-        grades = [self._grade(item) for item in items]
-        return [Grade(correct=value or 0.0, failed=value is None) for value in grades]
+    async def grade(self, item: GradeItem) -> Grade:
+        self.items.append(item)
+        value = self._grade(item)
+        return Grade(correct=value or 0.0, failed=value is None)
 
     async def aclose(self) -> None:
         """Nothing to give back."""

@@ -3,6 +3,7 @@
 Rule: the episodes are those of `engines.driver`, the rewards those of `core`; nothing is decided here.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,9 +14,10 @@ from visionthink.core.episode import EpisodeSpec, Finish, Outcome
 from visionthink.core.reply import FormatRule, format_ok
 from visionthink.core.reward import Graded, RewardParts, RewardRule, group_rewards
 from visionthink.core.sample import Sample
-from visionthink.engines import Engine, Sampling, run_episodes
-from visionthink.errors import EngineError
-from visionthink.judges import GradeItem, Judge, refuse_outage
+from visionthink.engines import Engine, Sampling
+from visionthink.episodes.driver import run_episodes
+from visionthink.errors import EngineError, JudgeError
+from visionthink.judges import GradeItem, Judge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,7 +66,6 @@ async def collect(
 
     Raises:
         EngineError: not one rollout came off.
-        JudgeError: not one was judged.
     """
     episodes = [(prompt.spec, prompt.picture) for prompt in prompts for _ in range(group_size)]
     finishes = await run_episodes(engine, episodes, sampling)
@@ -99,8 +100,9 @@ async def _grade(
         GradeItem(question=prompt.sample.question, answer=prompt.sample.answer, prediction=finish.answer)
         for prompt, finish in zip(prompts, finishes, strict=True)
     ]
-    grades = await judge.grade(items)
-    refuse_outage(grades)
+    grades = await asyncio.gather(*map(judge.grade, items))
+    if grades and all(grade.failed for grade in grades):
+        raise JudgeError(f"the judge failed on all of {len(grades)} answers: {grades[0].error}", retryable=True)
     return [
         Graded(
             correct=grade.correct,

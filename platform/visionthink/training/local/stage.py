@@ -12,9 +12,9 @@ from typing import Final
 from visionthink import metrics as m
 from visionthink.config import RunConfig
 from visionthink.datasets.parquet import read_samples
+from visionthink.episodes.prompting import prompting_of
 from visionthink.model.bundled import base_folder
 from visionthink.model.folder import load_model, save_model
-from visionthink.prompting import prompting_of
 from visionthink.runs import Progress, StageResult, StageTask
 from visionthink.samples import decoded, size_of_picture
 from visionthink.storage import is_complete

@@ -17,8 +17,9 @@ import torch
 from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
 
 from visionthink.config import RewardConfig, TrainConfig
-from visionthink.engines import Sampling, derived_seed
+from visionthink.engines import Sampling
 from visionthink.engines.transformers_local import TransformersEngine
+from visionthink.episodes.driver import derived_seed
 from visionthink.errors import DataError
 from visionthink.judges import Judge
 from visionthink.model.patch_embedding import use_linear_patches

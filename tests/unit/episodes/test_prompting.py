@@ -3,14 +3,14 @@ import pytest
 from visionthink.config import RunConfig, override_config
 from visionthink.core.episode import AskModel, start
 from visionthink.core.geometry import Size
+from visionthink.episodes.prompting import ViewPolicy, prompting_of
 from visionthink.errors import UserError
-from visionthink.prompting import Policy, prompting_of
 
 SIZE = Size(width=112, height=112)
 
 
 @pytest.mark.parametrize(("policy", "side"), [("auto", 56), ("always_low", 56), ("always_high", 112)])
-def test_policy_chooses_the_first_view(policy: Policy, side: int) -> None:
+def test_policy_chooses_the_first_view(policy: ViewPolicy, side: int) -> None:
     command = start(prompting_of(RunConfig()).spec("what ?", SIZE, policy)).command
     assert isinstance(command, AskModel)
     (view,) = command.messages[0].views
@@ -28,4 +28,4 @@ def test_unknown_protocol_is_refused_with_those_that_exist() -> None:
         prompting_of(override_config(RunConfig(), {"episode.protocol": "nope"}))
 
 
-POLICIES: tuple[Policy, ...] = ("auto", "always_low", "always_high")
+POLICIES: tuple[ViewPolicy, ...] = ("auto", "always_low", "always_high")

@@ -13,7 +13,7 @@ from visionthink.core.geometry import Size, ViewRule
 from visionthink.core.protocol import Protocol, get_protocol
 from visionthink.core.tool import ResizeImage, ToolBox
 
-Policy: TypeAlias = Literal["auto", "always_low", "always_high"]
+ViewPolicy: TypeAlias = Literal["auto", "always_low", "always_high"]
 """auto: the model decides. always_low, always_high: one turn on the quarter or the full view, without a tool."""
 
 
@@ -29,7 +29,7 @@ class Prompting:
     toolbox: ToolBox
     max_turns: int = 2
 
-    def spec(self, question: str, original: Size, policy: Policy = "auto") -> EpisodeSpec:
+    def spec(self, question: str, original: Size, policy: ViewPolicy = "auto") -> EpisodeSpec:
         """The episode that answers `question` about a picture of size `original` under `policy`."""
         is_auto = policy == "auto"
         return EpisodeSpec(

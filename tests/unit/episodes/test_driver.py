@@ -10,7 +10,8 @@ from visionthink.core.episode import BackendFailed, EpisodeSpec, ModelReply, Out
 from visionthink.core.geometry import Size
 from visionthink.core.protocol import get_protocol
 from visionthink.core.tool import ResizeImage, ToolBox
-from visionthink.engines import Request, Sampling, ScriptedEngine, ScriptLine, derived_seed, run_episodes
+from visionthink.engines import Request, Sampling, ScriptedEngine, ScriptLine
+from visionthink.episodes.driver import derived_seed, run_episodes
 from visionthink.errors import EngineError
 
 CALL = '<think>a</think><tool_call>{"name": "resize_image", "arguments": {"action": "resize"}}</tool_call>'
