@@ -15,9 +15,11 @@ from visionthink.core.episode import BackendFailed, Event, NoRoom
 from visionthink.core.sample import Sample
 from visionthink.engines import Engine, Request, Sampling, ScriptedEngine, ScriptLine
 from visionthink.episodes.outage import FailureRule
+from visionthink.episodes.prompting import prompting_of
 from visionthink.episodes.runner import Ask, Done, End, EpisodeRunner, Leftover, Lost, RunnerLimits, Work
 from visionthink.errors import DataError, EngineError, JudgeError
-from visionthink.judges import Grade, GradeItem
+from visionthink.judges import Grade, GradeItem, RuleJudge
+from visionthink.picture import decode
 
 ASK = Ask(policy="always_low", sampling=Sampling(temperature=0.0))
 DOWN = BackendFailed(error="line cut")
@@ -238,9 +240,14 @@ async def test_no_more_episodes_are_at_work_than_the_limit_says_and_each_picture
             return await super().reply(request)
 
     decoded: list[str] = []
-    runner = runner_over(Slow(lambda request: "<answer>red</answer>"), limits=RunnerLimits(max_in_flight=4))
-    spied = runner._decode  # what a stage hands over; counted here
-    runner._decode = lambda one: (decoded.append(one.id), spied(one))[1]
+
+    def count(one: Sample) -> Image.Image:
+        decoded.append(one.id)
+        return decode(one.picture)
+
+    engine, limits = Slow(lambda request: "<answer>red</answer>"), RunnerLimits(max_in_flight=4)
+    prompting = prompting_of(RunConfig())
+    runner = EpisodeRunner(engine, RuleJudge(), prompting, decode=count, limits=limits)
     ends, _ = await ends_of(runner, [sample(f"s{number}") for number in range(20)], num_asks=3)
     assert len(ends) == 20 and most == 4
     assert sorted(decoded) == sorted(f"s{number}" for number in range(20))
