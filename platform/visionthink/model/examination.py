@@ -44,7 +44,7 @@ def examine(loaded: LoadedModel, *, seed: int, num_samples: int = 500) -> dict[s
             ]
             grades = [runner.run(RuleJudge().grade(item)) for item in items]
             results = [
-                (sample.family, grade.correct, float(finish.trace.num_resizes > 0))
+                (sample.family, grade.correct, float(finish.trace.asked))
                 for sample, grade, finish in zip(samples, grades, finishes, strict=True)
             ]
             found[policy] = {family: _summary(results, family) for family in FAMILIES}

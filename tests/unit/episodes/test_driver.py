@@ -51,7 +51,7 @@ async def test_run_episodes_ends_every_episode_in_order() -> None:
         Outcome.ANSWERED,
     ]
     assert [finish.answer for finish in finishes] == ["near", "far", None, "close"]
-    assert [finish.trace.num_resizes for finish in finishes] == [0, 1, 0, 0]
+    assert [finish.trace.num_views_asked for finish in finishes] == [0, 1, 0, 0]
     assert finishes[2].error == "line cut"
 
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 from visionthink.core.advantage import Advantages, group_advantages
 from visionthink.core.episode import EpisodeSpec, Finish, Outcome
-from visionthink.core.reply import FormatRule, format_ok
-from visionthink.core.reward import Graded, RewardParts, RewardRule, group_rewards
+from visionthink.core.format import FormatRule, format_ok
+from visionthink.core.reward import Graded, RewardParts, RewardRule, asked_token_ratio, group_rewards
 from visionthink.core.sample import Sample
 from visionthink.engines import Engine, Sampling
 from visionthink.episodes.driver import run_episodes
@@ -61,6 +61,7 @@ async def collect(
     group_size: int,
     rule: RewardRule,
     format_rule: FormatRule,
+    advantage_eps: float = 1e-6,
 ) -> Rollouts:
     """`group_size` rollouts of every prompt, graded and compared within their group.
 
@@ -78,6 +79,7 @@ async def collect(
     advantages = group_advantages(
         [[parts.total for parts in group] for group in rewards],
         [any(item.judge_failed for item in group) for group in groups],
+        eps=advantage_eps,
     )
     flat_rewards = [parts for group in rewards for parts in group]
     flat_values = [value for group in advantages.values for value in group]
@@ -108,6 +110,7 @@ async def _grade(
             correct=grade.correct,
             format_ok=_keeps_format(prompt, finish, format_rule),
             num_tool_calls=finish.trace.num_tool_calls,
+            asked_token_ratio=asked_token_ratio(finish.trace, prompt.spec.original, prompt.spec.rule),
             # An engine that failed says as little about the model as a judge that failed.
             judge_failed=grade.failed or finish.outcome is Outcome.FAILED,
         )
@@ -118,4 +121,4 @@ async def _grade(
 def _keeps_format(prompt: Prompt, finish: Finish, format_rule: FormatRule) -> bool:
     if finish.outcome is not Outcome.ANSWERED:
         return False
-    return format_ok(finish.trace.replies, format_rule, prompt.spec.toolbox)
+    return format_ok(finish.trace, format_rule, offers_tools=prompt.spec.protocol.offers_tools)
