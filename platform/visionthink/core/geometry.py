@@ -101,7 +101,7 @@ class ViewRule:
     min_pixels: int = 512**2
     """A smaller original is scaled up to this before views are made. 1 switches that off."""
     shrink: int = 2
-    """The first look's sides are the fitted sides divided by this: 2 is a quarter of the pixels."""
+    """The first look's sides are the fitted sides divided by this: 2 is a quarter of the pixels, 4 a sixteenth."""
     max_aspect: int = 200
     """Longest allowed ratio of long to short side. Source: the processor refuses more than 200."""
 

@@ -1,11 +1,13 @@
 """Rollouts are played, graded, rewarded and compared group by group; what cannot be graded is dropped and counted."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 from tests.unit.training.written import ASK, ScriptedJudge, prompt, saying
 
 from visionthink.core.episode import BackendFailed, Outcome
+from visionthink.core.protocol import get_protocol
 from visionthink.core.reward import RewardRule
 from visionthink.engines import Sampling, ScriptedEngine, ScriptLine
 from visionthink.judges import GradeItem, RuleJudge
@@ -21,6 +23,7 @@ async def collected(
     judge: RuleJudge | ScriptedJudge | None = None,
     rule: RewardRule = RULE,
     group_size: int = 2,
+    advantage_eps: float = 1e-6,
 ) -> Rollouts:
     """Rollouts whose replies are `lines`, in the order of prompts and rollouts (all first turns, then the second)."""
     return await collect(
@@ -31,6 +34,7 @@ async def collected(
         group_size=group_size,
         rule=rule,
         format_rule="paper",
+        advantage_eps=advantage_eps,
     )
 
 
@@ -77,6 +81,25 @@ async def test_the_format_is_rewarded_only_where_it_is_kept(reply: str, keeps: b
     found = await collected([reply] * 6)
     assert [item.graded.format_ok for item in found.rollouts] == [keeps, keeps]
     assert found.rollouts[0].reward.format == 0.5 * keeps
+
+
+async def test_the_format_is_that_of_the_protocol_whatever_tools_there_are() -> None:
+    offered = prompt(0)
+    bare = replace(offered, spec=replace(offered.spec, protocol=get_protocol("compact-general-v1")))
+    found = await collected(["<think>a</think> well, <answer>A</answer>"] * 4, [offered, bare])
+    assert [item.graded.format_ok for item in found.rollouts] == [True, True, False, False]
+
+
+async def test_what_was_looked_at_is_charged_in_full_views() -> None:
+    found = await collected([ASK, saying("A"), saying("A")], rule=RewardRule(rule="tokens", penalty=0.2))
+    assert [item.graded.asked_token_ratio for item in found.rollouts] == [1.0, 0.0]
+    assert [item.reward.penalty for item in found.rollouts] == [0.2, 0.0]
+
+
+async def test_a_larger_eps_quietens_a_small_spread() -> None:
+    lines, rule = [ASK, saying("A"), saying("A")], RewardRule(rule="tokens")
+    plain, quiet = await collected(lines, rule=rule), await collected(lines, rule=rule, advantage_eps=0.1)
+    assert 0 < quiet.rollouts[1].advantage < 0.5 * plain.rollouts[1].advantage
 
 
 async def test_the_judge_sees_the_clean_question_and_the_extracted_answer() -> None:
