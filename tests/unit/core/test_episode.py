@@ -349,9 +349,10 @@ class TestSeveralTools:
         assert [turn.view is None for turn in turns] == [False, True, True, True]
 
     def test_a_view_is_shown_in_the_words_of_its_tool(self) -> None:
-        step = _played(self.SPEC, self.CROP, CALL)
-        crop, resize = [message.text for message in _ask(step).messages if message.role is Role.USER][1:]
+        step = _played(self.SPEC, self.CROP, self.FAR_CROP, CALL)
+        crop, far, resize = [message.text for message in _ask(step).messages if message.role is Role.USER][1:]
         assert "View 2 shows the region in 280 x 224 pixels:" in crop
+        assert "View 3 shows the region in 504 x 392 pixels:" in far
         assert "The requested view is shown below:" in resize
 
     def test_the_papers_own_texts_hold_another_tools_words_too(self) -> None:
