@@ -275,6 +275,11 @@ def _all(each: list[Told]) -> Told:
     return next((found for found in (Told.WRONG, Told.UNTOLD) if found in each), Told.RIGHT)
 
 
+def may_be_value(text: str) -> bool:
+    """Whether a text has anything of a number or a formula, told without reading it."""
+    return any(char.isdigit() or char in "\\π√∞" for char in text) or read_number(text[:60]) is not None
+
+
 def _is_number_like(text: str) -> bool:
     return bool(read_quantities(text)) or (is_formula(text) and values(text) is not None)
 

@@ -23,7 +23,7 @@ _TOKEN: Final = re.compile(
     r"\s*(?:(\d{1,30}(?:\.\d{1,30})?|\.\d{1,30})|\\?(sqrt|frac|sin|cos|tan|log|ln|exp|pi)(?![A-Za-z])|\\([A-Za-z]+)|(\S))"
 )
 _MARK: Final = re.compile(r"\\(?:frac|sqrt)|\bsqrt|[√π^]|\bpi\b")
-_WORD: Final = re.compile(r"(?<!\\)(?!sqrt|frac|sin|cos|tan|log|exp)[A-Za-z]{3,}")
+_WORD: Final = re.compile(r"(?<![\\A-Za-z])(?!(?:sqrt|frac|sin|cos|tan|log|exp)(?![A-Za-z]))[A-Za-z]{3,}")
 _SUM_OF_LETTERS: Final = re.compile(r"[a-z0-9 +*/().-]*[a-z0-9)] ?\+ ?[a-z0-9(][a-z0-9 +*/().-]*$")
 _VARIABLE: Final = re.compile(r"[A-Za-zθαβ]")  # noqa: RUF001
 _FUNCTIONS: Final[Mapping[str, Callable[[float], float]]] = {

@@ -8,7 +8,7 @@ says that it cannot tell where only the meaning of sentences could: take the jud
 import re
 from typing import Final
 
-from visionthink.judges.compare import same
+from visionthink.judges.compare import may_be_value, same
 from visionthink.judges.judge import Grade, GradeItem
 from visionthink.judges.number import read_number
 from visionthink.judges.option import chosen, named, options
@@ -26,6 +26,7 @@ _POLAR: Final = re.compile(r"(yes|yeah|yep|yup|no|nope|nah)\b(?:\s*$|\s*[,.;:!\n
 _DENIAL: Final = re.compile(r"\b(?:no|not|never|none|nobody|nothing|without|neither)\b|n't\b", re.IGNORECASE)
 _AFFIRMATION: Final = re.compile(r"\b(?:yes|yeah|yep)\b", re.IGNORECASE)
 _DOUBT: Final = re.compile(r"^(?:maybe|perhaps|possibly|probably|likely|might be|could be)\b[,:]? ?", re.IGNORECASE)
+_SYMBOLS: Final = re.compile(r"[≠<>≤≥±+=~]")
 _GLUE: Final = frozenset(
     "is are was were be been has have had does do did says say shows show reads read goes go looks appears seems means "
     "contains can could will would should it's that's there's there are i'm isn't".split()
@@ -78,7 +79,7 @@ def _by_option(answer: str, statement: Statement, text: str, question: str) -> T
     """By the option that is chosen; None where the question lists none that is the answer."""
 
     def is_same(one: str, other: str) -> bool:
-        return same(one, other, question) is Told.RIGHT
+        return may_be_value(one) and may_be_value(other) and same(one, other, question) is Told.RIGHT
 
     listed = options(question)
     want = chosen(answer, listed, is_same) if listed else None
@@ -142,7 +143,8 @@ def _by_words(answer: str, statement: Statement, text: str, question: str) -> To
         return Told.WRONG if is_definite else Told.UNTOLD
     if len(got) <= (_MAX_COMMITTED if statement.is_committed else _MAX_CLOSED):
         extra = set(got) - set(want)
-        is_restated = has_run(want, got) and bool(extra) and extra <= set(words(question)) and not is_negated(statement.text)
+        is_plain = not is_negated(statement.text) and not _SYMBOLS.search(statement.text)
+        is_restated = has_run(want, got) and bool(extra) and extra <= set(words(question)) and is_plain
         return Told.UNTOLD if is_restated and not _is_babble(got) else Told.WRONG
     return Told.UNTOLD if _is_sentence(text) and _mentions(answer, whole) else Told.WRONG
 

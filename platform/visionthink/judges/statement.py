@@ -38,7 +38,7 @@ _THOUGHT: Final = re.compile(
     re.IGNORECASE,
 )
 _COPULA: Final = re.compile(
-    r"\b(?:is|are|was|were|equals|has|have|shows?|reads?|says?|contains?|measures?)\b:? ?|'s |'re |: ?|(?<= )= ?", re.IGNORECASE
+    r"\b(?:is|are|was|were|equals|has|have|shows?|reads?|says?|contains?|measures?)\b:? ?|'s |'re |: ?", re.IGNORECASE
 )
 _SUBJECTS: Final = frozenset(
     "it it's its that that's this there they these those here the a an of in on for to at and i we he she "

@@ -73,7 +73,7 @@ _COMMANDS: Final = {
     "beta": "β",
     "angle": "∠",
 }
-_COMMAND: Final = re.compile(r"\\([A-Za-z]+) ?")
+_COMMAND: Final = re.compile(r"\\([A-Za-z]+)")
 _DEGREES: Final = re.compile(r" ?\^ ?\{? ?∘ ?\}?")
 _ESCAPED: Final = re.compile(r"\\([$%&#_{}])")
 _THIN: Final = re.compile(r"\\[,;:! ]|\{ \}|(?<=\d)~(?=\d)")
