@@ -36,6 +36,7 @@ _BOUND: Final = re.compile(
     r"(?=[\d.$€£¥+-]|[a-z]{3,9}(?: |$))", re.IGNORECASE
 )
 _RELATION: Final = re.compile(r"[≠<>≤≥±]|!=")
+_PHONE: Final = 7  # digits
 _NONE: Final = frozenset({"none", "no", "nothing", "not any", "no one", "nobody"})
 
 
@@ -146,6 +147,8 @@ def _number(answer: str, got: str, question: str) -> Told | None:
     if not want and not have:
         return None
     number = (want or have)[0].value
+    if (want or have)[0].unit_text and answer.casefold().replace(" ", "") == got.casefold().replace(" ", ""):
+        return Told.UNTOLD  # "100 g" and "100G"
     if "how many" in question.casefold() and other.casefold() in _NONE:
         return told(number == 0)
     return Told.UNTOLD if number is not None and read_roman(other) == number else None
@@ -213,6 +216,8 @@ def _value(text: str) -> tuple[tuple[Value, ...], str] | None:
 def _list(answer: str, got: str, question: str) -> Told | None:
     """The same things in the same order; in another order only a person can say."""
     want, have = _items(answer), _items(got)
+    if len(want) > 1 and len(have) > 1 and (found := _brackets_differ(answer, got)):
+        return found
     if (len(want) < 2 and len(have) < 2) or _OR.search(got) or _OR.search(answer):
         return None
     if len(want) < 2 or len(have) < 2:
@@ -225,6 +230,14 @@ def _list(answer: str, got: str, question: str) -> Told | None:
     is_ordered = _BRACKETED.match(answer) and answer[0] == "("
     is_moved = sorted(map(folded, want)) == sorted(map(folded, have))
     return Told.UNTOLD if is_moved and not is_ordered else None
+
+
+def _brackets_differ(answer: str, got: str) -> Told | None:
+    """A half-open interval is another one when it is closed."""
+    if not (_BRACKETED.match(answer) and _BRACKETED.match(got)) or (answer[0], answer[-1]) == (got[0], got[-1]):
+        return None
+    is_interval = any((text[0], text[-1]) in (("[", ")"), ("(", "]")) for text in (answer, got))
+    return Told.WRONG if is_interval else Told.UNTOLD
 
 
 def _items(text: str) -> list[str]:
@@ -242,7 +255,7 @@ def _same_text(answer: str, got: str) -> Told:
     if want.replace(" ", "") == have.replace(" ", "") and want:
         is_code = any(char.isdigit() for char in want)
         return told(_closed(want) == _closed(have)) if is_code else Told.RIGHT
-    is_alike = _bare(want) == _bare(have) and bool(_bare(want))
+    is_alike = (_bare(want) == _bare(have) and bool(_bare(want))) or _in_digits(want) == _in_digits(have)
     is_moved = len(want.split()) > 1 and sorted(want.split()) == sorted(have.split())
     return Told.UNTOLD if is_alike or is_moved else Told.WRONG
 
@@ -263,12 +276,21 @@ def _spelled(text: str) -> str:
 
 def _closed(text: str) -> str:
     """Without the blanks between a digit and a letter, which a code may have or not."""
-    return re.sub(r"(?<=\d) (?=[^\W\d])|(?<=[^\W\d]) (?=\d)", "", text)
+    return re.sub(r"(?<=\d) (?=[^\W\d])|(?<=[^\W\d]) (?=\d)| (?=[<>≤≥≠=+*/^])|(?<=[<>≤≥≠=+*/^]) ", "", text)
 
 
 def _bare(text: str) -> str:
-    """Without accents."""
-    return "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
+    """Without accents and apostrophes, and a code without the dashes in it."""
+    bare = "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char) and char != "'")
+    digits = sum(char.isdigit() for char in bare)
+    is_code = digits and (digits >= _PHONE or any(char.isalpha() for char in bare))
+    return re.sub(r"(?<=\w)[- ](?=\w)", "", bare) if is_code and len(bare.split()) < 4 else bare
+
+
+def _in_digits(text: str) -> str:
+    """With Roman numerals in digits, and without the sign before a number."""
+    row = [str(read_roman(word) or word) for word in re.sub(r"^(?:#|no\.? |nr\.? |number )(?=\d)", "", text).split()]
+    return " ".join(row)
 
 
 def _all(each: list[Told]) -> Told:

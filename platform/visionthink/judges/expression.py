@@ -24,7 +24,7 @@ _TOKEN: Final = re.compile(
 )
 _MARK: Final = re.compile(r"\\(?:frac|sqrt)|\bsqrt|[√π^]|\bpi\b")
 _WORD: Final = re.compile(r"(?<![\\A-Za-z])(?!(?:sqrt|frac|sin|cos|tan|log|exp)(?![A-Za-z]))[A-Za-z]{3,}")
-_SUM_OF_LETTERS: Final = re.compile(r"[a-z0-9 +*/().-]*[a-z0-9)] ?\+ ?[a-z0-9(][a-z0-9 +*/().-]*$")
+_SUM_OF_LETTERS: Final = re.compile(r"(?=.*[a-z])[a-z0-9 +*/().-]*[a-z0-9)] ?\+ ?[a-z0-9(][a-z0-9 +*/().-]*$")
 _VARIABLE: Final = re.compile(r"[A-Za-zθαβ]")  # noqa: RUF001
 _FUNCTIONS: Final[Mapping[str, Callable[[float], float]]] = {
     "sin": math.sin,

@@ -31,7 +31,7 @@ _END: Final = r"(?![\d]|[.,]\d)"
 _MIXED: Final = re.compile(rf"({_WHOLE}) ([1-9]\d{{0,8}}) ?/ ?([1-9]\d{{0,8}}){_END}")
 _MIXED_LATEX: Final = re.compile(r"([+-]? ?)((?:\d{1,12})?) ?\\frac ?(?:\{ ?(-?\d{1,12}) ?\} ?\{ ?(\d{1,12}) ?\}|(\d)(\d))")
 _FRACTION: Final = re.compile(rf"({_WHOLE}(?:\.\d{{1,20}})?) ?/ ?({_WHOLE}(?:\.\d{{1,20}})?){_END}(?! ?/)")
-_EURO: Final = re.compile(rf"([1-9]\d{{0,2}}(?:\.\d{{3}}){{1,20}}),(\d{{1,20}}){_END}|([1-9]\d{{0,2}}(?:\.\d{{3}}){{2,20}}){_END}")
+_EURO: Final = re.compile(rf"([1-9]\d{{0,2}}(?:[. ]\d{{3}}){{1,20}}),(\d{{1,20}}){_END}|([1-9]\d{{0,2}}(?:\.\d{{3}}){{2,20}}){_END}")
 _COMMA: Final = re.compile(rf"({_WHOLE}),(\d{{1,20}}){_END}")
 _SCIENTIFIC: Final = re.compile(
     rf"({_DECIMAL})(?:[eE](-?[1-9]\d{{0,2}}|[+-]\d{{1,3}})| ?[×x·*] ?10 ?\^ ?\{{? ?([+-]?\d{{1,3}}) ?\}}?){_END}"  # noqa: RUF001
@@ -115,7 +115,7 @@ def _power(found: re.Match[str]) -> Number | None:
 
 def _euro(found: re.Match[str]) -> Number | None:
     whole, decimals, groups = found.groups()
-    value = Fraction(f"{(whole or groups).replace('.', '')}.{decimals or '0'}")
+    value = Fraction(f"{(whole or groups).replace('.', '').replace(' ', '')}.{decimals or '0'}")
     return Number(value=value, end=found.end())
 
 
@@ -166,6 +166,11 @@ def _in_words(text: str) -> Number | None:
 
 def _spelled(row: list[str]) -> Fraction | None:
     """The value of a row of words, all of them."""
+    if row[:2] == ["half", "a"] and row[2:] and row[2] in SCALES:
+        return Fraction(SCALES[row[2]], 2) if len(row) == 3 else None
+    if row[-3:-1] == ["and", "a"] and row[:-3] and row[-1] in ("half", "quarter", "third"):
+        whole = _whole(row[:-3])
+        return None if whole is None else whole + Fraction(1, _PARTS[row[-1]])
     last = row[-1].removesuffix("s") if row[-1] != "halves" else row[-1]
     if last in _PARTS:
         above = Fraction(1) if row[:-1] in ([], ["a"], ["one"]) else _whole(row[:-1])

@@ -18,6 +18,7 @@ _MAX_OPTIONS: Final = 26
 _MAX_QUESTION: Final = 20_000
 _FULL: Final = re.compile(r"^(?:(?:option|choice|answer|letter|number|point)s?\s?[:.]?\s?)?[(\[\"']?([A-Za-z]|\d{1,2})[)\]\"']?\s?[).:,]?$", re.IGNORECASE)
 _LED: Final = re.compile(r"^(?:(?:option|choice|answer)\s)?([(\[]?)([A-Za-z]|\d{1,2})([)\]]?\s?[).:,=]|[)\]]|\s?[-](?=\s)|(?=\s))\s*(\S[\s\S]*)$", re.IGNORECASE)
+_ASIDE: Final = re.compile(r"([^()]{1,200}?)(?: \(([A-Za-z])\)|,? (?:option|choice) \(?([A-Za-z])\)?)$", re.IGNORECASE)
 _IS_RIGHT: Final = re.compile(
     r"^(?:is|seems|looks|would be|must be) (?:the |most |probably )*(?:correct|right|best|answer|likely)\b|^(?:because|since|as)\b",
     re.IGNORECASE,
@@ -79,6 +80,9 @@ def chosen(text: str, listed: dict[str, str], same: Same) -> frozenset[str] | No
         return frozenset(text)
     if (led := _led(text, listed, same)) is not None:
         return led
+    if (aside := _ASIDE.match(text)) and (by_text := _by_text(trimmed(aside.group(1)), listed, same)):
+        label = (aside.group(2) or aside.group(3)).upper()
+        return by_text if label in by_text or label not in listed else frozenset()
     parts = [part for part in _SEPARATED.split(text) if part.strip()]
     if 1 < len(parts) <= _MAX_OPTIONS and len(text) <= 400:
         each = [_one(part, listed, same) for part in parts]

@@ -44,6 +44,14 @@ _SHORT: Final = {"mn": 10**6, "mln": 10**6, "mio": 10**6, "mil": 10**6, "bn": 10
 _WITH_MONEY: Final = {"m": 10**6, "b": 10**9, "t": 10**12, "mm": 10**6}
 _MAGNITUDE: Final = re.compile(r" ?([A-Za-z]+)(?![A-Za-z])\.?(.*)$", re.DOTALL)
 _NOUN: Final = re.compile(r" ([^\W\d_]{3,20}(?: [^\W\d_]{2,20}){0,3})$")
+_EXTENT: Final = re.compile(r" (?:long|wide|tall|high|deep|thick|in total|or so|in all|altogether)$", re.IGNORECASE)
+_PLACE: Final = frozenset("in on at of near inside from within under above behind along over by".split())
+_MEASURES: Final = re.compile(
+    r"\b(?:how (?:long|far|tall|high|wide|deep|much|heavy|fast|big|large|old|hot|cold|thick)|length|distance|height|width|depth|area|"
+    r"perimeter|mass|weigh\w*|weight|time|speed|volume|radius|diameter|side|find|value|quantity|amount|size|measure\w*|"
+    r"temperature|voltage|current|power|energy|force|pressure|capacity|duration|units?)\b",
+    re.IGNORECASE,
+)
 _SEGMENT: Final = re.compile(r"(?:, ?| and | )?")
 _NO_NOUN: Final = frozenset("and or to but not plus minus times than nor versus".split())
 _SCALE_OF_QUESTION: Final = re.compile(r"\bin (?:\w{1,12} )?(thousand|million|billion|trillion)s?\b|\b(?:how many|\() ?(thousand|million|billion)s\b")
@@ -72,7 +80,8 @@ def _single(text: str) -> tuple[Quantity, ...]:
         return ()
     sign = -1 if (first.group(1) or second.group(1) or "+").casefold() in ("-", "minus", "negative") else 1
     start = Quantity(value=_times(found.value, sign), doubtful=_times(found.doubtful, sign))
-    rest = text[second.end() + found.end :].rstrip()
+    rest = _EXTENT.sub("", text[second.end() + found.end :].rstrip())
+    rest = re.sub(r"^-(?=[A-Za-z]{2})", " ", rest)
     return tuple(_completed(start, rest, before, money.group(1) or ""))
 
 
@@ -83,7 +92,7 @@ def _completed(start: Quantity, rest: str, before: tuple[Unit, ...], before_text
         units = read_unit(after) if after.strip() else ()
         scaled = replace(start, value=_times(start.value, scale), doubtful=_times(start.doubtful, scale))
         if not after.strip():
-            found += [replace(scaled, unit=unit, unit_text=" " + before_text) for unit in before or ()]
+            found += [_settled(replace(scaled, unit=unit, unit_text=" " + before_text)) for unit in before]
             found += [] if before else [scaled]
         elif units:
             both = [unit for unit in units if not before or unit.dimensions in {each.dimensions for each in before}]
@@ -158,6 +167,8 @@ def _same(answer: Quantity, got: Quantity, question: str) -> Told:
         return _same_kind(answer, got, question)
     if answer.unit_text and got.unit_text:
         kinds = {answer.unit.dimensions, got.unit.dimensions}
+        if kinds == {((CELSIUS, 1),), ((FAHRENHEIT, 1),)}:
+            return _same_temperature(answer, got)
         is_degree = ((DEGREE, 1),) in kinds and kinds & {((CELSIUS, 1),), ((FAHRENHEIT, 1),)}
         return _same_value(answer, got) if is_degree else Told.WRONG
     return _same_without_unit(answer, got, question)
@@ -172,6 +183,13 @@ def _same_kind(answer: Quantity, got: Quantity, question: str) -> Told:
     return found
 
 
+def _same_temperature(answer: Quantity, got: Quantity) -> Told:
+    celsius, fahrenheit = (answer, got) if answer.unit.dimensions == ((CELSIUS, 1),) else (got, answer)
+    if celsius.value is None or fahrenheit.value is None:
+        return Told.UNTOLD
+    return told(celsius.value * Fraction(9, 5) + 32 == fahrenheit.value)
+
+
 def _same_without_unit(answer: Quantity, got: Quantity, question: str) -> Told:
     """One side names a unit, the other none."""
     named = answer if answer.unit_text else got
@@ -183,19 +201,33 @@ def _same_without_unit(answer: Quantity, got: Quantity, question: str) -> Told:
     text = named.unit_text
     if len(text) == 1 and text.isalpha():
         return Told.WRONG
-    if len(text) == 2 and text[1].isupper():
-        return Told.UNTOLD
+    if len(text) == 2 and text[1].isalpha() and text[0] == " ":
+        if named.unit in _asked(question):
+            return found
+        return _same_with_letter(found, text[1], question, is_added=named is got)
     is_otherwise = named is got and _asks_otherwise(got.unit, question, is_percent=is_percent)
     return Told.WRONG if is_otherwise else found
 
 
+def _same_with_letter(found: Told, letter: str, question: str, *, is_added: bool) -> Told:
+    """A single letter after a blank is a unit where the question measures, and may be part of a code elsewhere."""
+    if _MEASURES.search(question) and (letter not in _LETTERS or "temperature" in question.casefold()):
+        return found
+    return Told.WRONG if letter.isupper() and (is_added or letter in _LETTERS) else Told.UNTOLD
+
+
 def _asks_otherwise(unit: Unit, question: str, *, is_percent: bool) -> bool:
     """Whether the question names another unit of this kind, or counts things where `unit` is a percentage."""
-    asked = [each for word in words(question) if len(word) > 1 and word != "in" for each in read_unit(word)]
+    asked = _asked(question)
     if is_percent:
         return "how many" in question.casefold() and not any(each.dimensions == unit.dimensions for each in asked)
     alike = [each for each in asked if each.dimensions == unit.dimensions]
     return bool(alike) and unit not in alike
+
+
+def _asked(question: str) -> list[Unit]:
+    """The units that a question names."""
+    return [each for word in words(question) if len(word) > 1 and word != "in" for each in read_unit(word)]
 
 
 def _same_count(answer: Quantity, got: Quantity, question: str) -> Told:
@@ -210,7 +242,8 @@ def _same_count(answer: Quantity, got: Quantity, question: str) -> Told:
         return Told.WRONG
     if thing(answer) == thing(got):
         return found
-    return Told.WRONG if got.noun else Told.UNTOLD
+    is_place = bool(_PLACE & set(words(got.noun))) and stem(words(got.noun)[0]) in known
+    return Told.WRONG if got.noun and not is_place else Told.UNTOLD
 
 
 def _same_value(one: Quantity, other: Quantity, factor: Fraction = _ONE, other_factor: Fraction = _ONE) -> Told:

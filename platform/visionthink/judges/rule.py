@@ -13,7 +13,7 @@ from visionthink.judges.judge import Grade, GradeItem
 from visionthink.judges.number import read_number
 from visionthink.judges.option import chosen, named, options
 from visionthink.judges.quantity import read_quantities
-from visionthink.judges.statement import Statement, boxed, committed, is_negated
+from visionthink.judges.statement import Statement, boxed, committed, is_negated, last_statement
 from visionthink.judges.text import MAX_CHARS, folded, has_run, plain, trimmed, words
 from visionthink.judges.told import Told, told
 
@@ -22,10 +22,11 @@ _MAX_OPEN_ANSWER: Final = 4
 _MAX_COMMITTED: Final = 8
 _YES: Final = frozenset({"yes", "yeah", "yep", "yup"})
 _NO: Final = frozenset({"no", "nope", "nah"})
-_POLAR: Final = re.compile(r"(yes|yeah|yep|yup|no|nope|nah)\b(?:\s*$|\s*[,.;:!\n-]\s*|\s+(?=(?:it|there|he|she|they|this|that|the|because|since|i|we|you)\b))", re.IGNORECASE)
+_POLAR: Final = re.compile(r"(yes|yeah|yep|yup|no|nope|nah)\b(?!\.? ?\d)(?:\s*$|\s*[,.;:!\n-]\s*|\s+(?=(?:it|there|he|she|they|this|that|the|because|since|i|we|you)\b))", re.IGNORECASE)
 _DENIAL: Final = re.compile(r"\b(?:no|not|never|none|nobody|nothing|without|neither)\b|n't\b", re.IGNORECASE)
 _AFFIRMATION: Final = re.compile(r"\b(?:yes|yeah|yep)\b", re.IGNORECASE)
 _DOUBT: Final = re.compile(r"^(?:maybe|perhaps|possibly|probably|likely|might be|could be)\b[,:]? ?", re.IGNORECASE)
+_ASIDE: Final = re.compile(r"([^()\n]{1,80}) \(([^()\n]{1,80})\)$")
 _SYMBOLS: Final = re.compile(r"[≠<>≤≥±+=~]")
 _GLUE: Final = frozenset(
     "is are was were be been has have had does do did says say shows show reads read goes go looks appears seems means "
@@ -65,14 +66,14 @@ def tell(item: GradeItem) -> Told:
 
 def _told(answer: str, statement: Statement, text: str, question: str) -> Told:
     box = boxed(answer)
-    answer = trimmed(plain(answer if box is None else box))
-    if not answer:
-        return Told.WRONG
-    if answer == trimmed(text):
+    answer = plain(answer if box is None else box)
+    answer = trimmed(answer) or answer
+    if answer == text:
         return Told.RIGHT
     found = _by_option(answer, statement, text, question) or _by_polarity(answer, statement, text)
     found = found or _by_meaning(answer, statement, text, question)
-    return Told.UNTOLD if found is Told.RIGHT and statement.is_withdrawn else found
+    is_doubted = statement.is_withdrawn or (text.rstrip("\"'*) ").endswith("?") and not answer.endswith("?"))
+    return Told.UNTOLD if found is Told.RIGHT and is_doubted else found
 
 
 def _by_option(answer: str, statement: Statement, text: str, question: str) -> Told | None:
@@ -85,17 +86,12 @@ def _by_option(answer: str, statement: Statement, text: str, question: str) -> T
     want = chosen(answer, listed, is_same) if listed else None
     if not want:
         return None
-    places = [trimmed(text), statement.text, committed(_last_sentence(text), question).text]
+    places = [trimmed(text), statement.text, last_statement(text, question).text]
     got = next((found for place in places if (found := chosen(place, listed, is_same)) is not None), None)
     if got is not None:
         return told(got == want)
     is_clear = is_negated(statement.text) or len(words(statement.text)) <= _MAX_CLOSED or not _is_sentence(text)
     return Told.WRONG if is_clear or not want & named(text, listed) else Told.UNTOLD
-
-
-def _last_sentence(text: str) -> str:
-    """What stands after the last end of a sentence."""
-    return re.split(r"[.!?]\s|\n", trimmed(text))[-1]
 
 
 def _by_polarity(answer: str, statement: Statement, text: str) -> Told | None:
@@ -124,6 +120,10 @@ def _by_meaning(answer: str, statement: Statement, text: str, question: str) -> 
     """By what answer and prediction are, without options."""
     got = statement.text
     found = [same(answer, trimmed(text), question), same(answer, got, question)]
+    if not statement.is_committed and (last := last_statement(text, question)).is_committed and last.text != got:
+        found.append(same(answer, last.text, question))
+    if aside := _ASIDE.match(got):
+        found.append(_with_aside(answer, aside.group(1), aside.group(2), question))
     if (want := committed(answer, question)).is_committed:
         found.append(same(want.text, got, question))
     if Told.RIGHT in found:
@@ -133,6 +133,12 @@ def _by_meaning(answer: str, statement: Statement, text: str, question: str) -> 
     if Told.UNTOLD in found:
         return Told.UNTOLD
     return _by_words(answer, statement, text, question)
+
+
+def _with_aside(answer: str, head: str, aside: str, question: str) -> Told:
+    """ "8 (eight)" says one thing twice; "Paris (France)" says something more, which no rule can weigh."""
+    each = {same(answer, head, question), same(answer, aside, question)}
+    return Told.RIGHT if each == {Told.RIGHT} else Told.UNTOLD if Told.RIGHT in each else Told.WRONG
 
 
 def _by_words(answer: str, statement: Statement, text: str, question: str) -> Told:

@@ -34,7 +34,7 @@ _MARKER: Final = re.compile(
 )
 _THOUGHT: Final = re.compile(
     r"^(?:(?:so|thus|therefore|hence|well|ok|okay|then|i think|i believe|i guess|i'd say|it seems|it appears|"
-    r"it looks like|clearly|of course|in conclusion|overall|finally|actually)\b(?: that)?[,:]? ?)+(?=\S)",
+    r"it looks like|absolutely|definitely|certainly|clearly|of course|in conclusion|overall|finally|actually)\b(?: that)?[,:]? ?)+(?=\S)",
     re.IGNORECASE,
 )
 _COPULA: Final = re.compile(
@@ -55,6 +55,12 @@ _WITHDRAWN: Final = re.compile(
     r"correction|on second thought|no,|instead|rather|but|not|or)\b",
     re.IGNORECASE,
 )
+_REVERSED: Final = re.compile(
+    r"([^.!?\n]{1,80}?) (?:is|would be|must be) (?:the |my )?(?:correct |right |best |final )?(?:answer|option|choice)$", re.IGNORECASE
+)
+_RATHER: Final = re.compile(r"(?:it(?:'s| is) )?not [^.!?\n]{1,80}?,? but (?:rather |it is |it's )?([^.!?\n]{1,80})$", re.IGNORECASE)
+_RETRACTED: Final = re.compile(r"^(?:(?:no|wait|sorry|oh|actually|correction)\b[,:.! ]+)+", re.IGNORECASE)
+_PLACED: Final = re.compile(r" (?:shown |visible |depicted )?(?:in|on) (?:the|this) (?:image|picture|photo|photograph|figure|scene|diagram)$", re.IGNORECASE)
 _ASSIGNMENT: Final = re.compile(r"^([^=≈≠<>≤≥]{1,30}?) ?[=≈] ?([^=≈≠<>≤≥]+)$")
 _NEGATION: Final = re.compile(
     r"^(?:not|n't|isn't|never|neither|nor|except|without|anything but|everything but|all but|no longer|non|un)\b|\bnot\b|\bn't\b|n't\b", re.IGNORECASE
@@ -96,6 +102,10 @@ def _closing(text: str, begin: int) -> int:
 
 def committed(text: str, question: str) -> Statement:
     """What a plain text commits to."""
+    if found := _REVERSED.match(trimmed(text)):
+        return Statement(text=trimmed(found.group(1)), is_committed=True)
+    if found := _RATHER.match(trimmed(text)):
+        return Statement(text=trimmed(found.group(1)), is_committed=True)
     marks = list(_MARKER.finditer(text))
     if marks and trimmed(text[marks[-1].end() :]):
         return _after_marker(text[marks[-1].end() :])
@@ -120,7 +130,7 @@ def _restated(text: str, question: str) -> str | None:
     """What stands after the verb of a sentence whose subject the question named; None for anything else."""
     if "\n" in text or len(text) > 300:
         return None
-    short = trimmed(_THOUGHT.sub("", text))
+    short = _PLACED.sub("", trimmed(_THOUGHT.sub("", text)))
     if reason := _REASON.search(short):
         short = trimmed(short[: reason.start()])
     known = _SUBJECTS | {stem(word) for word in words(question)}
@@ -131,13 +141,19 @@ def _restated(text: str, question: str) -> str | None:
             if subject and rest and not _END.search(rest):
                 return rest
         break
-    if found := re.match(r"(?:i|we) (?:can )?see (?=\S)", short, re.IGNORECASE):
+    if found := re.match(r"(?:i|we) (?:can )?(?:see|count|read|find) (?=\S)", short, re.IGNORECASE):
         return trimmed(short[found.end() :])
     if (found := _LABELS.match(short)) and trimmed(found.group()).casefold() in words(question):
         return trimmed(short[found.end() :])
-    if (found := re.match(r"(?:in|on|at|by) (?=\d)", short, re.IGNORECASE)) and found.group().strip().casefold() in words(question):
+    if (found := re.match(r"(?:in|on|at) (?:the )?(?=\S)", short, re.IGNORECASE)) and len(words(short)) <= 5:
         return trimmed(short[found.end() :])
     return short if short != text else None
+
+
+def last_statement(text: str, question: str) -> Statement:
+    """What the last sentence commits to, whatever was said before it."""
+    last = re.split(r"[.!?;]\s|\n", trimmed(text))[-1]
+    return committed(_RETRACTED.sub("", last), question)
 
 
 def is_negated(text: str) -> bool:
@@ -148,6 +164,6 @@ def is_negated(text: str) -> bool:
 def assigned(text: str) -> tuple[str, str] | None:
     """Name and value of "x = 5" or "angle ABC = 45"; None when it is no such thing."""
     found = _ASSIGNMENT.match(text)
-    if found is None or not any(char.isalpha() for char in found.group(1)):
+    if found is None or not found.group(1).strip():
         return None
     return found.group(1).strip(), found.group(2).strip()

@@ -128,8 +128,8 @@ def trimmed(text: str) -> str:
             if text[0] in "([{" and "," in text:
                 return text  # a pair or a list in brackets has an order
             text = text[1:-1]
-        elif text[-1:] and (text[-1] in ".,;:" or (text[-1] in "!?" and not text[-2:-1].isdigit())):
-            text = text.rstrip(".,;:") if text[-1] in ".,;:" else text[:-1]
+        elif text[-1:] and (text[-1] in ".,;:?" or (text[-1] == "!" and not text[-2:-1].isdigit())):
+            text = text.rstrip(".,;:?") if text[-1] != "!" else text[:-1]
         elif text[:1] and (text[0] in ",;:" or (text[0] == "." and not text[1:2].isdigit())):
             text = text.lstrip(".,;:") if text[0] == "." else text[1:]
         elif text[:2] in ("- ", "* ", "> ") and not text[2:3].isdigit():

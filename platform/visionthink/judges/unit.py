@@ -110,13 +110,14 @@ _PLAIN: Final = (
     ("px", "1", "px pixel"),
     ("dpi", "1", "dpi"),
     ("rpm", "1", "rpm"),
+    ("Nm", "1", "Nm N_m N·m N-m newton_meter newton_metre"),
     ("ppm", "1", "ppm"),
     ("hp", "1", "hp horsepower"),
     (PERCENT, "1", "% percent pct per_cent"),
     (DEGREE, "1", "° deg degree"),
     ("rad", "1", "rad radian"),
-    (CELSIUS, "1", "°C °_C celsius degree_C degree_celsius degrees_C degrees_celsius deg_C centigrade"),
-    (FAHRENHEIT, "1", "°F °_F fahrenheit degree_F degree_fahrenheit degrees_F degrees_fahrenheit deg_F"),
+    (CELSIUS, "1", "°C °_C C celsius degree_C degree_celsius degrees_C degrees_celsius deg_C centigrade"),
+    (FAHRENHEIT, "1", "°F °_F F fahrenheit degree_F degree_fahrenheit degrees_F degrees_fahrenheit deg_F"),
     ("USD", "1", "$ US$ usd dollar us_dollar u.s._dollar buck"),
     ("USD", "0.01", "¢ cent"),
     ("AUD", "1", "A$ AU$ aud australian_dollar"),
@@ -202,7 +203,12 @@ def read_unit(text: str) -> tuple[Unit, ...]:
         return ()
     if direct := _single(text):
         return direct
-    parts = _PART.split(text)
+    found = _read_parts(_PART.split(text))
+    return found or (_read_parts(_PART.split(text.replace(" ", "·"))) if " " in text else ())
+
+
+def _read_parts(parts: list[str]) -> tuple[Unit, ...]:
+    """The product and quotient of the units at even places, which the signs between them join."""
     readings = [Unit()] if parts[0] else []
     sign = 1
     for index, part in enumerate(parts):
