@@ -17,6 +17,7 @@ _MAX_CHARS: Final = 120
 _MAX_DEPTH: Final = 12
 _MAX_BITS: Final = 2000
 _POINTS: Final = (Fraction(7, 5), Fraction(19, 11), Fraction(23, 9))
+_ROUNDED: Final = re.compile(r"-?\d{0,9}\.(\d{2,12})$")
 _TOLERANCE: Final = 1e-12
 _MAX_FLOAT: Final = 1e9  # beyond it a float no longer tells a whole number from the next plus a root
 _TOKEN: Final = re.compile(
@@ -175,7 +176,7 @@ def values(text: str) -> tuple[Value, ...] | None:
     letters = sorted({token for token in tokens if len(token) == 1 and _VARIABLE.match(token)})
     found = []
     for shift in range(len(_POINTS) if letters else 1):
-        points = {letter: _POINTS[(index + shift) % 3] + index // 3 for index, letter in enumerate(letters)}
+        points = {letter: _POINTS[shift] + Fraction(ord(letter), 97 + shift) for letter in letters}
         value = _value(list(tokens), points)
         if value is None:
             return None
@@ -205,9 +206,10 @@ def _is_close(left: Value, right: Value) -> bool:
 
 def is_rounding(exact: Value, text: str) -> bool:
     """Whether `text` is `exact` to two decimals or more, rounded or cut."""
-    _, point, decimals = text.partition(".")
-    if not point or not decimals.isdigit() or not 2 <= len(decimals) <= 12 or not math.isfinite(exact):
+    found = _ROUNDED.match(text)
+    if found is None or abs(exact) > _MAX_FLOAT:
         return False
+    decimals = found.group(1)
     gap = abs(float(exact)) - abs(float(text))
     is_signed_alike = (exact < 0) == text.startswith("-")
     return is_signed_alike and -0.5 <= gap * 10.0 ** len(decimals) < 1.0

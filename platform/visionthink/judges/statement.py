@@ -62,6 +62,7 @@ _RATHER: Final = re.compile(r"(?:it(?:'s| is) )?not [^.!?\n]{1,80}?,? but (?:rat
 _RETRACTED: Final = re.compile(r"^(?:(?:no|wait|sorry|oh|actually|correction)\b[,:.! ]+)+", re.IGNORECASE)
 _PLACED: Final = re.compile(r" (?:shown |visible |depicted )?(?:in|on) (?:the|this) (?:image|picture|photo|photograph|figure|scene|diagram)$", re.IGNORECASE)
 _ASSIGNMENT: Final = re.compile(r"^([^=≈≠<>≤≥]{1,30}?) ?[=≈] ?([^=≈≠<>≤≥]+)$")
+_NAMED: Final = re.compile(r"[^\W\d]|\d ?[-+*/×·] ?\d")  # noqa: RUF001
 _NEGATION: Final = re.compile(
     r"^(?:not|n't|isn't|never|neither|nor|except|without|anything but|everything but|all but|no longer|non|un)\b|\bnot\b|\bn't\b|n't\b", re.IGNORECASE
 )
@@ -164,6 +165,6 @@ def is_negated(text: str) -> bool:
 def assigned(text: str) -> tuple[str, str] | None:
     """Name and value of "x = 5" or "angle ABC = 45"; None when it is no such thing."""
     found = _ASSIGNMENT.match(text)
-    if found is None or not found.group(1).strip():
+    if found is None or not _NAMED.search(found.group(1)):
         return None
     return found.group(1).strip(), found.group(2).strip()
