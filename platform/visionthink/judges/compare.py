@@ -137,7 +137,7 @@ def _lengths(text: str) -> list[tuple[Quantity, ...]] | None:
 
 
 def _number(answer: str, got: str, question: str) -> Told | None:
-    want, have = _quantity(answer), _quantity(got)
+    want, have = _quantity(answer, question), _quantity(got, question)
     if want and have and (names := _names(answer, got, question)):
         return names
     if want and have:
@@ -156,7 +156,7 @@ def _number(answer: str, got: str, question: str) -> Told | None:
 
 def _names(answer: str, got: str, question: str) -> Told | None:
     """What names before an equals sign say against the values being the same."""
-    want, have = assigned(answer), assigned(got)
+    want, have = assigned(answer, question), assigned(got, question)
     if want and have:
         return None if words(want[0]) == words(have[0]) else Told.WRONG
     name = (want or have or ("",))[0]
@@ -164,8 +164,8 @@ def _names(answer: str, got: str, question: str) -> Told | None:
     return Told.UNTOLD if len(name) == 1 and asked and name not in asked else None
 
 
-def _quantity(text: str) -> tuple[Quantity, ...]:
-    value = assigned(text)
+def _quantity(text: str, question: str) -> tuple[Quantity, ...]:
+    value = assigned(text, question)
     return read_quantities(value[1] if value else text)
 
 
@@ -184,7 +184,7 @@ def _is_rounded(want: tuple[Quantity, ...], have: tuple[Quantity, ...], answer: 
 
 def _formula(answer: str, got: str, question: str) -> Told | None:
     """Formulas by value; a name before the equals sign counts where both sides have one."""
-    want, have = assigned(answer), assigned(got)
+    want, have = assigned(answer, question), assigned(got, question)
     if not any(is_formula(text) for text in (answer, got)) and not (want or have):
         return None
     if want and have and words(want[0]) != words(have[0]):

@@ -13,7 +13,7 @@ from visionthink.judges.judge import Grade, GradeItem
 from visionthink.judges.number import read_number
 from visionthink.judges.option import chosen, named, options
 from visionthink.judges.quantity import read_quantities
-from visionthink.judges.statement import Statement, boxed, committed, is_negated, last_statement
+from visionthink.judges.statement import Statement, boxed, committed, is_negated, last_sentence
 from visionthink.judges.text import MAX_CHARS, folded, has_run, plain, trimmed, words
 from visionthink.judges.told import Told, told
 
@@ -27,8 +27,10 @@ _DENIAL: Final = re.compile(r"\b(?:no|not|never|none|nobody|nothing|without|neit
 _AFFIRMATION: Final = re.compile(r"\b(?:yes|yeah|yep)\b", re.IGNORECASE)
 _DOUBT: Final = re.compile(r"^(?:maybe|perhaps|possibly|probably|likely|might be|could be)\b[,:]? ?", re.IGNORECASE)
 _ASIDE: Final = re.compile(r"([^()\n]{1,80}) \(([^()\n]{1,80})\)$")
+_SENTENCE: Final = re.compile(r"[^.!?;\n]+[.!?;]?")
 _SYMBOLS: Final = re.compile(r"[≠<>≤≥±+=~]")
 _GLUE: Final = frozenset(
+    "the a an of in on at to with and it this that there i he she they his her its from for by as so but "
     "is are was were be been has have had does do did says say shows show reads read goes go looks appears seems means "
     "contains can could will would should it's that's there's there are i'm isn't".split()
 )
@@ -86,12 +88,15 @@ def _by_option(answer: str, statement: Statement, text: str, question: str) -> T
     want = chosen(answer, listed, is_same) if listed else None
     if not want:
         return None
-    places = [trimmed(text), statement.text, last_statement(text, question).text]
+    last = last_sentence(text)
+    places = [trimmed(text), statement.text, last, committed(last, question).text]
     got = next((found for place in places if (found := chosen(place, listed, is_same)) is not None), None)
     if got is not None:
         return told(got == want)
-    is_clear = is_negated(statement.text) or len(words(statement.text)) <= _MAX_CLOSED or not _is_sentence(text)
-    return Told.WRONG if is_clear or not want & named(text, listed) else Told.UNTOLD
+    num_words, spoken = len(words(statement.text)), named(text, listed)
+    is_clear = is_negated(statement.text) or num_words <= _MAX_CLOSED or not _is_sentence(text)
+    is_several = num_words <= _MAX_COMMITTED and len(spoken) > 1
+    return Told.WRONG if is_clear or is_several or not want & spoken else Told.UNTOLD
 
 
 def _by_polarity(answer: str, statement: Statement, text: str) -> Told | None:
@@ -120,7 +125,7 @@ def _by_meaning(answer: str, statement: Statement, text: str, question: str) -> 
     """By what answer and prediction are, without options."""
     got = statement.text
     found = [same(answer, trimmed(text), question), same(answer, got, question)]
-    if not statement.is_committed and (last := last_statement(text, question)).is_committed and last.text != got:
+    if not statement.is_committed and (last := committed(last_sentence(text), question)).is_committed and last.text != got:
         found.append(same(answer, last.text, question))
     if aside := _ASIDE.match(got):
         found.append(_with_aside(answer, aside.group(1), aside.group(2), question))
@@ -152,7 +157,8 @@ def _by_words(answer: str, statement: Statement, text: str, question: str) -> To
         is_plain = not is_negated(statement.text) and not _SYMBOLS.search(statement.text)
         is_restated = has_run(want, got) and bool(extra) and extra <= set(words(question)) and is_plain
         return Told.UNTOLD if is_restated and not _is_babble(got) else Told.WRONG
-    return Told.UNTOLD if _is_sentence(text) and _mentions(answer, whole) else Told.WRONG
+    is_said = any(_mentions(answer, words(each)) for each in _SENTENCE.findall(text) if _is_sentence(each))
+    return Told.UNTOLD if is_said else Told.WRONG
 
 
 def _mentions(answer: str, whole: list[str]) -> bool:
@@ -167,9 +173,10 @@ def _mentions(answer: str, whole: list[str]) -> bool:
 
 
 def _is_sentence(text: str) -> bool:
-    """Whether a text says something, as far as a rule can see."""
+    """Whether a text says something, as far as a rule can see: the words that hold a sentence together are there."""
     row = words(text)
-    return len(row) > 2 and bool(_GLUE & set(row)) and not _is_babble(row)
+    num_glue = sum(word in _GLUE for word in row)
+    return len(row) > 3 and num_glue * 3 >= len(row) and not text.rstrip().endswith("?") and not _is_babble(row)
 
 
 def _is_babble(row: list[str]) -> bool:

@@ -49,7 +49,7 @@ _LABELS: Final = re.compile(r"^(?:letter|number|point|digit|code|figure|answer|v
 _END: Final = re.compile(
     r"(?<!\b[A-Za-z])(?<!\b(?:Dr|Mr|Ms|St|No|vs|Jr|Sr|Co))(?<!\b(?:Mrs|Inc|Ltd|Ave|Rev|Vol|etc))[.!?](?=\s|$)(?! ?\d)|\n", re.IGNORECASE
 )
-_REASON: Final = re.compile(r",? (?:because|since|as (?=it|the|there|shown|we|this|that)|due to|based on|which|so that)\b|\s[-(](?=because)", re.IGNORECASE)
+_REASON: Final = re.compile(r"(?:,? (?:because|since|as (?=it|the|there|shown|we|this|that)|due to|based on|so that)|, which)\b|\s[-(](?=because)", re.IGNORECASE)
 _WITHDRAWN: Final = re.compile(
     r"\b(?:wait|actually|however|alternatively|or (?:maybe|perhaps|possibly|it)|could also|may also|might also|sorry|"
     r"correction|on second thought|no,|instead|rather|but|not|or)\b",
@@ -61,8 +61,9 @@ _REVERSED: Final = re.compile(
 _RATHER: Final = re.compile(r"(?:it(?:'s| is) )?not [^.!?\n]{1,80}?,? but (?:rather |it is |it's )?([^.!?\n]{1,80})$", re.IGNORECASE)
 _RETRACTED: Final = re.compile(r"^(?:(?:no|wait|sorry|oh|actually|correction)\b[,:.! ]+)+", re.IGNORECASE)
 _PLACED: Final = re.compile(r" (?:shown |visible |depicted )?(?:in|on) (?:the|this) (?:image|picture|photo|photograph|figure|scene|diagram)$", re.IGNORECASE)
-_ASSIGNMENT: Final = re.compile(r"^([^=≈≠<>≤≥]{1,30}?) ?[=≈] ?([^=≈≠<>≤≥]+)$")
-_NAMED: Final = re.compile(r"[^\W\d]|\d ?[-+*/×·] ?\d")  # noqa: RUF001
+_ASSIGNMENT: Final = re.compile(r"^([^=≈≠<>≤≥]{1,30}?) ?[=≈] ?([^=≈≠<>≤≥]*[\dπ√][^=≈≠<>≤≥]*|[A-Za-z^+]{1,12})$")
+_SYMBOL: Final = re.compile(r"(?:[A-Za-zα-ω](?:_?\{?\w\}?)?|[A-Z]{2,3}|m ?∠ ?\w{1,4}|[∠△] ?\w{1,4}|[a-z]\([a-z]\))$")  # noqa: RUF001
+_CALCULATION: Final = re.compile(r"\d ?[-+*/×·] ?\d")  # noqa: RUF001
 _NEGATION: Final = re.compile(
     r"^(?:not|n't|isn't|never|neither|nor|except|without|anything but|everything but|all but|no longer|non|un)\b|\bnot\b|\bn't\b|n't\b", re.IGNORECASE
 )
@@ -137,24 +138,28 @@ def _restated(text: str, question: str) -> str | None:
     known = _SUBJECTS | {stem(word) for word in words(question)}
     for found in _COPULA.finditer(short):
         subject = words(short[: found.start()])
-        if len(subject) <= 12 and all(stem(word) in known or word in known for word in subject) and (subject or short == text):
+        if len(subject) <= 12 and all(stem(word) in known or word in known for word in subject) and _is_subject(subject):
             rest = trimmed(short[found.end() :])
-            if subject and rest and not _END.search(rest):
+            if rest and not _END.search(rest):
                 return rest
         break
     if found := re.match(r"(?:i|we) (?:can )?(?:see|count|read|find) (?=\S)", short, re.IGNORECASE):
         return trimmed(short[found.end() :])
     if (found := _LABELS.match(short)) and trimmed(found.group()).casefold() in words(question):
         return trimmed(short[found.end() :])
-    if (found := re.match(r"(?:in|on|at) (?:the )?(?=\S)", short, re.IGNORECASE)) and len(words(short)) <= 5:
+    if (found := re.match(r"(?:in|on|at) (?:the )?(?=\S)", short, re.IGNORECASE)) and 3 <= len(short) - found.end() <= 30:
         return trimmed(short[found.end() :])
     return short if short != text else None
 
 
-def last_statement(text: str, question: str) -> Statement:
-    """What the last sentence commits to, whatever was said before it."""
-    last = re.split(r"[.!?;]\s|\n", trimmed(text))[-1]
-    return committed(_RETRACTED.sub("", last), question)
+def _is_subject(row: list[str]) -> bool:
+    """Whether a row of words names something, other than by a single letter."""
+    return any(len(word) > 1 for word in row)
+
+
+def last_sentence(text: str) -> str:
+    """The last sentence, without the word that takes back the one before."""
+    return trimmed(_RETRACTED.sub("", re.split(r"[.!?;]\s|\n", trimmed(text))[-1]))
 
 
 def is_negated(text: str) -> bool:
@@ -162,9 +167,15 @@ def is_negated(text: str) -> bool:
     return bool(_NEGATION.search(text))
 
 
-def assigned(text: str) -> tuple[str, str] | None:
-    """Name and value of "x = 5" or "angle ABC = 45"; None when it is no such thing."""
+def assigned(text: str, question: str) -> tuple[str, str] | None:
+    """Name and value of "x = 5", "angle ABC = 45" or "2 + 3 = 5"; None when it is no such thing.
+
+    The name is a symbol, a calculation, or words that the question has as well.
+    """
     found = _ASSIGNMENT.match(text)
-    if found is None or not _NAMED.search(found.group(1)):
+    if found is None:
         return None
-    return found.group(1).strip(), found.group(2).strip()
+    name, value = found.group(1).strip(), found.group(2).strip()
+    known = _SUBJECTS | {stem(word) for word in words(question)}
+    is_name = _SYMBOL.match(name) or _CALCULATION.search(name) or all(stem(word) in known for word in words(name))
+    return (name, value) if is_name else None

@@ -80,7 +80,7 @@ _THIN: Final = re.compile(r"\\[,;:! ]|\{ \}|(?<=\d)~(?=\d)")
 _GROUPED_COMMA: Final = re.compile(r"\{([,.])\}")
 _MATH_FENCES: Final = re.compile(r"\\[()\[\]]")
 _PAIRS: Final = {'"': '"', "'": "'", "(": ")", "[": "]", "*": "*", "_": "_", "{": "}"}
-_ARTICLE: Final = re.compile(r"^(?:a|an|the) (?=.)", re.IGNORECASE)
+_ARTICLE: Final = re.compile(r"^(?:the (?=.)|an? (?=[^\W\d]{3}))", re.IGNORECASE)
 _WORD: Final = re.compile(r"\w+(?:[.'+#/-]+\w+)*[+#]*")
 
 
