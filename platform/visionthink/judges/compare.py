@@ -7,10 +7,11 @@ wrong, unless a person would have to think about it: a date that can be two, a d
 import re
 import unicodedata
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from visionthink.judges.expression import Value, is_formula, is_rounding, same_values, values
-from visionthink.judges.moment import same_date, same_time
+from visionthink.judges.moment import read_date, read_time, same_date, same_time
 from visionthink.judges.number import ORDINALS, read_number, read_roman
 from visionthink.judges.quantity import Quantity, read_quantities, same_quantity
 from visionthink.judges.statement import assigned
@@ -297,9 +298,24 @@ def _all(each: list[Told]) -> Told:
     return next((found for found in (Told.WRONG, Told.UNTOLD) if found in each), Told.RIGHT)
 
 
-def may_be_value(text: str) -> bool:
-    """Whether a text has anything of a number or a formula, told without reading it."""
-    return any(char.isdigit() or char in "\\π√∞" for char in text) or read_number(text[:60]) is not None
+def same_value(one: str, other: str, question: str) -> bool:
+    """Whether two texts that are not the same words are the same number, formula, date or list of numbers."""
+    if not _has_value(one) or not _has_value(other):
+        return False
+    quantities = _quantity(one, question), _quantity(other, question)
+    if all(quantities):
+        return same_quantity(*quantities, question) is Told.RIGHT
+    return not any(quantities) and same(one, other, question) is Told.RIGHT
+
+
+@lru_cache(maxsize=4096)
+def _has_value(text: str) -> bool:
+    """Whether a text is anything but words."""
+    if len(text) > _MAX_SHORT:
+        return False
+    items = _items(text)
+    is_list = len(items) > 1 and all(map(read_quantities, items))
+    return is_list or _is_number_like(text) or bool(read_date(text) or read_time(text)) or assigned(text, "") is not None
 
 
 def _is_number_like(text: str) -> bool:

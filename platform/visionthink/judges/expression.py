@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 
 Value = Fraction | float
@@ -168,6 +169,7 @@ def is_formula(text: str) -> bool:
     return len(text) <= _MAX_CHARS and bool(_MARK.search(text) or _SUM_OF_LETTERS.match(text))
 
 
+@lru_cache(maxsize=4096)
 def values(text: str) -> tuple[Value, ...] | None:
     """The value of a formula at each point, one value when it has no variable; None when it is no formula."""
     if len(text) > _MAX_CHARS or not text or _WORD.search(text):

@@ -6,6 +6,7 @@ Rule: a choice is a label, the text of an option, or both where they agree. A le
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from visionthink.judges.text import folded, plain, trimmed
@@ -27,6 +28,7 @@ _SEPARATED: Final = re.compile(r"\s*(?:,\s*and\b|[,;&+]|\band\b)\s*", re.IGNOREC
 _LETTERS: Final = re.compile(r"(?<![\w'])(?:\(([A-Za-z])\)|([A-Z])(?![\w'])|([A-Za-z])[).](?=\s))")
 
 
+@lru_cache(maxsize=256)
 def options(question: str) -> dict[str, str]:
     """Label to text, in the question's own order; empty when it lists none. Labels are in upper case."""
     text = question[-_MAX_QUESTION:]
@@ -85,10 +87,19 @@ def chosen(text: str, listed: dict[str, str], same: Same) -> frozenset[str] | No
         return by_text if label in by_text or label not in listed else frozenset()
     parts = [part for part in _SEPARATED.split(text) if part.strip()]
     if 1 < len(parts) <= _MAX_OPTIONS and len(text) <= 400:
-        each = [_one(part, listed, same) for part in parts]
-        if all(each):
-            return frozenset().union(*filter(None, each))
+        return _each(parts, listed, same)
     return None
+
+
+def _each(parts: list[str], listed: dict[str, str], same: Same) -> frozenset[str] | None:
+    """The choices of all parts together; None when one of them chooses nothing."""
+    labels: frozenset[str] = frozenset()
+    for part in parts:
+        found = _one(part, listed, same)
+        if not found:
+            return None
+        labels |= found
+    return labels
 
 
 def _one(text: str, listed: dict[str, str], same: Same) -> frozenset[str] | None:

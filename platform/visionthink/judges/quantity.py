@@ -8,6 +8,7 @@ letter that touches the number ("46V") may be a code, so it is never overlooked.
 import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 
 from visionthink.judges.number import SCALES, read_number
@@ -57,6 +58,7 @@ _NO_NOUN: Final = frozenset("and or to but not plus minus times than nor versus"
 _SCALE_OF_QUESTION: Final = re.compile(r"\bin (?:\w{1,12} )?(thousand|million|billion|trillion)s?\b|\b(?:how many|\() ?(thousand|million|billion)s\b")
 
 
+@lru_cache(maxsize=4096)
 def read_quantities(text: str) -> tuple[Quantity, ...]:
     """Every reading of `text` as one quantity, all of it; empty when it is something else."""
     if len(text) > MAX_CHARS:

@@ -8,7 +8,7 @@ says that it cannot tell where only the meaning of sentences could: take the jud
 import re
 from typing import Final
 
-from visionthink.judges.compare import may_be_value, same
+from visionthink.judges.compare import same, same_value
 from visionthink.judges.judge import Grade, GradeItem
 from visionthink.judges.number import read_number
 from visionthink.judges.option import chosen, named, options
@@ -20,6 +20,7 @@ from visionthink.judges.told import Told, told
 _MAX_CLOSED: Final = 4  # words; more are a sentence
 _MAX_OPEN_ANSWER: Final = 4
 _MAX_COMMITTED: Final = 8
+_MAX_MENTIONS: Final = 300  # words
 _YES: Final = frozenset({"yes", "yeah", "yep", "yup"})
 _NO: Final = frozenset({"no", "nope", "nah"})
 _POLAR: Final = re.compile(r"(yes|yeah|yep|yup|no|nope|nah)\b(?!\.? ?\d)(?:\s*$|\s*[,.;:!\n-]\s*|\s+(?=(?:it|there|he|she|they|this|that|the|because|since|i|we|you)\b))", re.IGNORECASE)
@@ -82,7 +83,7 @@ def _by_option(answer: str, statement: Statement, text: str, question: str) -> T
     """By the option that is chosen; None where the question lists none that is the answer."""
 
     def is_same(one: str, other: str) -> bool:
-        return may_be_value(one) and may_be_value(other) and same(one, other, question) is Told.RIGHT
+        return same_value(one, other, question)
 
     listed = options(question)
     want = chosen(answer, listed, is_same) if listed else None
@@ -168,7 +169,7 @@ def _mentions(answer: str, whole: list[str]) -> bool:
     number = read_number(answer)
     if number is None or number.end < len(answer):
         return False
-    found = [read_number(word) for word in whole]
+    found = (read_number(word) for word in dict.fromkeys(whole[:_MAX_MENTIONS]))
     return any(each is not None and each.value == number.value for each in found)
 
 

@@ -7,6 +7,7 @@ after a digit stays a mixed number, and `$5` keeps its currency while `$13$` los
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Final
 
 MAX_CHARS: Final = 4000
@@ -138,6 +139,7 @@ def trimmed(text: str) -> str:
             return text
 
 
+@lru_cache(maxsize=4096)
 def folded(text: str) -> str:
     """One case, one line, no leading article, no punctuation that only separates words."""
     text = _ARTICLE.sub("", trimmed(text.replace("\n", " ").casefold()))
