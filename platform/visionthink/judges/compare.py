@@ -250,6 +250,8 @@ def _items(text: str) -> list[str]:
 
 
 def _same_text(answer: str, got: str) -> Told:
+    if max(len(answer), len(got)) > 2 * min(len(answer), len(got)) + 40:
+        return Told.WRONG
     want, have = folded(answer), folded(got)
     if want and (want == have or _spelled(want) == _spelled(have)):
         return Told.RIGHT

@@ -16,7 +16,6 @@ Same = Callable[[str, str], bool]
 
 _MARK: Final = re.compile(r"(?:(?<=\s)|(?<=^)|(?<=[,;:?]))(?:[(\[]([A-Za-z]|\d{1,2})[)\]]|([A-Za-z]|\d{1,2})(?:[).]|:(?=\s)))\s{0,3}(?=\S)")
 _MAX_OPTIONS: Final = 26
-_MAX_QUESTION: Final = 20_000
 _FULL: Final = re.compile(r"^(?:(?:option|choice|answer|letter|number|point)s?\s?[:.]?\s?)?[(\[\"']?([A-Za-z]|\d{1,2})[)\]\"']?\s?[).:,]?$", re.IGNORECASE)
 _LED: Final = re.compile(r"^(?:(?:option|choice|answer)\s)?([(\[]?)([A-Za-z]|\d{1,2})([)\]]?\s?[).:,=]|[)\]]|\s?[-](?=\s)|(?=\s))\s*(\S[\s\S]*)$", re.IGNORECASE)
 _ASIDE: Final = re.compile(r"([^()]{1,200}?)(?: \(([A-Za-z])\)|,? (?:option|choice) \(?([A-Za-z])\)?)$", re.IGNORECASE)
@@ -31,17 +30,16 @@ _LETTERS: Final = re.compile(r"(?<![\w'])(?:\(([A-Za-z])\)|([A-Z])(?![\w'])|([A-
 @lru_cache(maxsize=256)
 def options(question: str) -> dict[str, str]:
     """Label to text, in the question's own order; empty when it lists none. Labels are in upper case."""
-    text = question[-_MAX_QUESTION:]
-    marks = [(found.start(), found.end(), found.group(1) or found.group(2)) for found in _MARK.finditer(text)]
+    marks = [(found.start(), found.end(), found.group(1) or found.group(2)) for found in _MARK.finditer(question)]
     best: list[tuple[int, int, str]] = []
     for first in ("A", "a", "1"):
         rows = _rows(marks, first)
         best = rows if len(rows) > len(best) else best
     if len(best) < 2:
         return {}
-    ends = [start for start, _, _ in best[1:]] + [len(text)]
+    ends = [start for start, _, _ in best[1:]] + [len(question)]
     found = {
-        label.upper(): trimmed(plain(_first_line(text[begin:end], is_last=end == len(text))))
+        label.upper(): trimmed(plain(_first_line(question[begin:end], is_last=end == len(question))))
         for (_, begin, label), end in zip(best, ends, strict=True)
     }
     return found if all(found.values()) else {}

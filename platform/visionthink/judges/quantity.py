@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 from visionthink.judges.number import SCALES, read_number
-from visionthink.judges.text import stem, words
+from visionthink.judges.text import stem, stems, words
 from visionthink.judges.told import Told, told
 from visionthink.judges.unit import CELSIUS, CURRENCIES, DEGREE, FAHRENHEIT, PERCENT, Unit, read_unit
 
@@ -229,14 +229,15 @@ def _asks_otherwise(unit: Unit, question: str, *, is_percent: bool) -> bool:
     return bool(alike) and unit not in alike
 
 
-def _asked(question: str) -> list[Unit]:
+@lru_cache(maxsize=256)
+def _asked(question: str) -> tuple[Unit, ...]:
     """The units that a question names."""
-    return [each for word in words(question) if len(word) > 1 and word != "in" for each in read_unit(word)]
+    return tuple(each for word in words(question) if len(word) > 1 and word != "in" for each in read_unit(word))
 
 
 def _same_count(answer: Quantity, got: Quantity, question: str) -> Told:
     """Things that were counted; a thing that the question names need not be named again."""
-    known = {stem(word) for word in words(question)}
+    known = stems(question)
 
     def thing(quantity: Quantity) -> set[str]:
         return {stem(word) for word in words(quantity.noun)} - known

@@ -20,7 +20,8 @@ from visionthink.judges.told import Told, told
 _MAX_CLOSED: Final = 4  # words; more are a sentence
 _MAX_OPEN_ANSWER: Final = 4
 _MAX_COMMITTED: Final = 8
-_MAX_MENTIONS: Final = 300  # words
+_MAX_QUESTION: Final = 4000
+_MAX_MENTIONS: Final = 100  # words
 _YES: Final = frozenset({"yes", "yeah", "yep", "yup"})
 _NO: Final = frozenset({"no", "nope", "nah"})
 _POLAR: Final = re.compile(r"(yes|yeah|yep|yup|no|nope|nah)\b(?!\.? ?\d)(?:\s*$|\s*[,.;:!\n-]\s*|\s+(?=(?:it|there|he|she|they|this|that|the|because|since|i|we|you)\b))", re.IGNORECASE)
@@ -56,14 +57,15 @@ class RuleJudge:
 
 
 def tell(item: GradeItem) -> Told:
-    """Whether the prediction means one of the answers."""
+    """Whether the prediction means one of the answers. Of long texts the end is read, so that time is bounded."""
+    question = item.question[-_MAX_QUESTION:]
     raw = (item.prediction or "")[-MAX_CHARS:]
     box = boxed(raw)
     text = plain(raw if box is None else box)
     if not trimmed(text):
         return Told.WRONG
-    statement = committed(text, item.question) if box is None else Statement(text=trimmed(text), is_committed=True)
-    found = {_told(answer, statement, text, item.question) for answer in item.answers}
+    statement = committed(text, question) if box is None else Statement(text=trimmed(text), is_committed=True)
+    found = {_told(answer, statement, text, question) for answer in item.answers}
     return next((each for each in (Told.RIGHT, Told.UNTOLD) if each in found), Told.WRONG)
 
 

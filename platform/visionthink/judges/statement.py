@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from visionthink.judges.text import stem, trimmed, words
+from visionthink.judges.text import stem, stems, trimmed, words
 from visionthink.judges.unit import read_unit
 
 
@@ -135,7 +135,7 @@ def _restated(text: str, question: str) -> str | None:
     short = _PLACED.sub("", trimmed(_THOUGHT.sub("", text)))
     if reason := _REASON.search(short):
         short = trimmed(short[: reason.start()])
-    known = _SUBJECTS | {stem(word) for word in words(question)}
+    known = _SUBJECTS | stems(question)
     for found in _COPULA.finditer(short):
         subject = words(short[: found.start()])
         if len(subject) <= 12 and all(stem(word) in known or word in known for word in subject) and _is_subject(subject):
@@ -176,6 +176,6 @@ def assigned(text: str, question: str) -> tuple[str, str] | None:
     if found is None:
         return None
     name, value = found.group(1).strip(), found.group(2).strip()
-    known = _SUBJECTS | {stem(word) for word in words(question)}
+    known = _SUBJECTS | stems(question)
     is_name = _SYMBOL.match(name) or _CALCULATION.search(name) or all(stem(word) in known for word in words(name))
     return (name, value) if is_name else None

@@ -6,11 +6,10 @@ after a digit stays a mixed number, and `$5` keeps its currency while `$13$` los
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final
 
-MAX_CHARS: Final = 4000
+MAX_CHARS: Final = 2000
 """Of a longer text the end is read: that is where an answer is committed to."""
 
 _SUPERSCRIPTS: Final = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+", strict=True))
@@ -167,6 +166,7 @@ def stem(word: str) -> str:
     return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
 
 
-def stems(texts: Iterable[str], read: Callable[[str], list[str]] = words) -> set[str]:
-    """Stems of the words of several texts."""
-    return {stem(word) for text in texts for word in read(text)}
+@lru_cache(maxsize=256)
+def stems(text: str) -> frozenset[str]:
+    """The stems of the words of a text."""
+    return frozenset(stem(word) for word in words(text))
