@@ -34,7 +34,8 @@ _LETTER: Final = re.compile(r"(?<![\w'])[A-Za-z](?![\w'])")
 _BOUND: Final = re.compile(
     r"(?:is |are )?(?:(>=|=>|≥|at least|no (?:less|fewer) than|minimum of)|(<=|=<|≤|at most|up to|no more than|maximum of)"
     r"|(>|more than|greater than|over|above)|(<|less than|fewer than|under|below)|(±|plus or minus)|(≠|!=|not equal to)) ?"
-    r"(?=[\d.$€£¥+-]|[a-z]{3,9}(?: |$))", re.IGNORECASE
+    r"(?=[\d.$€£¥+-]|[a-z]{3,9}(?: |$))",
+    re.IGNORECASE,
 )
 _RELATION: Final = re.compile(r"[≠<>≤≥±]|!=")
 _PHONE: Final = 7  # digits
@@ -134,7 +135,9 @@ def _lengths(text: str) -> list[tuple[Quantity, ...]] | None:
         return None
     parts = _BY.split(text)
     sides = [read_quantities(part) for part in parts]
-    return sides if 2 <= len(parts) <= 4 and all(sides) and not any(each.noun for side in sides for each in side) else None
+    return (
+        sides if 2 <= len(parts) <= 4 and all(sides) and not any(each.noun for side in sides for each in side) else None
+    )
 
 
 def _number(answer: str, got: str, question: str) -> Told | None:
@@ -270,7 +273,7 @@ def _spelled(text: str) -> str:
         number = ORDINALS.get(word)
         plain = read_number(word) if word.isalpha() and number is None else None
         if number is not None:
-            word = f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number, 'th')}"
+            word = f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number, 'th') }"
         elif plain is not None and plain.value is not None and plain.end == len(word):
             word = str(plain.value)
         row.append(word)
@@ -284,7 +287,9 @@ def _closed(text: str) -> str:
 
 def _bare(text: str) -> str:
     """Without accents and apostrophes, and a code without the dashes in it."""
-    bare = "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char) and char != "'")
+    bare = "".join(
+        char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char) and char != "'"
+    )
     digits = sum(char.isdigit() for char in bare)
     is_code = digits and (digits >= _PHONE or any(char.isalpha() for char in bare))
     return re.sub(r"(?<=\w)[- ](?=\w)", "", bare) if is_code and len(bare.split()) < 4 else bare
@@ -317,7 +322,9 @@ def _has_value(text: str) -> bool:
         return False
     items = _items(text)
     is_list = len(items) > 1 and all(map(read_quantities, items))
-    return is_list or _is_number_like(text) or bool(read_date(text) or read_time(text)) or assigned(text, "") is not None
+    return (
+        is_list or _is_number_like(text) or bool(read_date(text) or read_time(text)) or assigned(text, "") is not None
+    )
 
 
 def _is_number_like(text: str) -> bool:

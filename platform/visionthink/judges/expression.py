@@ -223,7 +223,10 @@ def _is_number(token: str) -> bool:
 
 def _raised(base: Value, power: Value) -> Value:
     if isinstance(base, Fraction) and isinstance(power, Fraction):
-        if power.denominator == 1 and abs(power) * max(base.numerator.bit_length(), base.denominator.bit_length()) < _MAX_BITS:
+        if (
+            power.denominator == 1
+            and abs(power) * max(base.numerator.bit_length(), base.denominator.bit_length()) < _MAX_BITS
+        ):
             return base**power.numerator
         if power == Fraction(1, 2) and base >= 0 and math.isqrt(base.numerator) ** 2 == base.numerator:
             below = math.isqrt(base.denominator)

@@ -26,12 +26,18 @@ MAX_DIGITS: Final = 64
 """Longer rows of digits are a model that repeats itself; Python refuses to count thousands of them."""
 _MAX_EXPONENT: Final = 99
 _WHOLE: Final = r"(?:0|[1-9]\d{0,63})"
-_DECIMAL: Final = rf"(?:[1-9]\d{{0,2}}(?:[,' ]\d{{3}}){{1,20}}(?![,' ]?\d)(?:\.\d{{1,64}})?|{_WHOLE}?\.\d{{1,64}}|{_WHOLE}\.?)"
+_DECIMAL: Final = (
+    rf"(?:[1-9]\d{{0,2}}(?:[,' ]\d{{3}}){{1,20}}(?![,' ]?\d)(?:\.\d{{1,64}})?|{_WHOLE}?\.\d{{1,64}}|{_WHOLE}\.?)"
+)
 _END: Final = r"(?![\d]|[.,]\d)"
 _MIXED: Final = re.compile(rf"({_WHOLE}) ([1-9]\d{{0,8}}) ?/ ?([1-9]\d{{0,8}}){_END}")
-_MIXED_LATEX: Final = re.compile(r"([+-]? ?)((?:\d{1,12})?) ?\\frac ?(?:\{ ?(-?\d{1,12}) ?\} ?\{ ?(\d{1,12}) ?\}|(\d)(\d))")
+_MIXED_LATEX: Final = re.compile(
+    r"([+-]? ?)((?:\d{1,12})?) ?\\frac ?(?:\{ ?(-?\d{1,12}) ?\} ?\{ ?(\d{1,12}) ?\}|(\d)(\d))"
+)
 _FRACTION: Final = re.compile(rf"({_WHOLE}(?:\.\d{{1,20}})?) ?/ ?({_WHOLE}(?:\.\d{{1,20}})?){_END}(?! ?/)")
-_EURO: Final = re.compile(rf"([1-9]\d{{0,2}}(?:[. ]\d{{3}}){{1,20}}),(\d{{1,20}}){_END}|([1-9]\d{{0,2}}(?:\.\d{{3}}){{2,20}}){_END}")
+_EURO: Final = re.compile(
+    rf"([1-9]\d{{0,2}}(?:[. ]\d{{3}}){{1,20}}),(\d{{1,20}}){_END}|([1-9]\d{{0,2}}(?:\.\d{{3}}){{2,20}}){_END}"
+)
 _COMMA: Final = re.compile(rf"({_WHOLE}),(\d{{1,20}}){_END}")
 _SCIENTIFIC: Final = re.compile(
     rf"({_DECIMAL})(?:[eE](-?[1-9]\d{{0,2}}|[+-]\d{{1,3}})| ?[×x·*] ?10 ?\^ ?\{{? ?([+-]?\d{{1,3}}) ?\}}?){_END}"  # noqa: RUF001
@@ -49,7 +55,9 @@ _ONES: Final = dict(
         strict=True,
     )
 )
-_TENS: Final = dict(zip("twenty thirty forty fifty sixty seventy eighty ninety".split(), range(20, 100, 10), strict=True))
+_TENS: Final = dict(
+    zip("twenty thirty forty fifty sixty seventy eighty ninety".split(), range(20, 100, 10), strict=True)
+)
 SCALES: Final = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _PARTS: Final = {
     "half": 2,
@@ -65,7 +73,13 @@ _PARTS: Final = {
     "tenth": 10,
 }
 ORDINALS: Final = {
-    **dict(zip("first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split(), range(1, 13), strict=True))
+    **dict(
+        zip(
+            "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split(),
+            range(1, 13),
+            strict=True,
+        )
+    )
 }
 _ANY_WORD: Final = re.compile(r"[a-z]+")
 _MAX_WORDS: Final = 16
@@ -179,7 +193,9 @@ def _spelled(row: list[str]) -> Fraction | None:
     if "point" in row:
         at = row.index("point")
         whole, digits = _whole(row[:at]), [_ONES.get(word, 99) for word in row[at + 1 :]]
-        return None if whole is None or max(digits, default=99) > 9 else whole + Fraction("0." + "".join(map(str, digits)))
+        return (
+            None if whole is None or max(digits, default=99) > 9 else whole + Fraction("0." + "".join(map(str, digits)))
+        )
     return _whole(row)
 
 

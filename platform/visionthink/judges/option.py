@@ -14,10 +14,18 @@ from visionthink.judges.text import folded, plain, trimmed
 Same = Callable[[str, str], bool]
 """Whether two texts mean the same."""
 
-_MARK: Final = re.compile(r"(?:(?<=\s)|(?<=^)|(?<=[,;:?]))(?:[(\[]([A-Za-z]|\d{1,2})[)\]]|([A-Za-z]|\d{1,2})(?:[).]|:(?=\s)))\s{0,3}(?=\S)")
+_MARK: Final = re.compile(
+    r"(?:(?<=\s)|(?<=^)|(?<=[,;:?]))(?:[(\[]([A-Za-z]|\d{1,2})[)\]]|([A-Za-z]|\d{1,2})(?:[).]|:(?=\s)))\s{0,3}(?=\S)"
+)
 _MAX_OPTIONS: Final = 26
-_FULL: Final = re.compile(r"^(?:(?:option|choice|answer|letter|number|point)s?\s?[:.]?\s?)?[(\[\"']?([A-Za-z]|\d{1,2})[)\]\"']?\s?[).:,]?$", re.IGNORECASE)
-_LED: Final = re.compile(r"^(?:(?:option|choice|answer)\s)?([(\[]?)([A-Za-z]|\d{1,2})([)\]]?\s?[).:,=]|[)\]]|\s?[-](?=\s)|(?=\s))\s*(\S[\s\S]*)$", re.IGNORECASE)
+_FULL: Final = re.compile(
+    r"^(?:(?:option|choice|answer|letter|number|point)s?\s?[:.]?\s?)?[(\[\"']?([A-Za-z]|\d{1,2})[)\]\"']?\s?[).:,]?$",
+    re.IGNORECASE,
+)
+_LED: Final = re.compile(
+    r"^(?:(?:option|choice|answer)\s)?([(\[]?)([A-Za-z]|\d{1,2})([)\]]?\s?[).:,=]|[)\]]|\s?[-](?=\s)|(?=\s))\s*(\S[\s\S]*)$",
+    re.IGNORECASE,
+)
 _ASIDE: Final = re.compile(r"([^()]{1,200}?)(?: \(([A-Za-z])\)|,? (?:option|choice) \(?([A-Za-z])\)?)$", re.IGNORECASE)
 _IS_RIGHT: Final = re.compile(
     r"^(?:is|seems|looks|would be|must be) (?:the |most |probably )*(?:correct|right|best|answer|likely)\b|^(?:because|since|as)\b",
@@ -138,7 +146,11 @@ def _led(text: str, listed: dict[str, str], same: Same) -> frozenset[str] | None
 def _is_reason(rest: str, label: str, listed: dict[str, str]) -> bool:
     """Whether what follows a label explains it: several words, and no other option among them."""
     others = named(rest, {key: text for key, text in listed.items() if key != label})
-    return (len(rest.split()) > 2 or bool(_IS_RIGHT.match(rest))) and not others and not re.match(r"(?:or|and|not)\b", rest, re.IGNORECASE)
+    return (
+        (len(rest.split()) > 2 or bool(_IS_RIGHT.match(rest)))
+        and not others
+        and not re.match(r"(?:or|and|not)\b", rest, re.IGNORECASE)
+    )
 
 
 def named(text: str, listed: dict[str, str]) -> set[str]:

@@ -41,7 +41,16 @@ _ABOUT: Final = re.compile(
 _SIGN: Final = re.compile(r"(?:([+-]|minus\b|negative\b) ?)?", re.IGNORECASE)
 _MONEY: Final = re.compile(r"((?:[A-Z]{1,2})?\$|[€£¥₹₩₽]|R\$|Rs\.?(?= ?\d)|[A-Z]{3}(?=[ \d-]))? ?")
 _LETTERS: Final = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
-_SHORT: Final = {"mn": 10**6, "mln": 10**6, "mio": 10**6, "mil": 10**6, "bn": 10**9, "tn": 10**12, "lakh": 10**5, "crore": 10**7}
+_SHORT: Final = {
+    "mn": 10**6,
+    "mln": 10**6,
+    "mio": 10**6,
+    "mil": 10**6,
+    "bn": 10**9,
+    "tn": 10**12,
+    "lakh": 10**5,
+    "crore": 10**7,
+}
 _WITH_MONEY: Final = {"m": 10**6, "b": 10**9, "t": 10**12, "mm": 10**6}
 _MAGNITUDE: Final = re.compile(r" ?([A-Za-z]+)(?![A-Za-z])\.?(.*)$", re.DOTALL)
 _NOUN: Final = re.compile(r" ([^\W\d_]{3,20}(?: [^\W\d_]{2,20}){0,3})$")
@@ -55,7 +64,9 @@ _MEASURES: Final = re.compile(
 )
 _SEGMENT: Final = re.compile(r"(?:, ?| and | )?")
 _NO_NOUN: Final = frozenset("and or to but not plus minus times than nor versus".split())
-_SCALE_OF_QUESTION: Final = re.compile(r"\bin (?:\w{1,12} )?(thousand|million|billion|trillion)s?\b|\b(?:how many|\() ?(thousand|million|billion)s\b")
+_SCALE_OF_QUESTION: Final = re.compile(
+    r"\bin (?:\w{1,12} )?(thousand|million|billion|trillion)s?\b|\b(?:how many|\() ?(thousand|million|billion)s\b"
+)
 
 
 @lru_cache(maxsize=4096)

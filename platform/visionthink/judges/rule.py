@@ -24,7 +24,10 @@ _MAX_QUESTION: Final = 4000
 _MAX_MENTIONS: Final = 100  # words
 _YES: Final = frozenset({"yes", "yeah", "yep", "yup"})
 _NO: Final = frozenset({"no", "nope", "nah"})
-_POLAR: Final = re.compile(r"(yes|yeah|yep|yup|no|nope|nah)\b(?!\.? ?\d)(?:\s*$|\s*[,.;:!\n-]\s*|\s+(?=(?:it|there|he|she|they|this|that|the|because|since|i|we|you)\b))", re.IGNORECASE)
+_POLAR: Final = re.compile(
+    r"(yes|yeah|yep|yup|no|nope|nah)\b(?!\.? ?\d)(?:\s*$|\s*[,.;:!\n-]\s*|\s+(?=(?:it|there|he|she|they|this|that|the|because|since|i|we|you)\b))",
+    re.IGNORECASE,
+)
 _DENIAL: Final = re.compile(r"\b(?:no|not|never|none|nobody|nothing|without|neither)\b|n't\b", re.IGNORECASE)
 _AFFIRMATION: Final = re.compile(r"\b(?:yes|yeah|yep)\b", re.IGNORECASE)
 _DOUBT: Final = re.compile(r"^(?:maybe|perhaps|possibly|probably|likely|might be|could be)\b[,:]? ?", re.IGNORECASE)
@@ -128,7 +131,11 @@ def _by_meaning(answer: str, statement: Statement, text: str, question: str) -> 
     """By what answer and prediction are, without options."""
     got = statement.text
     found = [same(answer, trimmed(text), question), same(answer, got, question)]
-    if not statement.is_committed and (last := committed(last_sentence(text), question)).is_committed and last.text != got:
+    if (
+        not statement.is_committed
+        and (last := committed(last_sentence(text), question)).is_committed
+        and last.text != got
+    ):
         found.append(same(answer, last.text, question))
     if aside := _ASIDE.match(got):
         found.append(_with_aside(answer, aside.group(1), aside.group(2), question))

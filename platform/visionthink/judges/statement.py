@@ -45,27 +45,40 @@ _SUBJECTS: Final = frozenset(
     "picture image photo figure diagram chart graph table shown total value number answer color colour letter code text "
     "word name digits digit shape object thing amount measure length result can see be i'm would".split()
 )
-_LABELS: Final = re.compile(r"^(?:letter|number|point|digit|code|figure|answer|value|line|box|panel|row|column|color)\s(?=\S)", re.IGNORECASE)
-_END: Final = re.compile(
-    r"(?<!\b[A-Za-z])(?<!\b(?:Dr|Mr|Ms|St|No|vs|Jr|Sr|Co))(?<!\b(?:Mrs|Inc|Ltd|Ave|Rev|Vol|etc))[.!?](?=\s|$)(?! ?\d)|\n", re.IGNORECASE
+_LABELS: Final = re.compile(
+    r"^(?:letter|number|point|digit|code|figure|answer|value|line|box|panel|row|column|color)\s(?=\S)", re.IGNORECASE
 )
-_REASON: Final = re.compile(r"(?:,? (?:because|since|as (?=it|the|there|shown|we|this|that)|due to|based on|so that)|, which)\b|\s[-(](?=because)", re.IGNORECASE)
+_END: Final = re.compile(
+    r"(?<!\b[A-Za-z])(?<!\b(?:Dr|Mr|Ms|St|No|vs|Jr|Sr|Co))(?<!\b(?:Mrs|Inc|Ltd|Ave|Rev|Vol|etc))[.!?](?=\s|$)(?! ?\d)|\n",
+    re.IGNORECASE,
+)
+_REASON: Final = re.compile(
+    r"(?:,? (?:because|since|as (?=it|the|there|shown|we|this|that)|due to|based on|so that)|, which)\b|\s[-(](?=because)",
+    re.IGNORECASE,
+)
 _WITHDRAWN: Final = re.compile(
     r"\b(?:wait|actually|however|alternatively|or (?:maybe|perhaps|possibly|it)|could also|may also|might also|sorry|"
     r"correction|on second thought|no,|instead|rather|but|not|or)\b",
     re.IGNORECASE,
 )
 _REVERSED: Final = re.compile(
-    r"([^.!?\n]{1,80}?) (?:is|would be|must be) (?:the |my )?(?:correct |right |best |final )?(?:answer|option|choice)$", re.IGNORECASE
+    r"([^.!?\n]{1,80}?) (?:is|would be|must be) (?:the |my )?(?:correct |right |best |final )?(?:answer|option|choice)$",
+    re.IGNORECASE,
 )
-_RATHER: Final = re.compile(r"(?:it(?:'s| is) )?not [^.!?\n]{1,80}?,? but (?:rather |it is |it's )?([^.!?\n]{1,80})$", re.IGNORECASE)
+_RATHER: Final = re.compile(
+    r"(?:it(?:'s| is) )?not [^.!?\n]{1,80}?,? but (?:rather |it is |it's )?([^.!?\n]{1,80})$", re.IGNORECASE
+)
 _RETRACTED: Final = re.compile(r"^(?:(?:no|wait|sorry|oh|actually|correction)\b[,:.! ]+)+", re.IGNORECASE)
-_PLACED: Final = re.compile(r" (?:shown |visible |depicted )?(?:in|on) (?:the|this) (?:image|picture|photo|photograph|figure|scene|diagram)$", re.IGNORECASE)
+_PLACED: Final = re.compile(
+    r" (?:shown |visible |depicted )?(?:in|on) (?:the|this) (?:image|picture|photo|photograph|figure|scene|diagram)$",
+    re.IGNORECASE,
+)
 _ASSIGNMENT: Final = re.compile(r"^([^=≈≠<>≤≥]{1,30}?) ?[=≈] ?([^=≈≠<>≤≥]*[\dπ√][^=≈≠<>≤≥]*|[A-Za-z^+]{1,12})$")
 _SYMBOL: Final = re.compile(r"(?:[A-Za-zα-ω](?:_?\{?\w\}?)?|[A-Z]{2,3}|m ?∠ ?\w{1,4}|[∠△] ?\w{1,4}|[a-z]\([a-z]\))$")  # noqa: RUF001
 _CALCULATION: Final = re.compile(r"\d ?[-+*/×·] ?\d")  # noqa: RUF001
 _NEGATION: Final = re.compile(
-    r"^(?:not|n't|isn't|never|neither|nor|except|without|anything but|everything but|all but|no longer|non|un)\b|\bnot\b|\bn't\b|n't\b", re.IGNORECASE
+    r"^(?:not|n't|isn't|never|neither|nor|except|without|anything but|everything but|all but|no longer|non|un)\b|\bnot\b|\bn't\b|n't\b",
+    re.IGNORECASE,
 )
 
 
@@ -138,7 +151,11 @@ def _restated(text: str, question: str) -> str | None:
     known = _SUBJECTS | stems(question)
     for found in _COPULA.finditer(short):
         subject = words(short[: found.start()])
-        if len(subject) <= 12 and all(stem(word) in known or word in known for word in subject) and _is_subject(subject):
+        if (
+            len(subject) <= 12
+            and all(stem(word) in known or word in known for word in subject)
+            and _is_subject(subject)
+        ):
             rest = trimmed(short[found.end() :])
             if rest and not _END.search(rest):
                 return rest
@@ -147,7 +164,9 @@ def _restated(text: str, question: str) -> str | None:
         return trimmed(short[found.end() :])
     if (found := _LABELS.match(short)) and trimmed(found.group()).casefold() in words(question):
         return trimmed(short[found.end() :])
-    if (found := re.match(r"(?:in|on|at) (?:the )?(?=\S)", short, re.IGNORECASE)) and 3 <= len(short) - found.end() <= 30:
+    if (found := re.match(r"(?:in|on|at) (?:the )?(?=\S)", short, re.IGNORECASE)) and 3 <= len(
+        short
+    ) - found.end() <= 30:
         return trimmed(short[found.end() :])
     return short if short != text else None
 

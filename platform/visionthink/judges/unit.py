@@ -82,7 +82,7 @@ _METRIC: Final = (
     ("K", "1", "K", "", "kelvin"),
 )
 _PLAIN: Final = (
-    ("m", "0.0254", "in inch inches inchs \""),
+    ("m", "0.0254", 'in inch inches inchs "'),
     ("m", "0.3048", "ft foot feet '"),
     ("m", "0.9144", "yd yds yard"),
     ("m", "1609.344", "mi mile"),
@@ -140,7 +140,14 @@ _PLAIN: Final = (
 CURRENCIES: Final = frozenset(
     "USD AUD CAD HKD SGD EUR GBP JPY CNY INR KRW RUB CHF SEK NOK BRL".split(),
 )
-_SPEED: Final = (("mph", "0.44704"), ("kmh", "5/18"), ("kph", "5/18"), ("kmph", "5/18"), ("mps", "1"), ("fps", "0.3048"))
+_SPEED: Final = (
+    ("mph", "0.44704"),
+    ("kmh", "5/18"),
+    ("kph", "5/18"),
+    ("kmph", "5/18"),
+    ("mps", "1"),
+    ("fps", "0.3048"),
+)
 _LENGTH: Final = (("m", 1),)
 _POWER: Final = re.compile(r"\^?\{?(-?[1-4])\}?$")
 _POWER_WORDS: Final = {"sq": 2, "sq.": 2, "square": 2, "cubic": 3, "cu": 3, "cu.": 3}
