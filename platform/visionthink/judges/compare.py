@@ -32,8 +32,9 @@ _OR: Final = re.compile(r"\bor\b|\beither\b", re.IGNORECASE)
 _UNIT_TAIL: Final = re.compile(r"(.*[\d}πi)])(?: ((?:sq |square |cubic )?[A-Za-zμΩ%][A-Za-z/]*(?:\^?[23])?)|°)$")
 _LETTER: Final = re.compile(r"(?<![\w'])[A-Za-z](?![\w'])")
 _BOUND: Final = re.compile(
-    r"(?:is |are )?(?:(>=|=>|≥|at least|no (?:less|fewer) than|minimum of)|(<=|=<|≤|at most|up to|no more than|maximum of)"
-    r"|(>|more than|greater than|over|above)|(<|less than|fewer than|under|below)|(±|plus or minus)|(≠|!=|not equal to)) ?"
+    r"(?:is |are )?(?:(>=|=>|≥|at least|no (?:less|fewer) than|minimum of)"
+    r"|(<=|=<|≤|at most|up to|no more than|maximum of)|(>|more than|greater than|over|above)|(<|less than|fewer than|under|below)"
+    r"|(±|plus or minus)|(≠|!=|not equal to)) ?"
     r"(?=[\d.$€£¥+-]|[a-z]{3,9}(?: |$))",
     re.IGNORECASE,
 )
@@ -57,7 +58,7 @@ def same(answer: str, got: str, question: str) -> Told:
 
 
 def _bound(answer: str, got: str, question: str) -> Told | None:
-    """ "At least 5" is neither 5 nor "more than 5"."""
+    """Bounds: "at least 5" is neither 5 nor "more than 5"."""
     want, have = _BOUND.match(answer), _BOUND.match(got)
     if not want and not have:
         is_other = set(_RELATION.findall(answer)) != set(_RELATION.findall(got))

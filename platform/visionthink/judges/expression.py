@@ -1,7 +1,7 @@
 r"""Mathematics: whether two formulas have the same value, such as `2\sqrt{221}` and `\sqrt{884}`.
 
-Rule: only what is a formula is read as one, and all of it. Whole numbers and fractions are exact; roots and functions are
-compared as floats at three points. math-verify was measured for this: it takes "46P" for 46, "5-10" for -5 and "5 or 6"
+Rule: only what is a formula is read as one, and all of it. Whole numbers and fractions are exact; roots and functions
+are compared as floats at three points. math-verify was measured for this: it takes "46P" for 46, "5-10" for -5 and "5 or 6"
 for 6, needs 15 to 160 ms a pair and bounds its time with signals, which do not work beside an event loop.
 """
 
@@ -38,7 +38,7 @@ _FUNCTIONS: Final[Mapping[str, Callable[[float], float]]] = {
 }
 
 
-class _Unreadable(Exception):
+class _UnreadableError(Exception):
     """This is no formula, or has no value."""
 
 
@@ -57,14 +57,14 @@ class _Reader:
     def take(self, want: str = "") -> str:
         token = self.peek()
         if not token or (want and token != want):
-            raise _Unreadable
+            raise _UnreadableError
         self.at += 1
         return token
 
     def sum(self) -> Value:
         self.depth += 1
         if self.depth > _MAX_DEPTH:
-            raise _Unreadable
+            raise _UnreadableError
         total = self.product()
         while self.peek() in ("+", "-"):
             is_plus = self.take() == "+"
@@ -83,7 +83,7 @@ class _Reader:
             if is_quotient or token in ("*", "·", "×"):  # noqa: RUF001
                 self.take()
             elif _is_number(token) and not self._may_follow():
-                raise _Unreadable
+                raise _UnreadableError
             part = self.power()
             total = total / part if is_quotient else total * part
         return -total if sign < 0 else total
@@ -121,7 +121,7 @@ class _Reader:
             return Fraction(token)
         if token in self.letters:
             return self.letters[token]
-        raise _Unreadable
+        raise _UnreadableError
 
     def fraction(self) -> Value:
         above, below = self.short(), self.short()
@@ -142,7 +142,7 @@ class _Reader:
             self.take("]")
         self.depth += 1
         if self.depth > _MAX_DEPTH:
-            raise _Unreadable
+            raise _UnreadableError
         inner = self.atom()
         self.depth -= 1
         return _raised(inner, 1 / degree)
@@ -154,7 +154,7 @@ class _Reader:
             base = self.atom()
         self.depth += 1
         if self.depth > _MAX_DEPTH:
-            raise _Unreadable
+            raise _UnreadableError
         inner = float(self.power())
         self.depth -= 1
         if self.peek() == "°":
@@ -191,7 +191,7 @@ def _value(tokens: list[str], letters: Mapping[str, Value]) -> Value | None:
     try:
         value = reader.sum()
         return value if reader.at == len(tokens) and math.isfinite(value) else None
-    except (_Unreadable, ArithmeticError, ValueError, TypeError):
+    except (_UnreadableError, ArithmeticError, ValueError, TypeError):
         return None
 
 
@@ -209,11 +209,11 @@ def _is_close(left: Value, right: Value) -> bool:
 def is_rounding(exact: Value, text: str) -> bool:
     """Whether `text` is `exact` to two decimals or more, rounded or cut."""
     found = _ROUNDED.match(text)
-    if found is None or abs(exact) > _MAX_FLOAT:
+    if found is None or abs(float(exact)) > _MAX_FLOAT:
         return False
     decimals = found.group(1)
     gap = abs(float(exact)) - abs(float(text))
-    is_signed_alike = (exact < 0) == text.startswith("-")
+    is_signed_alike = (float(exact) < 0) == text.startswith("-")
     return is_signed_alike and -0.5 <= gap * 10.0 ** len(decimals) < 1.0
 
 
@@ -227,11 +227,11 @@ def _raised(base: Value, power: Value) -> Value:
             power.denominator == 1
             and abs(power) * max(base.numerator.bit_length(), base.denominator.bit_length()) < _MAX_BITS
         ):
-            return base**power.numerator
+            return Fraction(base**power.numerator)
         if power == Fraction(1, 2) and base >= 0 and math.isqrt(base.numerator) ** 2 == base.numerator:
             below = math.isqrt(base.denominator)
             if below**2 == base.denominator:
                 return Fraction(math.isqrt(base.numerator), below)
     if base < 0:
-        raise _Unreadable
+        raise _UnreadableError
     return float(base) ** float(power)

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from visionthink.judges.text import words
 from visionthink.judges.told import Told, told
 
-_MONTHS: Final = "january february march april may june july august september october november december".split()
+_MONTHS: Final = words("january february march april may june july august september october november december")
 _MONTH: Final = {name[:length]: number for number, name in enumerate(_MONTHS, 1) for length in (3, 4, len(name))}
 _DAY: Final = r"(\d{1,2})(?:st|nd|rd|th)?"
 _NAMED: Final = (

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
+from visionthink.judges.text import words
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Number:
@@ -47,17 +49,18 @@ _PLAIN: Final = re.compile(rf"({_DECIMAL}){_END}")
 _DOUBTFUL_POINT: Final = re.compile(r"[1-9]\d{0,2}\.\d{3}$")
 _DOUBTFUL_COMMA: Final = re.compile(r"[1-9]\d{0,2},\d{3}$")
 
-_ONES: Final = dict(
-    zip(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-        "eighteen nineteen".split(),
-        range(20),
-        strict=True,
+_ONES: Final = {
+    word: value
+    for value, word in enumerate(
+        words(
+            "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+            "seventeen eighteen nineteen"
+        )
     )
-)
-_TENS: Final = dict(
-    zip("twenty thirty forty fifty sixty seventy eighty ninety".split(), range(20, 100, 10), strict=True)
-)
+}
+_TENS: Final = {
+    word: 10 * value for value, word in enumerate(words("twenty thirty forty fifty sixty seventy eighty ninety"), 2)
+}
 SCALES: Final = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _PARTS: Final = {
     "half": 2,
@@ -73,12 +76,9 @@ _PARTS: Final = {
     "tenth": 10,
 }
 ORDINALS: Final = {
-    **dict(
-        zip(
-            "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split(),
-            range(1, 13),
-            strict=True,
-        )
+    word: value
+    for value, word in enumerate(
+        words("first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"), 1
     )
 }
 _ANY_WORD: Final = re.compile(r"[a-z]+")
@@ -166,7 +166,7 @@ _FORMS: Final = (
 
 def _in_words(text: str) -> Number | None:
     """A number in words, as far as the words go."""
-    spans = []
+    spans: list[tuple[str, int]] = []
     for found in _ANY_WORD.finditer(text[:200].casefold()):
         if text[spans[-1][1] if spans else 0 : found.start()] not in ("", " ", "-") or len(spans) == _MAX_WORDS:
             break

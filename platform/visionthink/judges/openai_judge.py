@@ -32,8 +32,8 @@ class _Call:
 class OpenAIJudge:
     """Grades through chat completions, concurrently up to the client's connection limit.
 
-    Verdicts are remembered (`cache_size` of them). Equal items that come in at once share one call and whatever comes of
-    it, a failure as well: eight equal rollouts cost one. The call goes on while any of them still waits.
+    Verdicts are remembered (`cache_size` of them). Equal items that come in at once share one call and whatever comes
+    of it, a failure as well: eight equal rollouts cost one. The call goes on while any of them still waits.
     """
 
     def __init__(self, client: ChatClient, *, max_tokens: int = 1024, cache_size: int = 65536) -> None:

@@ -1,7 +1,7 @@
 """The options that a question lists, and which of them a text chooses.
 
-Rule: a choice is a label, the text of an option, or both where they agree. A letter that begins a sentence is an article
-("A cat") or a pronoun ("I think") before it is a label, and a text that names several options chooses several.
+Rule: a choice is a label, the text of an option, or both where they agree. A letter that begins a sentence is an
+article ("A cat") or a pronoun ("I think") before it is a label, and a text that names several options chooses several.
 """
 
 import re
@@ -28,7 +28,8 @@ _LED: Final = re.compile(
 )
 _ASIDE: Final = re.compile(r"([^()]{1,200}?)(?: \(([A-Za-z])\)|,? (?:option|choice) \(?([A-Za-z])\)?)$", re.IGNORECASE)
 _IS_RIGHT: Final = re.compile(
-    r"^(?:is|seems|looks|would be|must be) (?:the |most |probably )*(?:correct|right|best|answer|likely)\b|^(?:because|since|as)\b",
+    r"^(?:is|seems|looks|would be|must be) (?:the |most |probably )*(?:correct|right|best|answer|likely)\b"
+    r"|^(?:because|since|as)\b",
     re.IGNORECASE,
 )
 _SEPARATED: Final = re.compile(r"\s*(?:,\s*and\b|[,;&+]|\band\b)\s*", re.IGNORECASE)

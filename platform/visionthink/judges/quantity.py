@@ -14,7 +14,7 @@ from typing import Final
 from visionthink.judges.number import SCALES, read_number
 from visionthink.judges.text import stem, stems, words
 from visionthink.judges.told import Told, told
-from visionthink.judges.unit import CELSIUS, CURRENCIES, DEGREE, FAHRENHEIT, PERCENT, Unit, read_unit
+from visionthink.judges.unit import CELSIUS, CURRENCIES, DEGREE, FAHRENHEIT, NO_UNIT, PERCENT, Unit, read_unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class Quantity:
     value: Fraction | None
     """In the unit as written; None when only a doubtful reading of the digits is left."""
     doubtful: Fraction | None = None
-    unit: Unit = Unit()
+    unit: Unit = NO_UNIT
     unit_text: str = ""
     """As written, with the blank before it when there was one; empty without a unit."""
     noun: str = ""
@@ -35,7 +35,8 @@ MAX_CHARS: Final = 90
 _ONE: Final = Fraction(1)
 _HUNDREDTH: Final = Fraction(1, 100)
 _ABOUT: Final = re.compile(
-    r"(?:(?:about|approximately|approx\.?|around|roughly|circa|ca\.|exactly|only|just|equals?|a total of|total of)\s|[~≈=])\s?",
+    r"(?:(?:about|approximately|approx\.?|around|roughly|circa|ca\.|exactly|only|just|equals?|a total of|total of)\s"
+    r"|[~≈=])\s?",
     re.IGNORECASE,
 )
 _SIGN: Final = re.compile(r"(?:([+-]|minus\b|negative\b) ?)?", re.IGNORECASE)
@@ -55,15 +56,15 @@ _WITH_MONEY: Final = {"m": 10**6, "b": 10**9, "t": 10**12, "mm": 10**6}
 _MAGNITUDE: Final = re.compile(r" ?([A-Za-z]+)(?![A-Za-z])\.?(.*)$", re.DOTALL)
 _NOUN: Final = re.compile(r" ([^\W\d_]{3,20}(?: [^\W\d_]{2,20}){0,3})$")
 _EXTENT: Final = re.compile(r" (?:long|wide|tall|high|deep|thick|in total|or so|in all|altogether)$", re.IGNORECASE)
-_PLACE: Final = frozenset("in on at of near inside from within under above behind along over by".split())
+_PLACE: Final = frozenset(words("in on at of near inside from within under above behind along over by"))
 _MEASURES: Final = re.compile(
-    r"\b(?:how (?:long|far|tall|high|wide|deep|much|heavy|fast|big|large|old|hot|cold|thick)|length|distance|height|width|depth|area|"
-    r"perimeter|mass|weigh\w*|weight|time|speed|volume|radius|diameter|side|find|value|quantity|amount|size|measure\w*|"
+    r"\b(?:how (?:long|far|tall|high|wide|deep|much|heavy|fast|big|large|old|hot|cold|thick)|length|distance|height|"
+    r"width|depth|area|perimeter|mass|weigh\w*|weight|time|speed|volume|radius|diameter|side|find|value|quantity|amount|size|measure\w*|"
     r"temperature|voltage|current|power|energy|force|pressure|capacity|duration|units?)\b",
     re.IGNORECASE,
 )
 _SEGMENT: Final = re.compile(r"(?:, ?| and | )?")
-_NO_NOUN: Final = frozenset("and or to but not plus minus times than nor versus".split())
+_NO_NOUN: Final = frozenset(words("and or to but not plus minus times than nor versus"))
 _SCALE_OF_QUESTION: Final = re.compile(
     r"\bin (?:\w{1,12} )?(thousand|million|billion|trillion)s?\b|\b(?:how many|\() ?(thousand|million|billion)s\b"
 )

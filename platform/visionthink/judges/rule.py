@@ -25,7 +25,8 @@ _MAX_MENTIONS: Final = 100  # words
 _YES: Final = frozenset({"yes", "yeah", "yep", "yup"})
 _NO: Final = frozenset({"no", "nope", "nah"})
 _POLAR: Final = re.compile(
-    r"(yes|yeah|yep|yup|no|nope|nah)\b(?!\.? ?\d)(?:\s*$|\s*[,.;:!\n-]\s*|\s+(?=(?:it|there|he|she|they|this|that|the|because|since|i|we|you)\b))",
+    r"(yes|yeah|yep|yup|no|nope|nah)\b(?!\.? ?\d)"
+    r"(?:\s*$|\s*[,.;:!\n-]\s*|\s+(?=(?:it|there|he|she|they|this|that|the|because|since|i|we|you)\b))",
     re.IGNORECASE,
 )
 _DENIAL: Final = re.compile(r"\b(?:no|not|never|none|nobody|nothing|without|neither)\b|n't\b", re.IGNORECASE)
@@ -35,14 +36,16 @@ _ASIDE: Final = re.compile(r"([^()\n]{1,80}) \(([^()\n]{1,80})\)$")
 _SENTENCE: Final = re.compile(r"[^.!?;\n]+[.!?;]?")
 _SYMBOLS: Final = re.compile(r"[≠<>≤≥±+=~]")
 _GLUE: Final = frozenset(
-    "the a an of in on at to with and it this that there i he she they his her its from for by as so but "
-    "is are was were be been has have had does do did says say shows show reads read goes go looks appears seems means "
-    "contains can could will would should it's that's there's there are i'm isn't".split()
+    words(
+        "the a an of in on at to with and it this that there i he she they his her its from for by as so but "
+        "is are was were be been has have had does do did says say shows show reads read goes go looks "
+        "appears seems means contains can could will would should it's that's there's i'm isn't"
+    )
 )
 _UNTOLD: Final = Grade(
     correct=0.0,
     failed=True,
-    error="the rule cannot tell: only the meaning of the words would decide; judge.uri may name a language model for these",
+    error="the rule cannot tell: only the meaning of the words would decide; judge.uri may name a language model, too",
     retryable=False,
 )
 _GRADES: Final = {Told.RIGHT: Grade(correct=1.0), Told.WRONG: Grade(correct=0.0), Told.UNTOLD: _UNTOLD}
@@ -151,7 +154,7 @@ def _by_meaning(answer: str, statement: Statement, text: str, question: str) -> 
 
 
 def _with_aside(answer: str, head: str, aside: str, question: str) -> Told:
-    """ "8 (eight)" says one thing twice; "Paris (France)" says something more, which no rule can weigh."""
+    """With words in brackets: "8 (eight)" says one thing twice; "Paris (France)" says something more, which no rule can weigh."""
     each = {same(answer, head, question), same(answer, aside, question)}
     return Told.RIGHT if each == {Told.RIGHT} else Told.UNTOLD if Told.RIGHT in each else Told.WRONG
 
@@ -191,4 +194,4 @@ def _is_sentence(text: str) -> bool:
 
 def _is_babble(row: list[str]) -> bool:
     """Whether a row of words repeats itself more than speech does."""
-    return len(row) > 2 and len(set(row)) * 2 <= len(row) <= 60 or len(set(row)) * 5 <= len(row)
+    return (len(row) > 2 and len(set(row)) * 2 <= len(row) <= 60) or len(set(row)) * 5 <= len(row)

@@ -1,6 +1,7 @@
 """The judge of two: the rule decides what it can, and somebody else is asked for the rest.
 
-Rule: what the rule has decided is final. The other judge, a language model as a rule, sees only what the rule cannot tell.
+Rule: what the rule has decided is final. The other judge, a language model as a rule, sees only what the rule cannot
+tell.
 """
 
 from visionthink.judges.judge import Grade, GradeItem, Judge

@@ -34,16 +34,20 @@ _MARKER: Final = re.compile(
 )
 _THOUGHT: Final = re.compile(
     r"^(?:(?:so|thus|therefore|hence|well|ok|okay|then|i think|i believe|i guess|i'd say|it seems|it appears|"
-    r"it looks like|absolutely|definitely|certainly|clearly|of course|in conclusion|overall|finally|actually)\b(?: that)?[,:]? ?)+(?=\S)",
+    r"it looks like|absolutely|definitely|certainly|clearly|of course|in conclusion|overall|finally|actually)\b"
+    r"(?: that)?[,:]? ?)+(?=\S)",
     re.IGNORECASE,
 )
 _COPULA: Final = re.compile(
     r"\b(?:is|are|was|were|equals|has|have|shows?|reads?|says?|contains?|measures?)\b:? ?|'s |'re |: ?", re.IGNORECASE
 )
 _SUBJECTS: Final = frozenset(
-    "it it's its that that's this there they these those here the a an of in on for to at and i we he she "
-    "picture image photo figure diagram chart graph table shown total value number answer color colour letter code text "
-    "word name digits digit shape object thing amount measure length result can see be i'm would".split()
+    words(
+        "it it's its that that's this there they these those here the a an of in on for to at and i we he she "
+        "picture image photo figure diagram chart graph table shown total value number answer color colour "
+        "letter code text word name digits digit shape object thing amount measure length result can see be "
+        "i'm would"
+    )
 )
 _LABELS: Final = re.compile(
     r"^(?:letter|number|point|digit|code|figure|answer|value|line|box|panel|row|column|color)\s(?=\S)", re.IGNORECASE
@@ -92,7 +96,7 @@ def boxed(text: str) -> str | None:
             spans.append((found.start(), found.end(), end))
     if not spans:
         return None
-    start, inside, end = spans[-1]
+    _, inside, end = spans[-1]
     content = text[inside:end]
     after = text[end + 1 :]
     for (_, left, right), (begin, _, _) in zip(spans[-2::-1], spans[:0:-1], strict=False):
@@ -160,14 +164,12 @@ def _restated(text: str, question: str) -> str | None:
             if rest and not _END.search(rest):
                 return rest
         break
-    if found := re.match(r"(?:i|we) (?:can )?(?:see|count|read|find) (?=\S)", short, re.IGNORECASE):
-        return trimmed(short[found.end() :])
-    if (found := _LABELS.match(short)) and trimmed(found.group()).casefold() in words(question):
-        return trimmed(short[found.end() :])
-    if (found := re.match(r"(?:in|on|at) (?:the )?(?=\S)", short, re.IGNORECASE)) and 3 <= len(
-        short
-    ) - found.end() <= 30:
-        return trimmed(short[found.end() :])
+    if seen := re.match(r"(?:i|we) (?:can )?(?:see|count|read|find) (?=\S)", short, re.IGNORECASE):
+        return trimmed(short[seen.end() :])
+    if (label := _LABELS.match(short)) and trimmed(label.group()).casefold() in words(question):
+        return trimmed(short[label.end() :])
+    if place := re.match(r"(?:in|on|at) (?:the )?(?=\S{3})", short[:30], re.IGNORECASE):
+        return trimmed(short[place.end() :])
     return short if short != text else None
 
 

@@ -1,7 +1,7 @@
 r"""Writes a text the plain way: one kind of dash, space, quote and digit, without the wrapping of LaTeX and Markdown.
 
-Rule: what carries meaning stays. A superscript becomes `^2` and never a digit of the number before it, a vulgar fraction
-after a digit stays a mixed number, and `$5` keeps its currency while `$13$` loses its delimiters.
+Rule: what carries meaning stays. A superscript becomes `^2` and never a digit of the number before it, a vulgar
+fraction after a digit stays a mixed number, and `$5` keeps its currency while `$13$` loses its delimiters.
 """
 
 import re
@@ -69,7 +69,7 @@ _COMMANDS: Final = {
     "triangle": "△",
     "infty": "∞",
     "theta": "θ",
-    "alpha": "α",
+    "alpha": "α",  # noqa: RUF001
     "beta": "β",
     "angle": "∠",
 }

@@ -24,6 +24,7 @@ class Unit:
     """How many of the base."""
 
 
+NO_UNIT: Final = Unit()
 PERCENT: Final = "%"
 DEGREE: Final = "deg"
 CELSIUS: Final = "degC"
@@ -138,7 +139,7 @@ _PLAIN: Final = (
     ("BRL", "1", "R$ brl"),
 )
 CURRENCIES: Final = frozenset(
-    "USD AUD CAD HKD SGD EUR GBP JPY CNY INR KRW RUB CHF SEK NOK BRL".split(),
+    ("USD", "AUD", "CAD", "HKD", "SGD", "EUR", "GBP", "JPY", "CNY", "INR", "KRW", "RUB", "CHF", "SEK", "NOK", "BRL")
 )
 _SPEED: Final = (
     ("mph", "0.44704"),
