@@ -33,7 +33,8 @@ _UNIT_TAIL: Final = re.compile(r"(.*[\d}πi)])(?: ((?:sq |square |cubic )?[A-Za-
 _LETTER: Final = re.compile(r"(?<![\w'])[A-Za-z](?![\w'])")
 _BOUND: Final = re.compile(
     r"(?:is |are )?(?:(>=|=>|≥|at least|no (?:less|fewer) than|minimum of)"
-    r"|(<=|=<|≤|at most|up to|no more than|maximum of)|(>|more than|greater than|over|above)|(<|less than|fewer than|under|below)"
+    r"|(<=|=<|≤|at most|up to|no more than|maximum of)"
+    r"|(>|more than|greater than|over|above)|(<|less than|fewer than|under|below)"
     r"|(±|plus or minus)|(≠|!=|not equal to)) ?"
     r"(?=[\d.$€£¥+-]|[a-z]{3,9}(?: |$))",
     re.IGNORECASE,

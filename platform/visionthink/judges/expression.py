@@ -1,8 +1,8 @@
 r"""Mathematics: whether two formulas have the same value, such as `2\sqrt{221}` and `\sqrt{884}`.
 
 Rule: only what is a formula is read as one, and all of it. Whole numbers and fractions are exact; roots and functions
-are compared as floats at three points. math-verify was measured for this: it takes "46P" for 46, "5-10" for -5 and "5 or 6"
-for 6, needs 15 to 160 ms a pair and bounds its time with signals, which do not work beside an event loop.
+are compared as floats at three points. math-verify was measured for this: it takes "46P" for 46, "5-10" for -5 and
+"5 or 6" for 6, needs 15 to 160 ms a pair and bounds its time with signals, which do not work beside an event loop.
 """
 
 import math

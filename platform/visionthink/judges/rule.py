@@ -154,7 +154,7 @@ def _by_meaning(answer: str, statement: Statement, text: str, question: str) -> 
 
 
 def _with_aside(answer: str, head: str, aside: str, question: str) -> Told:
-    """With words in brackets: "8 (eight)" says one thing twice; "Paris (France)" says something more, which no rule can weigh."""
+    """With words in brackets: "8 (eight)" says one thing twice; "Paris (France)" says more, which no rule can weigh."""
     each = {same(answer, head, question), same(answer, aside, question)}
     return Told.RIGHT if each == {Told.RIGHT} else Told.UNTOLD if Told.RIGHT in each else Told.WRONG
 

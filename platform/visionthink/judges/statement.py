@@ -53,11 +53,13 @@ _LABELS: Final = re.compile(
     r"^(?:letter|number|point|digit|code|figure|answer|value|line|box|panel|row|column|color)\s(?=\S)", re.IGNORECASE
 )
 _END: Final = re.compile(
-    r"(?<!\b[A-Za-z])(?<!\b(?:Dr|Mr|Ms|St|No|vs|Jr|Sr|Co))(?<!\b(?:Mrs|Inc|Ltd|Ave|Rev|Vol|etc))[.!?](?=\s|$)(?! ?\d)|\n",
+    r"(?<!\b[A-Za-z])(?<!\b(?:Dr|Mr|Ms|St|No|vs|Jr|Sr|Co))(?<!\b(?:Mrs|Inc|Ltd|Ave|Rev|Vol|etc))"
+    r"[.!?](?=\s|$)(?! ?\d)|\n",
     re.IGNORECASE,
 )
 _REASON: Final = re.compile(
-    r"(?:,? (?:because|since|as (?=it|the|there|shown|we|this|that)|due to|based on|so that)|, which)\b|\s[-(](?=because)",
+    r"(?:,? (?:because|since|as (?=it|the|there|shown|we|this|that)|due to|based on|so that)|, which)\b"
+    r"|\s[-(](?=because)",
     re.IGNORECASE,
 )
 _WITHDRAWN: Final = re.compile(
@@ -66,7 +68,8 @@ _WITHDRAWN: Final = re.compile(
     re.IGNORECASE,
 )
 _REVERSED: Final = re.compile(
-    r"([^.!?\n]{1,80}?) (?:is|would be|must be) (?:the |my )?(?:correct |right |best |final )?(?:answer|option|choice)$",
+    r"([^.!?\n]{1,80}?) (?:is|would be|must be) (?:the |my )?(?:correct |right |best |final )?"
+    r"(?:answer|option|choice)$",
     re.IGNORECASE,
 )
 _RATHER: Final = re.compile(
@@ -81,7 +84,8 @@ _ASSIGNMENT: Final = re.compile(r"^([^=≈≠<>≤≥]{1,30}?) ?[=≈] ?([^=≈�
 _SYMBOL: Final = re.compile(r"(?:[A-Za-zα-ω](?:_?\{?\w\}?)?|[A-Z]{2,3}|m ?∠ ?\w{1,4}|[∠△] ?\w{1,4}|[a-z]\([a-z]\))$")  # noqa: RUF001
 _CALCULATION: Final = re.compile(r"\d ?[-+*/×·] ?\d")  # noqa: RUF001
 _NEGATION: Final = re.compile(
-    r"^(?:not|n't|isn't|never|neither|nor|except|without|anything but|everything but|all but|no longer|non|un)\b|\bnot\b|\bn't\b|n't\b",
+    r"^(?:not|n't|isn't|never|neither|nor|except|without|anything but|everything but|all but|no longer|non)\b"
+    r"|\bnot\b|\bn't\b|n't\b",
     re.IGNORECASE,
 )
 
