@@ -43,9 +43,9 @@ class Date:
 
 def read_date(text: str) -> Date | None:
     """The date that `text` is, all of it."""
-    text = text.casefold().strip()
     if len(text) > _MAX_CHARS:
         return None
+    text = text.casefold().strip()
     text = _WEEKDAY.sub("", text, count=1) if _WEEKDAY.match(text) else text
     for pattern, order in _NAMED:
         if found := pattern.match(text):
