@@ -80,6 +80,7 @@ _THIN: Final = re.compile(r"\\[,;:! ]|\{ \}|(?<=\d)~(?=\d)")
 _GROUPED_COMMA: Final = re.compile(r"\{([,.])\}")
 _MATH_FENCES: Final = re.compile(r"\\[()\[\]]")
 _PAIRS: Final = {'"': '"', "'": "'", "(": ")", "[": "]", "*": "*", "_": "_", "{": "}"}
+_LISTING: Final = re.compile(r",(?!\d{3}(?!\d))")
 _ARTICLE: Final = re.compile(r"^(?:the (?=.)|an? (?=[^\W\d]{3}))", re.IGNORECASE)
 _WORD: Final = re.compile(r"\w+(?:[.'+#/-]+\w+)*[+#]*")
 
@@ -125,7 +126,7 @@ def trimmed(text: str) -> str:
     while True:
         text, before = text.strip(), text
         if len(text) > 1 and _PAIRS.get(text[0]) == text[-1] and not set(text[1:-1]) & {text[0], text[-1]}:
-            if text[0] in "([{" and "," in text:
+            if text[0] in "([{" and _LISTING.search(text):
                 return text  # a pair or a list in brackets has an order
             text = text[1:-1]
         elif text[-1:] and (text[-1] in ".,;:?" or (text[-1] == "!" and not text[-2:-1].isdigit())):
