@@ -68,7 +68,8 @@ def run_stage(name: str, config_json: str, run_dir: str) -> StageOutput:
 
 
 def _run(stage: Stage, config: RunConfig, folder: RunFolder) -> StageResult:
-    folder.begin(config)
+    if changed := folder.begin(config):
+        say(f"note: from now on {', '.join(changed)}")
     check_settings(config)
     folder.sweep(stage)
     if stage in _RUNS_A_MODEL:

@@ -84,7 +84,7 @@ def test_command_line_answers(arguments: list[str], code: int, text: str, capsys
     assert text in told.out + told.err
 
 
-@pytest.mark.parametrize("command", ["run", "label", "train", "evaluate", "register", "serve", "config"])
+@pytest.mark.parametrize("command", ["run", "label", "train", "evaluate", "register", "config"])
 def test_every_stage_command_takes_the_common_options(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command([command, "--help"]) == 0
     shown = capsys.readouterr().out
