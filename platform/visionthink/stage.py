@@ -128,7 +128,7 @@ def check_inputs(config: RunConfig, *, trains: bool) -> None:
         check_model(Path(config.evaluate.model))
     if trains:
         check_both_labels(config)
-    check_sources(config.data)
+    check_sources(config)
 
 
 def judge_of(config: RunConfig, env: Mapping[str, str]) -> Judge:
