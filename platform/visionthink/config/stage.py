@@ -123,8 +123,8 @@ class TrainConfig(Section):
     """Share of a step's prompts that carry the label `needed`. Half, as in the paper: GRPO divides by a group's spread,
     so a group that loses by asking pulls as hard as one that wins by it, and with fewer of the latter the policy first
     learns never to ask."""
-    learning_rate: Positive = 1e-4
-    """Peak learning rate of AdamW. The paper's released code: 1e-6, for 7 billion parameters."""
+    learning_rate: Annotated[float, Field(gt=0, le=1e30)] = 1e-4
+    """Peak learning rate of AdamW; beyond its bound a step cannot even be computed. The paper's released code: 1e-6, for 7 billion parameters."""
     hold_ratio: Share = 0.5
     """Share of the steps at the peak; after that the rate falls linearly to its end."""
     final_lr_ratio: Share = 0.03
