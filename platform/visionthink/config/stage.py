@@ -124,7 +124,8 @@ class TrainConfig(Section):
     so a group that loses by asking pulls as hard as one that wins by it, and with fewer of the latter the policy first
     learns never to ask."""
     learning_rate: Annotated[float, Field(gt=0, le=1e30)] = 1e-4
-    """Peak learning rate of AdamW; beyond its bound a step cannot even be computed. The paper's released code: 1e-6, for 7 billion parameters."""
+    """Peak learning rate of AdamW; beyond the bound a step cannot even be computed. The paper's released code: 1e-6,
+    for 7 billion parameters."""
     hold_ratio: Share = 0.5
     """Share of the steps at the peak; after that the rate falls linearly to its end."""
     final_lr_ratio: Share = 0.03
