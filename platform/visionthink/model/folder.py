@@ -44,7 +44,7 @@ def load_model(folder: Path) -> LoadedModel:
     except UNLOADABLE as error:
         raise ConfigError(f"the model in {folder} cannot be loaded: {error}") from error
     saved_as = model.dtype
-    return LoadedModel(model.float(), processor, saved_as)
+    return LoadedModel(cast("Any", model).float(), processor, saved_as)
 
 
 def save_model(
@@ -59,7 +59,7 @@ def save_model(
         StorageError: there is such a folder, or no room for it.
         DataError: a weight is not finite.
     """
-    loaded.model.to(loaded.saved_as)  # type: ignore[arg-type, unused-ignore]
+    cast("Any", loaded.model).to(loaded.saved_as)
     _check_finite(loaded.model, folder)
     with atomic_dir(folder) as new, weights_written(folder):
         loaded.model.save_pretrained(new)

@@ -1,4 +1,3 @@
-import copy
 import json
 import math
 import resource
@@ -51,7 +50,7 @@ def test_saved_model_loads_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_model_is_loaded_in_full_precision_and_saved_in_its_own(tmp_path: Path, dtype: torch.dtype) -> None:
-    save_model(LoadedModel(copy.deepcopy(tiny_model()), tiny_processor(), dtype), tmp_path / "base", RunConfig())
+    save_model(LoadedModel(tiny_model(), tiny_processor(), dtype), tmp_path / "base", RunConfig())
     loaded = load_model(tmp_path / "base")
     assert loaded.saved_as == dtype
     assert {weight.dtype for weight in loaded.model.parameters()} == {torch.float32}
@@ -66,7 +65,7 @@ def test_model_is_loaded_in_full_precision_and_saved_in_its_own(tmp_path: Path, 
     ("value", "dtype"), [(math.nan, torch.float32), (-math.inf, torch.float32), (1e6, torch.float16)]
 )
 def test_model_with_weights_that_are_not_finite_is_not_saved(tmp_path: Path, value: float, dtype: torch.dtype) -> None:
-    model = copy.deepcopy(tiny_model())
+    model = tiny_model()
     with torch.no_grad():
         model.lm_head.weight[3, 5] = value
     with pytest.raises(DataError, match=r"weights .*embed_tokens\.weight of .*model would not be finite"):

@@ -150,7 +150,7 @@ def test_a_step_that_is_not_finite_is_not_taken(value: float) -> None:
 def test_a_gradient_that_is_not_finite_though_the_loss_is_stops_the_step() -> None:
     made = policy()
     weight = next(made.model.parameters())
-    handle = weight.register_hook(lambda gradient: gradient * math.inf)
+    handle = weight.register_hook(lambda gradient: gradient * math.inf)  # type: ignore[no-untyped-call]
     with pytest.raises(DivergedError, match=r"the loss is -?\d.* and the norm of its gradient (nan|inf)"):
         updated(made, [GOOD, BAD], config())
     handle.remove()

@@ -105,7 +105,7 @@ def test_an_epoch_is_shuffled_once_a_step(monkeypatch: pytest.MonkeyPatch) -> No
             made.append(seed)
             super().__init__(seed)
 
-    monkeypatch.setattr(subject.random, "Random", Counted)
+    monkeypatch.setattr(random, "Random", Counted)
     subject._slice("needed", NEEDED, 1, 12, 0)
     assert made == ["0/needed/2", "0/needed/3", "0/needed/4"]
 
