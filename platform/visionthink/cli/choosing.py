@@ -127,7 +127,7 @@ def _named(run_dir: Path) -> RunFolder:
     """The folder that --run-dir names.
 
     Raises:
-        ConfigError: no run can have its name.
+        UserError: no run can have its name.
     """
     folder = RunFolder(run_dir)
     check_run_id(folder.run_id)

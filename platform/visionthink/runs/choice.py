@@ -29,7 +29,7 @@ def choose_run(
     Nothing is made. `fresh` begins a new run in any case.
 
     Raises:
-        ConfigError: no run can be called `run_id`.
+        UserError: no run can be called `run_id`.
     """
     if run_id is not None:
         check_run_id(run_id)

@@ -16,7 +16,6 @@ runs/
 
 import contextlib
 import json
-import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from visionthink.errors import ConfigError, DataError
 from visionthink.runs.result import StageResult
 from visionthink.storage import atomic_write, atomic_write_json
 from visionthink.storage.key import TEMPORARY_PREFIX
+from visionthink.tracking.tracker import RunSpec
 
 Stage: TypeAlias = Literal["label", "train", "evaluate", "register", "serve"]
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
@@ -37,23 +37,17 @@ LATEST: Final = "latest"
 """The link to the run that was begun last."""
 _RESERVED: Final = frozenset({LATEST, "missed", "mlartifacts", "mlflow.db"})
 """What lies beside the runs."""
-_RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
-"""What a folder, a tracker's query and a tag can all hold."""
 
 
 def check_run_id(run_id: str) -> None:
     """Refuse a name that a folder could have and a tracker could not, or that something else beside the runs has.
 
     Raises:
-        ConfigError: saying which names can be had.
+        UserError: saying which names can be had.
     """
     if run_id in _RESERVED:
-        raise ConfigError(f"no run can be called {run_id!r}: something else beside the runs is; choose another name")
-    if not _RUN_ID.fullmatch(run_id):
-        raise ConfigError(
-            f"no run can be called {run_id!r}: choose letters, digits and . _ -, the first a letter or digit, at most "
-            "200 of them"
-        )
+        raise ConfigError(f"{run_id!r} cannot name a run: something else beside the runs is called so; choose another")
+    RunSpec(run_id=run_id, stage=STAGES[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +121,7 @@ class RunFolder:
         for each is returned.
 
         Raises:
-            ConfigError: the run was begun with other settings, or no run can have this name.
+            UserError: the run was begun with other settings, or no run can have this name.
         """
         check_run_id(self.run_id)
         if not self.config_path.exists():

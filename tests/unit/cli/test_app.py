@@ -76,7 +76,7 @@ def test_debug_anywhere_on_the_line_shows_the_traceback(
         (["run", "--nope"], 2, "No such option"),
         (["serve", "--world-seed", "3"], 2, "No such option"),
         (["serve", "--help"], 0, "--run-dir"),
-        (["run", "--run-id", "my run"], 2, "no run can be called 'my run'"),
+        (["run", "--run-id", "my run"], 2, "'my run' cannot name a run"),
         (["run", "--seed", "-1"], 2, "error: seed: "),
         (["bake"], 2, "No such command"),
         (["run", "--seed", "x"], 2, "a valid integer"),

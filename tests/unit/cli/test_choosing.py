@@ -13,7 +13,7 @@ from visionthink.cli.choosing import (
 )
 from visionthink.cli.settings import Settings
 from visionthink.config import RunConfig, override_config
-from visionthink.errors import ConfigError
+from visionthink.errors import ConfigError, UserError
 from visionthink.runs import RunFolder, latest_run, point_latest
 
 RUNS = Path("runs")
@@ -149,9 +149,9 @@ def test_operational_settings_are_no_other_questions() -> None:
 @pytest.mark.parametrize("run_dir", ["runs/my run", "runs/missed", "elsewhere/latest"])
 def test_folder_that_no_run_can_have_is_refused_before_anything_is_made(run_dir: str) -> None:
     settings = Settings(run_dir=Path(run_dir))
-    with pytest.raises(ConfigError, match="no run can be called"):
+    with pytest.raises(UserError, match="cannot name a run"):
         choose_whole_run(settings, run_id=None, fresh=False, now=now)
-    with pytest.raises(ConfigError, match="no run can be called"):
+    with pytest.raises(UserError, match="cannot name a run"):
         choose_begun_run(settings)
     assert not RUNS.exists()
 

@@ -5,7 +5,7 @@ import pytest
 from tests.fakes.stage_task import tiny_config
 
 from visionthink.config import override_config
-from visionthink.errors import ConfigError, StorageError
+from visionthink.errors import StorageError, UserError
 from visionthink.runs import (
     RunFolder,
     StageResult,
@@ -61,7 +61,7 @@ def test_choose_run_goes_on_where_only_operational_settings_differ(tmp_path: Pat
 @pytest.mark.parametrize("run_id", ["latest", "my run", "../up"])
 def test_choose_run_refuses_a_name_that_no_run_can_have(tmp_path: Path, run_id: str) -> None:
     begun(tmp_path)
-    with pytest.raises(ConfigError, match="no run can be called"):
+    with pytest.raises(UserError, match="cannot name a run"):
         choose_run(tmp_path, CONFIG, now=NOW, run_id=run_id)
 
 
