@@ -48,6 +48,17 @@ def test_begin_takes_operational_settings_over_and_says_so(tmp_path: Path) -> No
     assert [change["model.threads"] for change in changes] == [{"was": 1, "now": 3}, {"was": 3, "now": 1}]
 
 
+def test_change_that_a_kill_cut_short_is_kept_once(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run-1")
+    folder.begin(CONFIG)
+    before = folder.config_path.read_bytes()
+    other = override_config(CONFIG, {"model.threads": 3})
+    folder.begin(other)
+    folder.config_path.write_bytes(before)
+    assert folder.begin(other) == ("model.threads was 1, now 3",)
+    assert len((folder.path / "changes.jsonl").read_text().splitlines()) == 1
+
+
 def test_begin_with_a_wrong_setting_changes_none(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run-1")
     folder.begin(CONFIG)

@@ -170,6 +170,19 @@ def test_training_that_diverges_stops_at_the_step_and_keeps_the_last_good_state(
     assert all(weight.isfinite().all() for weight in weights.values())
 
 
+def test_the_judge_is_closed_however_training_ends(tmp_path: Path) -> None:
+    closed = []
+
+    class Closing(AlternatingJudge):
+        async def aclose(self) -> None:
+            closed.append(True)
+
+    trained(tmp_path, setting(num_steps=1), judge=Closing())
+    with pytest.raises(DivergedError):
+        trained(tmp_path, setting(learning_rate=1e30, warmup_steps=0, num_steps=3), judge=Closing())
+    assert closed == [True, True]
+
+
 def test_training_goes_on_from_the_last_good_state_when_the_cause_is_gone(tmp_path: Path) -> None:
     """A machine whose memory flips a bit, say: the next one comes to the very weights that there should be."""
     want, _ = trained(tmp_path / "whole", setting())

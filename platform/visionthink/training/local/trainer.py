@@ -87,7 +87,7 @@ class LocalTrainer:
     def run(self, prompts: Sequence[Prompt], on_step: Callable[[int, Mapping[str, float]], None]) -> None:
         """Take all steps that are left, calling `on_step(step, metrics)` after each; `step` counts from 1.
 
-        The judge is closed at the end.
+        Engine and judge are closed at the end, however that comes.
 
         Raises:
             DataError: one of the two labels has no prompt though the mix asks for it.
@@ -99,14 +99,16 @@ class LocalTrainer:
         first = load_checkpoint(self._checkpoint_dir, self._model, self._optimizer)
         check_finite(self._model)
         with asyncio.Runner() as runner:
-            for step in range(first, config.num_steps):
-                metrics = self._step(step, _pick(step, needed, rest, self._setting), runner)
-                # Told first: a step that a checkpoint holds is never taken again, so nobody could tell it later.
-                on_step(step + 1, metrics)
-                if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.num_steps:
-                    save_checkpoint(self._checkpoint_dir, step + 1, self._model, self._optimizer)
-            runner.run(self._engine.aclose())
-            runner.run(self._judge.aclose())
+            try:
+                for step in range(first, config.num_steps):
+                    metrics = self._step(step, _pick(step, needed, rest, self._setting), runner)
+                    # Told first: a step that a checkpoint holds is never taken again, so nobody could tell it later.
+                    on_step(step + 1, metrics)
+                    if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.num_steps:
+                        save_checkpoint(self._checkpoint_dir, step + 1, self._model, self._optimizer)
+            finally:
+                runner.run(self._engine.aclose())
+                runner.run(self._judge.aclose())
 
     def _step(self, step: int, prompts: Sequence[Prompt], runner: asyncio.Runner) -> Mapping[str, float]:
         config = self._setting.train
