@@ -61,16 +61,22 @@ def check_both_labels(config: RunConfig) -> None:
         )
 
 
-def check_sources(config: DataConfig) -> None:
+def check_sources(config: RunConfig) -> None:
     """Refuse data sets that cannot be opened, or whose first row is no sample, before any work begins.
+
+    Where the data set knows its number of rows, it is also seen to that some are left to evaluate on.
 
     Raises:
         UserError: naming the data set.
     """
-    if config.source == WORLD:
+    data = config.data
+    if data.source == WORLD:
         return
-    for place in dict.fromkeys(filter(None, (config.source, config.eval_source))):
-        next(iter(_opened(config, place)))
+    for place in dict.fromkeys(filter(None, (data.source, data.eval_source))):
+        source = _opened(data, place)
+        next(iter(source))
+        if data.eval_source is None and source.num_rows is not None and source.num_rows <= config.label.num_samples:
+            raise _nothing_left(place, config.label.num_samples)
 
 
 def samples_to_label(config: RunConfig) -> Iterator[Sample]:
@@ -105,11 +111,15 @@ def samples_to_evaluate(config: RunConfig) -> TestSet:
     start = 0 if data.eval_source else config.label.num_samples
     samples = tuple(islice(_opened(data, place), start, start + evaluate.num_samples))
     if not samples:
-        raise DataError(
-            f"{place} has no rows behind the first {start}, which are there to label; name a set to evaluate on "
-            "(data.eval_source), or lower label.num_samples"
-        )
+        raise _nothing_left(place, start)
     return TestSet(samples=samples)
+
+
+def _nothing_left(place: str, num_to_label: int) -> DataError:
+    return DataError(
+        f"{place} has no rows behind the first {num_to_label}, which are there to label; name a set to evaluate on "
+        "(data.eval_source), or lower label.num_samples"
+    )
 
 
 def decoded(sample: Sample, config: DataConfig) -> Image.Image:

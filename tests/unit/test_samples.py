@@ -9,7 +9,7 @@ from visionthink.config import RunConfig
 from visionthink.core.sample import Sample
 from visionthink.datasets.parquet import write_samples
 from visionthink.errors import ConfigError, DataError
-from visionthink.samples import check_data, samples_to_evaluate, samples_to_label
+from visionthink.samples import check_data, check_sources, samples_to_evaluate, samples_to_label
 
 
 def rows(count: int, source: str = "mine") -> list[Sample]:
@@ -81,6 +81,13 @@ def test_set_of_its_own_is_evaluated_from_its_start(tmp_path: Path) -> None:
 def test_no_row_left_to_evaluate_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no rows behind the first 4.*data\.eval_source"):
         samples_to_evaluate(config_of(tmp_path, 4))
+
+
+def test_set_with_too_few_rows_to_evaluate_is_refused_before_it_is_labelled(tmp_path: Path) -> None:
+    check_sources(config_of(tmp_path, 5))
+    with pytest.raises(DataError, match=r"no rows behind the first 4.*lower label\.num_samples"):
+        check_sources(config_of(tmp_path, 4))
+    check_sources(config_of(tmp_path, 4, **{"data.eval_source": str(tmp_path / "mine.parquet")}))
 
 
 def test_check_data_refuses_unknown_families() -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -15,12 +15,14 @@ from visionthink.runs.folder import RunFolder
 
 _Model = Annotated[Path | None, typer.Option("--model", help="Folder of a model. Default: the run's.", metavar="DIR")]
 _Host = Annotated[str | None, typer.Option("--host", help="Address to listen on.")]
+_OPTIONS: Final = ("config", "set_", "run_dir")
+"""The common options that mean something to a model that is trained."""
 _Port = Annotated[int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one.")]
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command()(takes_settings(serve))
+    app.command()(takes_settings(serve, only=_OPTIONS))
 
 
 def serve(settings: Settings, model: _Model = None, host: _Host = None, port: _Port = None) -> None:
