@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, cast
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
 
 from visionthink.config import RunConfig
+from visionthink.core.excerpt import excerpt
 from visionthink.engines.transformers_local import UNLOADABLE
 from visionthink.errors import ConfigError
 from visionthink.model.bundled import check_model
@@ -31,13 +32,14 @@ def load_model(folder: Path) -> LoadedModel:
 
     Raises:
         ConfigError: there is no such model.
+        PermissionDeniedError: this user may not read it.
     """
     check_model(folder)
     try:
         model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype="auto")
         processor = cast("Any", AutoProcessor).from_pretrained(folder)
     except UNLOADABLE as error:
-        raise ConfigError(f"the model in {folder} cannot be loaded: {error}") from error
+        raise ConfigError(f"the model in {folder} cannot be loaded: {excerpt(str(error), 200)}") from error
     return LoadedModel(model, processor)
 
 
