@@ -74,13 +74,15 @@ def decode(data: bytes, *, name: str = "picture", max_pixels: int = MAX_PIXELS) 
         image.load()
     except _BROKEN as error:
         raise DataError(
-            f"{name}: the {image.format} picture is corrupt or truncated ({_said(error)}); replace the file or drop the row"
+            f"{name}: the {image.format} picture is corrupt or truncated ({_said(error)}); "
+            "replace the file or drop the row"
         ) from error
     try:
         picture = _rgb(image)
     except _BROKEN as error:
         raise DataError(
-            f"{name}: pixels of mode {image.mode} cannot be turned into RGB ({_said(error)}); save the picture as 8-bit RGB"
+            f"{name}: pixels of mode {image.mode} cannot be turned into RGB ({_said(error)}); "
+            "save the picture as 8-bit RGB"
         ) from error
     # Without the file's metadata nothing downstream can turn the picture a second time.
     picture.info.clear()
