@@ -66,6 +66,7 @@ def test_samples_come_back_as_they_were(tmp_path: Path, want: list[Sample]) -> N
             "data_source": one.source,
             "family": one.family,
             "needs_high_res": one.needs_high_res,
+            "other_answers": one.other_answers,
         }
         lines.append(json.dumps(columns, ensure_ascii=number % 2 == 0))
     assert read(rows_of(tmp_path, "\n".join(lines))) == want

@@ -201,7 +201,9 @@ def test_format_may_be_said(tmp_path: Path) -> None:
         pytest.param(("a.csv", "b.txt"), {}, r"neither parquet, .* \(a.csv, b.txt\); name the file", id="other files"),
         pytest.param(("a.parquet", "b.jsonl"), {}, "both parquet and JSONL files", id="two formats"),
         pytest.param(("a.csv", "b.csv"), {"format": "parquet"}, r"no parquet file \(a.csv, b.csv\)", id="wrong format"),
-        pytest.param(("a.jsonl",), {"split": "train"}, "jsonl, which has no splits", id="a split of a file"),
+        pytest.param(
+            ("a.jsonl",), {"split": "train"}, r"no split 'train'; it holds files of no split \(a.jsonl\)", id="no split"
+        ),
         pytest.param(("a.csv",), {"format": "hf_disk"}, "cannot be opened as a saved Hugging Face", id="no saved set"),
     ],
 )
