@@ -18,7 +18,7 @@ def rows(count: int, source: str = "mine") -> list[Sample]:
     return [
         Sample(
             id=f"{source}-{index}",
-            question="what ?",
+            question=f"what {source} {index} ?",
             answer="that",
             family="any",
             needs_high_res=None,

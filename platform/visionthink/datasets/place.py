@@ -61,8 +61,8 @@ def find_place(uri: str | Path) -> Place:
     if not place.keys:
         left = f" but for {place.left_out[0].key} ({place.left_out[0].why})" if place.left_out else ""
         raise DataError(
-            f"{excerpt(name)} does not exist or is empty{excerpt(left, 80)}; give a file, a folder or an s3:// URI that "
-            "holds samples"
+            f"{excerpt(name)} does not exist or is empty{excerpt(left, 80)}; "
+            "give a file, a folder or an s3:// URI that holds samples"
         )
     snapshots = sorted({key.split("/")[1] for key in place.keys if key.startswith(_SNAPSHOTS)})
     if len(snapshots) > 1:

@@ -70,7 +70,7 @@ def check_columns(found: Iterable[str], place: str) -> None:
     for column, meaning in REQUIRED.items():
         if column not in names:
             raise DataError(
-                f"{excerpt(place)}: column {column!r} is missing; found {listed(names, 8)}. "
+                f"{excerpt(place)}: column {column!r} is missing; found {excerpt(listed(names, 8), 150)}. "
                 f"Rename the column that holds {meaning} to {column!r}"
             )
 
@@ -103,7 +103,7 @@ def to_sample(row: Row, pictures: PictureFolder) -> Sample:
             row=row.name,
         )
     except UserError as error:
-        raise DataError(f"{excerpt(row.name, 80)}: {excerpt(str(error), 300)}") from error
+        raise DataError(f"{excerpt(row.name, 80)}: {excerpt(str(error), 240)}") from error
 
 
 def problem_of(question: str) -> str:

@@ -113,8 +113,8 @@ def choose_split(keys: Sequence[str], split: str | None, *, place: str) -> Chose
     if split is None:
         if len(groups) > 1:
             raise DataError(
-                f"{excerpt(place)} holds {_found(groups)}, which are never mixed; name one split (data.split, and "
-                "data.eval_split for the one to evaluate on), or the file to read"
+                f"{excerpt(place, 100)} holds {_found(groups)}, which are never mixed; name one split (data.split, "
+                "data.eval_split) or the file to read"
             )
         return Chosen(keys=tuple(keys), split=next(iter(groups), None))
     names = [_named(part.strip(), groups, place) for part in split.split("+")]
@@ -163,7 +163,7 @@ def _named(split: str, groups: Mapping[str | None, list[str]], place: str) -> st
     """Return the split of the files that the user means."""
     if split.lower() in groups:
         return split.lower()
-    wanted = _family(split.lower())
+    wanted = next((kind for kind, words in _FAMILIES.items() if split.lower() in words), None)
     alike = [name for name in groups if name is not None and wanted is not None and _family(name) == wanted]
     if len(alike) == 1:
         return alike[0]
@@ -171,7 +171,7 @@ def _named(split: str, groups: Mapping[str | None, list[str]], place: str) -> st
     own = {split_of(part) for part in place.rstrip("/").split("/")[-2:]}
     if set(groups) == {None} and any(_is(split.lower(), name) for name in own):
         return None
-    raise DataError(f"{excerpt(place)}: there is no split {shown(split)}; it holds {_found(groups)}")
+    raise DataError(f"{excerpt(place, 100)}: there is no split {shown(split)}; it holds {_found(groups)}")
 
 
 def _is(split: str, name: str | None) -> bool:
@@ -187,11 +187,8 @@ def _family(split: str) -> str | None:
 
 def _found(groups: Mapping[str | None, list[str]]) -> str:
     """Return the splits with a file of each, for messages."""
-    named = [f"{name} ({posixpath.basename(keys[0])})" for name, keys in sorted(groups.items(), key=_order) if name]
-    if None in groups:
-        named.append(f"files of no split ({posixpath.basename(groups[None][0])})")
+    files = {name: excerpt(posixpath.basename(keys[0]), 40) for name, keys in groups.items()}
+    named = [f"{excerpt(name, 20)} ({files[name]})" for name in sorted(filter(None, files))]
+    if None in files:
+        named.append(f"files of no split ({files[None]})")
     return listed(named, 4)
-
-
-def _order(group: tuple[str | None, list[str]]) -> str:
-    return group[0] or ""

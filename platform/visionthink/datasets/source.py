@@ -6,7 +6,7 @@ are told however the reading ends, also when the reader has had enough.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal
@@ -64,7 +64,7 @@ class Source:
         """What is read, and what the last reading left out so far."""
         return replace(self._opened, skipped=self.skipped)
 
-    def __iter__(self) -> Iterator[Sample]:
+    def __iter__(self) -> Generator[Sample]:
         """Yield the samples in the order of the rows; what was left out is told at the end, or when the reader stops.
 
         Raises:

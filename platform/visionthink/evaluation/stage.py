@@ -71,7 +71,9 @@ def evaluate_stage(task: StageTask) -> StageResult:
 def evaluate_with(open_engine: Callable[[Path], Engine], folders: Mapping[Row, Path], task: StageTask) -> StageResult:
     """Judge the models in `folders`, each opened by `open_engine` and closed again."""
     config = task.config
-    evaluation = _Work(task=task, tests=samples_to_evaluate(config), open_engine=open_engine).all_rows(folders)
+    evaluation = _Work(task=task, tests=samples_to_evaluate(config, say=task.say), open_engine=open_engine).all_rows(
+        folders
+    )
     bootstrap = Bootstrap(num_bootstraps=config.evaluate.num_bootstraps, seed=config.seed)
     result = evaluation.to_result(bootstrap)
     task.run.log_metrics(result.metrics)

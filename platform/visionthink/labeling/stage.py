@@ -81,7 +81,7 @@ def _label_all(engine: Engine, judge: Judge, task: StageTask, runner: asyncio.Ru
     done = num_in_shards(folder, "", size=size, total=total)
     progress = task.progress(total, unit="samples", done=done)
     records: list[Labelled] = []
-    for number, shard in enumerate(in_shards(samples_to_label(config), size)):
+    for number, shard in enumerate(in_shards(samples_to_label(config, say=task.say), size)):
         path = folder / f"{number:05d}.json"
         found = _read_shard(path, shard)
         if found is None:
@@ -119,7 +119,7 @@ def _check_kept(records: Sequence[Labelled], figures: dict[str, float]) -> None:
 def _kept(records: Sequence[Labelled], config: RunConfig) -> Iterator[Sample]:
     """The samples with a label, which takes the place of the ground truth."""
     labels = {record.id: record.needed for record in records}
-    for sample in samples_to_label(config):
+    for sample in samples_to_label(config, say=None):  # what was left out was told before
         needed = labels.get(sample.id)
         if needed is not None:
             yield replace(sample, needs_high_res=needed)

@@ -11,6 +11,7 @@ from urllib3.exceptions import HTTPError
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
+    from types_boto3_s3.type_defs import GetObjectRequestTypeDef
 
 NUM_BREAKS: Final = 8
 """How often the body of one object or range may break off."""
@@ -33,8 +34,12 @@ def fetch(
     """
     got = bytearray()
     for num_breaks in range(NUM_BREAKS + 1):
-        wanted = _wanted(first + len(got), None if size_bytes is None else first + size_bytes, etag)
-        reply = client.get_object(Bucket=bucket, Key=name, **wanted)
+        wanted: GetObjectRequestTypeDef = {"Bucket": bucket, "Key": name}
+        if size_bytes is not None:
+            wanted["Range"] = f"bytes={first + len(got)}-{first + size_bytes - 1}"
+        if etag is not None:
+            wanted["IfMatch"] = etag
+        reply = client.get_object(**wanted)
         etag = reply["ETag"]
         if size_bytes is None:
             size_bytes = reply["ContentLength"]
@@ -47,11 +52,3 @@ def fetch(
         if len(got) >= size_bytes:
             return bytes(got)
     raise IncompleteReadError(actual_bytes=len(got), expected_bytes=size_bytes or 0)
-
-
-def _wanted(first: int, end: int | None, etag: str | None) -> dict[str, str]:
-    """Return which part of which version to ask for; nothing where it is all of any version."""
-    version = {} if etag is None else {"IfMatch": etag}
-    if end is None:
-        return version
-    return {"Range": f"bytes={first}-{end - 1}", **version}
