@@ -198,7 +198,7 @@ def test_row_cannot_name_the_data_file_s_link_as_its_picture(tmp_path: Path) -> 
     (tmp_path / "d" / "t.jsonl").symlink_to("../blobs/x")
     (tmp_path / "blobs" / "x").write_text(json.dumps(row(0, {"images": "t.jsonl"})))
     for place in (tmp_path / "d", tmp_path / "d" / "t.jsonl"):
-        with pytest.raises(UserError, match="key 't.jsonl' leads out of"):
+        with pytest.raises(UserError, match=r"key 't.jsonl' leads out of"):
             ids(place)
 
 
