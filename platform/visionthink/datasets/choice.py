@@ -16,6 +16,10 @@ Format = Literal["parquet", "jsonl", "hf_disk"]
 TableFormat = Literal["parquet", "jsonl"]
 
 _SUFFIXES: Final[dict[str, TableFormat]] = {".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_UNREAD: Final = frozenset(
+    {".arrow", ".bz2", ".csv", ".feather", ".gz", ".json", ".tar", ".tsv", ".xz", ".zip", ".zst"}
+)
+"""What may hold rows but is not read; a README or a picture is left out without a word."""
 
 
 def is_saved(place: Place) -> bool:
@@ -42,7 +46,8 @@ def choose_files(place: Place, kind: TableFormat | None, split: str | None) -> t
     keys = fitting or chosen.keys
     if not place.is_file:
         check_whole(keys, place=place.name)
-    others = (LeftOut(key=key, why="another format") for key in chosen.keys if key not in keys)
+    read = set(keys)
+    others = (LeftOut(key=key, why="another format") for key in chosen.keys if key not in read)
     return kind, Chosen(keys=keys, split=chosen.split, left_out=(*left_out, *chosen.left_out, *others))
 
 
@@ -76,7 +81,8 @@ def _tables(place: Place) -> tuple[tuple[str, ...], list[LeftOut]]:
     found = [key for key in place.keys if _format_of(key)]
     names = set(found)
     keys: dict[str, str] = {}
-    left_out = []
+    unread = (key for key in place.keys if PurePosixPath(key).suffix.lower() in _UNREAD)
+    left_out = [LeftOut(key=key, why="not parquet or JSONL") for key in unread]
     # A link counts only where the file itself does not lie in the folder.
     for key in sorted(found, key=lambda key: (key in place.links, key)):
         original, identity = original_of(key, names), place.identity(key)

@@ -11,10 +11,14 @@ import json
 import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from visionthink.core.excerpt import excerpt
 from visionthink.datasets.row import Row, check_columns
+from visionthink.errors import DataError
 from visionthink.storage import Reader
+
+_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,8 @@ class JsonlRows:
     def _rows(self, key: str) -> Iterator[Row]:
         with self.store.open(key) as file:
             for number, line in enumerate(file, start=1):
+                if number == 1 and line.startswith(_UTF_16):
+                    raise DataError(f"{excerpt(key)} is UTF-16 text, as PowerShell writes it; save it as UTF-8")
                 text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
                 if text.strip():
                     yield _row(text, key, number)

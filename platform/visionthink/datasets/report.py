@@ -61,7 +61,11 @@ class SourceReport:
         """What to tell: what is read, and what the last reading left out."""
         files = "a saved data set" if self.format == "hf_disk" else f"{self.num_files} {self.format} file"
         plural = "s" if self.num_files > 1 and self.format != "hf_disk" else ""
-        rows = "an unknown number of rows" if self.num_rows is None else f"{self.num_rows} rows"
+        rows = (
+            "an unknown number of rows"
+            if self.num_rows is None
+            else f"{self.num_rows} row{'s' if self.num_rows != 1 else ''}"
+        )
         split = f", split {excerpt(self.split, 40)}" if self.split else ""
         yield f"data: {excerpt(self.name, 100)}: {files}{plural}, {rows}{split}{self._left_out()}"
         skipped = self.skipped.line(self.name)
@@ -74,7 +78,9 @@ class SourceReport:
         reasons = Counter(entry.why for entry in self.left_out)
         first = {entry.why: entry.key for entry in reversed(self.left_out)}
         told = [
-            f"{first[why]} ({why})" if count == 1 else f"{count} ({why}, such as {first[why]})"
+            f"{excerpt(first[why], 40)} ({why})"
+            if count == 1
+            else f"{count} ({why}, such as {excerpt(first[why], 40)})"
             for why, count in reasons.items()
         ]
         return f"; left out: {listed(told, 3)}"

@@ -22,7 +22,7 @@ _SYSTEM: Final = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
 
 _COPY: Final = re.compile(
     r"(?P<prefix>(?:copy|backup) of )?(?P<name>.+?)"
-    r"(?P<mark> \(\d+\)| ?- (?:copy|kopie|copie|copia)(?: \(\d+\))?| copy(?: \d+)?|-checkpoint"
+    r"(?P<mark> \(\d+\)| ?- (?:copy|kopie)(?: \(\d+\))?| copy(?: \d+)?|-checkpoint"
     r"|[._-](?:bak|orig|old|backup)\d*|~|\.sync-conflict-[\w-]+| \([^)]*conflicted copy[^)]*\))?(?P<suffix>(?:\.\w+)*)",
     re.IGNORECASE,
 )
@@ -119,8 +119,8 @@ def choose_split(keys: Sequence[str], split: str | None, *, place: str) -> Chose
         return Chosen(keys=tuple(keys), split=next(iter(groups), None))
     names = [_named(part.strip(), groups, place) for part in split.split("+")]
     chosen = tuple(key for key in keys if split_of(key) in names)
-    left_out = (LeftOut(key=key, why="another split") for key in keys if key not in set(chosen))
-    return Chosen(keys=chosen, split=split, left_out=tuple(left_out))
+    left_out = tuple(LeftOut(key=key, why="another split") for key in keys if split_of(key) not in names)
+    return Chosen(keys=chosen, split=split, left_out=left_out)
 
 
 def check_whole(keys: Iterable[str], *, place: str) -> None:

@@ -79,9 +79,7 @@ def test_twin_of_macos_beside_a_parquet_file_is_left_out(tmp_path: Path) -> None
     (tmp_path / "._a.parquet").write_bytes(b"\x00\x05\x16\x07" + bytes(100))
     source = open_source(tmp_path)
     assert list(source) == [sample(0)]
-    assert list(source.report().lines()) == [
-        f"data: {tmp_path}: 1 parquet file, 1 rows; left out: ._a.parquet (hidden)"
-    ]
+    assert list(source.report().lines()) == [f"data: {tmp_path}: 1 parquet file, 1 row; left out: ._a.parquet (hidden)"]
 
 
 def test_marks_of_spark_beside_parquet_files_are_left_out(tmp_path: Path) -> None:
@@ -242,7 +240,7 @@ def test_splits_of_parquet_files_are_never_mixed(tmp_path: Path) -> None:
     source = open_source(tmp_path, split="train")
     assert list(source) == [sample(0)]
     (told,) = source.report().lines()
-    assert "1 parquet file, 1 rows, split train; left out: data/test-00000-of-00001.parquet (another split)" in told
+    assert "1 parquet file, 1 row, split train; left out: data/test-00000-of-00001.parquet (another split)" in told
     assert list(open_source(tmp_path, split="test")) == [sample(1)]
     with pytest.raises(DataError, match="no split 'validation'; it holds test"):
         open_source(tmp_path, split="validation")
@@ -466,6 +464,15 @@ def test_error_is_short_whatever_the_row_holds(tmp_path: Path, columns: dict[str
     with pytest.raises(DataError) as caught:
         list(open_source(tmp_path / "t.jsonl"))
     assert len(str(caught.value)) < 400 and "\n" not in str(caught.value)
+
+
+def test_table_that_is_not_read_is_said(tmp_path: Path) -> None:
+    lines(tmp_path / "t.jsonl", 0)
+    for name in ("u.jsonl.gz", "u.csv", "README.md"):
+        (tmp_path / name).touch()
+    source = open_source(tmp_path)
+    assert [entry.key for entry in source.report().left_out] == ["u.csv", "u.jsonl.gz"]
+    assert "2 (not parquet or JSONL, such as u.csv)" in next(iter(source.report().lines()))
 
 
 def test_lines_are_short_whatever_lies_in_the_folder(tmp_path: Path) -> None:

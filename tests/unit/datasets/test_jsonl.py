@@ -91,6 +91,13 @@ def test_bad_line_says_which_and_why_and_leaves_the_others(tmp_path: Path, bad: 
     assert [to_sample(rows[number], pictures) for number in (0, 2)] == [sample(0), sample(2)]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_utf_16_is_told(tmp_path: Path, encoding: str) -> None:
+    text = line(0).encode(encoding)
+    with pytest.raises(DataError, match=r"a.jsonl is UTF-16 text, .*save it as UTF-8"):
+        rows_of(tmp_path, text if encoding == "utf-16" else b"\xfe\xff" + text)
+
+
 def test_file_with_other_names_is_refused_at_once(tmp_path: Path) -> None:
     other = json.dumps({"question": "q", "image": "0.png", "answer": "a"})
     with pytest.raises(
