@@ -10,7 +10,8 @@ from PIL import Image
 from tests.unit.datasets.conftest import png, row, sample, without
 
 from visionthink.datasets.hf_disk import DiskRows
-from visionthink.datasets.row import PictureFolder, to_sample
+from visionthink.datasets.picture_folder import PictureFolder
+from visionthink.datasets.row import to_sample
 from visionthink.errors import DataError
 from visionthink.picture import decode
 from visionthink.storage import LocalStore

@@ -10,7 +10,8 @@ from tests.unit.datasets.conftest import png, row, sample, samples
 
 from visionthink.core.sample import Sample
 from visionthink.datasets.jsonl import JsonlRows
-from visionthink.datasets.row import PictureFolder, problem_of, to_sample
+from visionthink.datasets.picture_folder import PictureFolder
+from visionthink.datasets.row import problem_of, to_sample
 from visionthink.errors import DataError
 from visionthink.storage import LocalStore
 
