@@ -141,8 +141,10 @@ class _Walk:
                 (self.folder_links if os.path.isdir(self.root / below) else self.links).append(below)
             elif entry.is_dir():
                 self.folder(below)
-            else:
+            elif entry.is_file():
                 self.files.append(below)
+            else:
+                self.left_out.append(LeftOut(key=below, why="no regular file"))
 
     def follow(self, key: str) -> None:
         """Look into a link to a folder that lies within the root, but behind a hidden name: a Kubernetes mount."""

@@ -466,6 +466,12 @@ def test_error_is_short_whatever_the_row_holds(tmp_path: Path, columns: dict[str
     assert len(str(caught.value)) < 400 and "\n" not in str(caught.value)
 
 
+def test_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    lines(tmp_path / "t.jsonl", 0)
+    os.mkfifo(tmp_path / "u.jsonl")
+    assert ids(tmp_path) == ["doc-0"]
+
+
 def test_table_that_is_not_read_is_said(tmp_path: Path) -> None:
     lines(tmp_path / "t.jsonl", 0)
     for name in ("u.jsonl.gz", "u.csv", "README.md"):
