@@ -130,7 +130,8 @@ def check_inputs(config: RunConfig, *, trains: bool) -> None:
         check_model(Path(config.evaluate.model))
     if trains:
         check_both_labels(config)
-    check_sources(config)
+    for line in check_sources(config):
+        say(line)
 
 
 def judge_of(config: RunConfig, env: Mapping[str, str]) -> Judge:

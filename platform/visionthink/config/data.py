@@ -39,14 +39,18 @@ class DataConfig(Section):
     format: Literal["auto", "parquet", "jsonl", "hf_disk"] = "auto"
     """Layout of `source`; `auto` looks at it. Ignored for the world."""
     eval_source: Annotated[str | None, Place()] = None
-    """Data set to evaluate on; None means the rows of `source` behind those to label. Ignored for the world, whose
-    splits cannot leak."""
+    """Data set to evaluate on; None means `eval_split` of `source`, else its rows behind those to label. Ignored for
+    the world, whose splits cannot leak."""
     split: str | None = None
-    """Part of a saved Hugging Face `DatasetDict`; None where there is but one."""
+    """Part of `source` to train on, as its files or the saved Hugging Face `DatasetDict` name it; `a+b` is both; None
+    where there is but one."""
+    eval_split: str | None = None
+    """Part of `eval_source`, or of `source`, to evaluate on; None where `eval_source` has but one."""
     images: Annotated[str | None, Place()] = None
     """Folder or s3:// address of pictures that rows name by path; None means the folder of the data set."""
     skip_bad: bool = False
-    """Whether a bad row (corrupt or huge picture, missing value) is left out and counted, instead of ending the run."""
+    """Whether a bad row (corrupt or huge picture, missing value, a row to evaluate on that is trained on) is left out
+    and counted, instead of ending the run."""
     max_picture_pixels: PositiveInt = 64 * 1024**2
     """A larger picture is a bad row; it is refused before a pixel is decoded."""
     world_seed: int = 0

@@ -12,6 +12,7 @@ import torch
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
 
 from visionthink.config import RunConfig
+from visionthink.core.excerpt import excerpt
 from visionthink.engines.transformers_local import UNLOADABLE
 from visionthink.errors import ConfigError, DataError
 from visionthink.model.bundled import check_model
@@ -36,13 +37,14 @@ def load_model(folder: Path) -> LoadedModel:
 
     Raises:
         ConfigError: there is no such model.
+        PermissionDeniedError: this user may not read it.
     """
     check_model(folder)
     try:
         model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype="auto")
         processor = cast("Any", AutoProcessor).from_pretrained(folder)
     except UNLOADABLE as error:
-        raise ConfigError(f"the model in {folder} cannot be loaded: {error}") from error
+        raise ConfigError(f"the model in {folder} cannot be loaded: {excerpt(str(error), 200)}") from error
     saved_as = model.dtype
     return LoadedModel(cast("Any", model).float(), processor, saved_as)
 

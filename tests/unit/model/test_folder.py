@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.fakes.unprivileged import unprivileged
 from tests.unit.engines.tiny_model import tiny_model, tiny_processor
 
 from visionthink.config import RunConfig
@@ -15,7 +16,7 @@ from visionthink.errors import ConfigError, DataError, StorageError
 from visionthink.model import bundled as subject
 from visionthink.model.bundled import base_folder, bundled_path
 from visionthink.model.folder import LoadedModel, load_model, save_model
-from visionthink.storage import DiskFullError, verify
+from visionthink.storage import DiskFullError, PermissionDeniedError, verify
 
 
 @pytest.fixture
@@ -107,6 +108,23 @@ def test_damaged_model_is_refused(name: str, text: str, tmp_path: Path) -> None:
     (folder / name).write_text(text)
     for load in (load_model, TransformersEngine.load):
         with pytest.raises(ConfigError, match="cannot be loaded"):
+            load(folder)
+
+
+def test_saved_model_can_be_read_by_whom_the_umask_lets(tmp_path: Path) -> None:
+    (tmp_path / "usual").touch()
+    save_model(tiny(), tmp_path / "model", RunConfig())
+    modes = {path.name: path.stat().st_mode for path in (tmp_path / "model").iterdir()}
+    assert modes == dict.fromkeys(modes, (tmp_path / "usual").stat().st_mode)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_model_that_is_closed_to_this_user_is_called_so(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "model"
+    save_model(tiny(), folder, RunConfig())
+    (folder / name).chmod(0)
+    for load in (load_model, TransformersEngine.load, lambda folder: base_folder(str(folder))):
+        with unprivileged(), pytest.raises(PermissionDeniedError, match=rf"{name}: permission denied: let this user"):
             load(folder)
 
 
