@@ -35,6 +35,9 @@ _UPRIGHT: Final = {
 _EIGHT_BITS: Final = [value >> 8 for value in range(2**16)]
 """16 to 8 bits: the upper byte, which is what Pillow itself keeps of a 16-bit RGB picture."""
 
+_STRIP_PIXELS: Final = 2**18
+"""Pixels of a strip in which transparency is laid over white."""
+
 # What Pillow's decoders raise on bytes that are not what they claim to be; the tests feed them noise.
 _BROKEN: Final = (
     OSError,
@@ -49,6 +52,10 @@ _BROKEN: Final = (
     struct.error,
     zlib.error,
 )
+
+
+class PictureTooLargeError(DataError):
+    """A picture has more pixels than are decoded."""
 
 
 def decode(data: bytes, *, name: str = "picture", max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -127,7 +134,7 @@ def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         width, height = image.size
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"{name}: {error}; shrink the picture to at most {max_pixels} pixels") from error
+        raise PictureTooLargeError(f"{name}: {error}; shrink the picture to at most {max_pixels} pixels") from error
     except UnidentifiedImageError as error:
         raise DataError(
             f"{name}: {len(data)} bytes starting with {data[:8]!r} are no picture, or one with a broken header or "
@@ -136,7 +143,7 @@ def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
     except _BROKEN as error:
         raise DataError(f"{name}: the header of the picture is corrupt ({error}); replace the file") from error
     if width * height > max_pixels:
-        raise DataError(
+        raise PictureTooLargeError(
             f"{name}: the picture has {width}x{height} = {width * height} pixels, more than the limit of {max_pixels}; "
             "shrink it, or raise max_pixels"
         )
@@ -161,7 +168,16 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         return image.convert("I").point(_EIGHT_BITS, "L").convert("RGB")
     if image.has_transparency_data:
-        drawn = image.convert("RGBA")
-        white = Image.new("RGBA", drawn.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, drawn).convert("RGB")
+        return _over_white(image)
     return image.convert("RGB")
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    """Lay a picture with transparency over white, a strip at a time: whole copies would cost three times its memory."""
+    flat = Image.new("RGB", image.size)
+    rows = max(1, _STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        drawn = image.crop((0, top, image.width, min(top + rows, image.height))).convert("RGBA")
+        white = Image.new("RGBA", drawn.size, (255, 255, 255, 255))
+        flat.paste(Image.alpha_composite(white, drawn).convert("RGB"), (0, top))
+    return flat
