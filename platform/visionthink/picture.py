@@ -98,6 +98,16 @@ def size_of(data: bytes, *, name: str = "picture", max_pixels: int = MAX_PIXELS)
     return oriented(Size(width=image.width, height=image.height), _orientation(image))
 
 
+def stated_pixels(data: bytes, *, name: str = "picture", max_pixels: int = MAX_PIXELS) -> int:
+    """Return the pixels that a picture's header states; nothing is decoded.
+
+    Raises:
+        DataError: the bytes are no picture or one of more than `max_pixels`.
+    """
+    image = _open(data, name, max_pixels)
+    return image.width * image.height
+
+
 def cut(picture: Image.Image, view: View) -> Image.Image:
     """Return the pixels of `view`, resampled with LANCZOS from the decoded original, exactly `view.size` large.
 
