@@ -93,7 +93,7 @@ def _picture(messages: Sequence[ChatMessage]) -> SentPicture | None:
     ]
     for role, picture in found:
         if role != "user":
-            raise bad_value(f"a {role} message holds a picture; send it in a user message", param=picture.where)
+            raise bad_value(f"the {role} message holds a picture; send it in a user message", param=picture.where)
     if len(found) > 1:
         raise bad_value(
             f"the conversation holds {len(found)} pictures; this model answers questions about one, so send one "

@@ -47,7 +47,7 @@ def data_url_bytes(url: str) -> bytes:
         raise DataError(
             f"the data URL is of the type {media_type[:_SHOWN_CHARS]!r}; send a picture, as image/png or so"
         )
-    payload = unquote_to_bytes(rest[end + 1 :].partition("#")[0])
+    payload = unquote_to_bytes(rest[end + 1 :].partition("#")[0].encode("utf-8", "surrogatepass"))
     return _decoded(payload) if "base64" in params else payload
 
 
