@@ -19,6 +19,15 @@ _MAX_HEADER_CHARS: Final = 1024
 _BLANKS: Final = b" \t\r\n\f\v"
 _STANDARD: Final = bytes.maketrans(b"-_", b"+/")
 _UNTOLD: Final = frozenset({"", "image", "application/octet-stream", "binary/octet-stream"})  # by the bytes, then
+_COMMA: Final = "%2c"
+_ESCAPES: Final = tuple(
+    (escape % ord(byte), byte)
+    for byte in (b"+", b"/", b"=", b"-", b"_", b" ", b"\n", b"\r", b"\t")
+    for escape in (b"%%%02X", b"%%%02x")
+)
+"""What percent-encoding makes of the characters of base64 and of line breaks."""
+_MAX_PERCENT_BYTES: Final = 2**20
+_MAX_ESCAPES: Final = 2**20
 _SHOWN_CHARS: Final = 24
 
 
@@ -36,34 +45,39 @@ def data_url_bytes(url: str) -> bytes:
         DataError: it has no comma, says that it is something else than a picture, or its base64 is broken.
     """
     rest = url.strip()[len(_SCHEME) :]
-    if "," not in rest[:_MAX_HEADER_CHARS]:
-        rest = _with_comma(rest)
-    found = _HEADER.match(rest, 0, _MAX_HEADER_CHARS)
-    end = found.end() if found else 0
-    if rest[end : end + 1] != ",":
-        end = rest.find(",")
-    media_type, *params = (part.strip().lower() for part in unquote(rest[:end]).split(";"))
+    head, payload = _parted(rest)
+    media_type, *params = (part.strip().lower() for part in unquote(head).split(";"))
     if not media_type.startswith("image/") and media_type not in _UNTOLD:
-        raise DataError(
-            f"the data URL is of the type {media_type[:_SHOWN_CHARS]!r}; send a picture, as image/png or so"
-        )
-    payload = unquote_to_bytes(rest[end + 1 :].partition("#")[0].encode("utf-8", "surrogatepass"))
-    return _decoded(payload) if "base64" in params else payload
+        raise DataError(f"the data URL is of the type {media_type[:_SHOWN_CHARS]!r}; send a picture, image/png say")
+    raw = payload.partition("#")[0].encode("utf-8", "surrogatepass")
+    return _from_base64(raw) if "base64" in params else _from_percent(raw)
 
 
-def _with_comma(rest: str) -> str:
-    """A URL that was percent-encoded as a whole, made readable.
+def _parted(rest: str) -> tuple[str, str]:
+    """What stands before and behind the comma, which may be percent-encoded like all the rest.
 
     Raises:
-        DataError: there is no comma in it either.
+        DataError: there is none.
     """
-    rest = unquote(rest)
-    if "," not in rest[:_MAX_HEADER_CHARS]:
+    start = rest[:_MAX_HEADER_CHARS]
+    quoted = _HEADER.match(start)
+    end = quoted.end() if quoted else 0
+    if start[end : end + 1] != ",":
+        end = start.find(",")
+    if end != -1:
+        return rest[:end], rest[end + 1 :]
+    end = start.lower().find(_COMMA)
+    if end == -1:
         raise DataError("the data URL has no comma before its data; write data:image/png;base64,...")
-    return rest
+    return rest[:end], rest[end + len(_COMMA) :]
 
 
-def _decoded(payload: bytes) -> bytes:
+def _from_base64(payload: bytes) -> bytes:
+    if payload.count(b"%") > _MAX_ESCAPES:
+        raise DataError("the base64 of the data URL is broken: too many percent signs")
+    # Replaced one by one: of a picture of megabytes a general decoder would make a hundred thousand pieces first.
+    for escape, byte in _ESCAPES if b"%" in payload else ():
+        payload = payload.replace(escape, byte)
     text = payload.translate(_STANDARD, delete=_BLANKS).rstrip(b"=")
     if len(text) % 4 == 1:
         raise DataError(f"the base64 of the data URL is cut off: {len(text)} characters are no whole number of bytes")
@@ -71,3 +85,9 @@ def _decoded(payload: bytes) -> bytes:
         return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
     except binascii.Error as error:
         raise DataError(f"the base64 of the data URL is broken: {error}") from error
+
+
+def _from_percent(payload: bytes) -> bytes:
+    if len(payload) > _MAX_PERCENT_BYTES:
+        raise DataError(f"the data URL holds {len(payload)} bytes that are not base64; send it as base64")
+    return unquote_to_bytes(payload)

@@ -117,7 +117,14 @@ def test_fields_that_cannot_be_honoured_are_refused_by_name(fields: Mapping[str,
 
 
 def test_a_message_as_clients_hand_it_back_is_let_pass() -> None:
-    back = {"role": "assistant", "content": "a", "refusal": None, "annotations": [], "audio": None, "tool_calls": None}
+    back: dict[str, object] = {
+        "role": "assistant",
+        "content": "a",
+        "refusal": None,
+        "annotations": [],
+        "audio": None,
+        "tool_calls": None,
+    }
     assert len(parsed(messages=[{"role": "user", "content": "x"}, back]).messages) == 2
     assert parsed({**TEXT, "cache_control": {"type": "ephemeral"}}).messages
 

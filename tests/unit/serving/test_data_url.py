@@ -71,7 +71,8 @@ def test_every_form_gives_the_same_bytes(url: str) -> None:
         ("data:image/png;base64,aGk=aGk=", "broken"),
         ("data:image/png;base64,aGkaa", "cut off"),
         ("data:image/png;base64,%%%", "cut off|broken"),
-        ("data:image/png;base64,\ud800", "broken|surrogate"),
+        ("data:image/png;base64,\ud800", "cut off|broken"),
+        ("data:image/png," + "a" * 2**21, "as base64"),
     ],
 )
 def test_what_is_no_picture_is_told_in_few_words(url: str, match: str) -> None:
@@ -136,7 +137,7 @@ def test_base64_is_never_skipped_over(text: str) -> None:
             data_url_bytes(url)
 
 
-@pytest.mark.parametrize("junk", ['"' * 500_000, ";" * 500_000, "%" * 500_000, "a" * 500_000, '"a' * 250_000])
+@pytest.mark.parametrize("junk", ['"' * 5_000_000, ";" * 5_000_000, "%" * 5_000_000, "a" * 5_000_000, '"a' * 2_500_000])
 @pytest.mark.parametrize("form", ["data:{}", "data:image/png;{}", "data:image/png;base64,{}", "data:,{}"])
 def test_hostile_text_costs_little(form: str, junk: str) -> None:
     start_s = time.perf_counter()
@@ -144,4 +145,4 @@ def test_hostile_text_costs_little(form: str, junk: str) -> None:
         data_url_bytes(form.format(junk))
     except DataError as error:
         assert len(str(error)) < 300
-    assert time.perf_counter() - start_s < 2.0
+    assert time.perf_counter() - start_s < 1.0
