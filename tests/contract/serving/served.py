@@ -15,6 +15,7 @@ from tests.unit.engines.conversation import RULE, noise
 from visionthink.core.protocol import get_protocol
 from visionthink.core.tool import ResizeImage, ToolBox
 from visionthink.engines import Engine, Request, ScriptLine
+from visionthink.episodes.prompting import ViewPolicy
 from visionthink.serving import ServingLimits, background_server, create_app
 
 CALL = '<think>too small</think><tool_call>{"name": "resize_image", "arguments": {"action": "resize"}}</tool_call>'
@@ -37,7 +38,7 @@ class Served:
 
 
 @contextmanager
-def serving(engine: Engine, limits: ServingLimits | None = None) -> Iterator[Served]:
+def serving(engine: Engine, limits: ServingLimits | None = None, policy: ViewPolicy = "auto") -> Iterator[Served]:
     registry = CollectorRegistry()
     app = create_app(
         engine,
@@ -46,6 +47,7 @@ def serving(engine: Engine, limits: ServingLimits | None = None) -> Iterator[Ser
         direct_protocol=get_protocol("compact-general-v1"),
         rule=RULE,
         toolbox=ToolBox([ResizeImage()]),
+        policy=policy,
         limits=limits or ServingLimits(max_tokens=64),
         registry=registry,
         clock=lambda: 1700000000.5,

@@ -146,9 +146,7 @@ async def test_a_failure_in_the_middle_is_an_error_in_the_stream() -> None:
         (FullEngine([]), 400, "context_length_exceeded"),
     ],
 )
-async def test_what_fails_before_the_first_word_has_its_status(
-    engine: ScriptedEngine, status: int, code: str
-) -> None:
+async def test_what_fails_before_the_first_word_has_its_status(engine: ScriptedEngine, status: int, code: str) -> None:
     with serving(engine) as served, pytest.raises(openai.APIStatusError) as caught:
         await chunks(served)
     assert (caught.value.status_code, caught.value.code) == (status, code)
@@ -162,6 +160,7 @@ async def test_an_overload_is_a_503_for_a_stream_as_well() -> None:
         with pytest.raises(openai.InternalServerError, match="in flight") as caught:
             await chunks(served)
         first.cancel()
+        await until(engine.left.is_set)
     assert caught.value.status_code == 503 and caught.value.response.headers["retry-after"] == "1"
 
 

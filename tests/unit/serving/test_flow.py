@@ -10,7 +10,20 @@ from visionthink.serving.flow import Flow
 
 CALL = '<think>too small</think><tool_call>{"name": "resize_image"}</tool_call>'
 ANSWER = "<think>I see.</think><answer>A7</answer>"
-TAGS = ("<think>", "</think>", "<answer>", "</answer>", "<tool_call>", "</tool_call>", "<", "a", " b", ">", "<tool", "_")
+TAGS = (
+    "<think>",
+    "</think>",
+    "<answer>",
+    "</answer>",
+    "<tool_call>",
+    "</tool_call>",
+    "<",
+    "a",
+    " b",
+    ">",
+    "<tool",
+    "_",
+)
 
 
 def passed(text: str, *, may_look: bool, width: int = 1) -> str:
