@@ -221,8 +221,8 @@ SERVE_DECISIONS = _metric(
     "serve/decisions",
     Unit.COUNT,
     _DEPENDS,
-    "Answered requests by how the picture was looked at: `direct` or `closer` by the model's own choice, `always_low` or "
-    "`always_high` by the request's, `no_picture`.",
+    "Answered requests by how the picture was looked at: `direct` or `closer` by the model's own choice, `always_low` "
+    "or `always_high` by the request's, `no_picture`.",
     "decision",
     kind=Kind.COUNTER,
 )

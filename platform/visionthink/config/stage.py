@@ -238,4 +238,19 @@ class ServeConfig(Section):
     port: int = Field(default=8000, ge=0, le=65535)
     """Port to listen on; 0 takes a free one."""
     timeout_s: Positive = 60.0
-    """Of one request, all turns."""
+    """Of one request, all turns; and of its upload before that."""
+    policy: Literal["auto", "always_low", "always_high"] = "auto"
+    """How a picture is looked at where the request does not say: `auto` lets the model decide."""
+    max_turns: PositiveInt | None = None
+    """Turns in which the model may ask for another view, where the request does not say; None means as in training."""
+    max_in_flight: PositiveInt = 256
+    """Requests at once; more are refused with 503 and told to come back, before they are read."""
+    max_held_bytes: PositiveInt = 2 * 1024**3
+    """Memory for the bodies and decoded pictures of all requests at once; what does not fit is refused with 503."""
+    max_body_bytes: PositiveInt = 48 * 1024**2
+    """A larger request is refused."""
+    max_picture_pixels: PositiveInt = 16 * 1024**2
+    """A larger picture is refused before a pixel is decoded. The largest view that the paper's model is shown has a
+    quarter of this."""
+    num_decoders: PositiveInt = 2
+    """Pictures that are decoded at the same time."""

@@ -30,6 +30,7 @@ from visionthink.serving.chat import ChatEndpoint
 from visionthink.serving.connection import REQUEST_ID_HEADER, RequestIdMiddleware
 from visionthink.serving.loop import Loop, ServingLimits
 from visionthink.serving.metrics import ServingMetrics
+from visionthink.serving.schema import CHAT_PATH, chat_responses, document
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +78,8 @@ def create_app(
     _add_models(app, model_name, created_s=int(clock()))
     _add_health(app, engine, metrics.registry)
     chat = ChatEndpoint(loop, admission, metrics, model_name=model_name, limits=limits, clock=clock)
-    app.add_api_route("/v1/chat/completions", chat, methods=["POST"], response_model=None)
+    app.add_api_route(CHAT_PATH, chat, methods=["POST"], response_model=None, responses=chat_responses())
+    document(app)
     return app
 
 

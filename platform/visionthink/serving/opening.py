@@ -23,18 +23,23 @@ def open_app(model: Path, config: RunConfig) -> FastAPI:
         UserError: there is no such model, or its card is not of this version.
     """
     config = with_card(model, config)
-    prompting = prompting_of(config)
+    prompting, serve = prompting_of(config), config.serve
     return create_app(
         TransformersEngine.load(model, batch_size=config.model.batch_size),
-        model_name=config.serve.model_name,
+        model_name=serve.model_name,
         protocol=prompting.protocol,
         direct_protocol=prompting.direct_protocol,
         rule=prompting.rule,
         toolbox=prompting.toolbox,
-        max_turns=prompting.max_turns,
+        max_turns=serve.max_turns or prompting.max_turns,
+        policy=serve.policy,
         limits=ServingLimits(
             max_tokens=config.episode.max_reply_tokens,
-            max_picture_pixels=config.data.max_picture_pixels,
-            timeout_s=config.serve.timeout_s,
+            max_picture_pixels=serve.max_picture_pixels,
+            max_body_bytes=serve.max_body_bytes,
+            timeout_s=serve.timeout_s,
+            max_in_flight=serve.max_in_flight,
+            max_held_bytes=serve.max_held_bytes,
+            num_decoders=serve.num_decoders,
         ),
     )
