@@ -254,3 +254,8 @@ class ServeConfig(Section):
     quarter of this."""
     num_decoders: PositiveInt = 2
     """Pictures that are decoded at the same time."""
+    image_hosts: tuple[str, ...] = ()
+    """Hosts that pictures are fetched from (`example.org`, `*.example.org`, `*` for any public one), over https and
+    from public addresses only; none, and pictures must travel in the request."""
+    image_timeout_s: Positive = 10.0
+    """Of fetching one picture."""

@@ -30,6 +30,7 @@ from visionthink.serving.chat import ChatEndpoint
 from visionthink.serving.connection import REQUEST_ID_HEADER, RequestIdMiddleware
 from visionthink.serving.loop import Loop, ServingLimits
 from visionthink.serving.metrics import ServingMetrics
+from visionthink.serving.remote import RemotePictures
 from visionthink.serving.schema import CHAT_PATH, chat_responses, document
 
 _log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ def create_app(
     toolbox: ToolBox,
     max_turns: int = 2,
     policy: ViewPolicy = "auto",
+    remote: RemotePictures | None = None,
     limits: ServingLimits | None = None,
     registry: CollectorRegistry | None = None,
     clock: Callable[[], float] = time.time,
@@ -63,7 +65,8 @@ def create_app(
 
     `protocol`, `rule` and `toolbox` must be those of training; `direct_protocol` is used when a request fixes the view
     (`extra_body={"adaptive": {"policy": "always_low"}}`) or brings no picture. `max_turns` and `policy` hold for
-    requests that name none. Metrics go to `registry`; None makes one. `clock` gives Unix time.
+    requests that name none. `remote` fetches pictures behind URLs; without it they are refused. Metrics go to
+    `registry`; None makes one. `clock` gives Unix time.
     """
     limits = limits or ServingLimits()
     prompting = Prompting(
@@ -71,7 +74,7 @@ def create_app(
     )
     admission = Admission(max_requests=limits.max_in_flight, max_bytes=limits.max_held_bytes)
     metrics = ServingMetrics(registry or CollectorRegistry(), admission)
-    loop = Loop(engine, prompting, limits, policy=policy)
+    loop = Loop(engine, prompting, limits, policy=policy, remote=remote)
     app = FastAPI(title="VisionThink", version=__version__, lifespan=_closing(engine, loop))
     app.add_middleware(RequestIdMiddleware, new_id=new_id)
     _add_error_shapes(app, metrics)
@@ -87,7 +90,7 @@ def _closing(engine: Engine, loop: Loop) -> Callable[[FastAPI], AbstractAsyncCon
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
-        loop.close()
+        await loop.aclose()
         await engine.aclose()
 
     return lifespan

@@ -24,8 +24,10 @@ from visionthink.serving.admission import Place
 from visionthink.serving.api_error import ApiError, bad_value, out_of_time, too_long
 from visionthink.serving.chat_request import ChatRequest, asked_policy, parse_chat_request
 from visionthink.serving.conversation import SentPicture, conversation_of
+from visionthink.serving.data_url import is_data_url
 from visionthink.serving.picture_source import BYTES_PER_PIXEL, decoded, picture_bytes, pixels_of
 from visionthink.serving.plain import plain_finish, plain_messages
+from visionthink.serving.remote import RemotePictures
 from visionthink.serving.turns import Preamble, Turns
 
 _RETRY_AFTER_S: Final = 1
@@ -97,18 +99,27 @@ class Loop:
     """Runs episodes over one engine."""
 
     def __init__(
-        self, engine: Engine, prompting: Prompting, limits: ServingLimits, *, policy: ViewPolicy = "auto"
+        self,
+        engine: Engine,
+        prompting: Prompting,
+        limits: ServingLimits,
+        *,
+        policy: ViewPolicy = "auto",
+        remote: RemotePictures | None = None,
     ) -> None:
-        """Answer with `engine`; `policy` is the one of requests that name none."""
+        """Answer with `engine`; `policy` is the one of requests that name none. Without `remote` nothing is fetched."""
         self._engine = engine
         self._prompting = prompting
         self._limits = limits
         self._policy = policy
+        self._remote = remote
         self._decoders = ThreadPoolExecutor(limits.num_decoders, thread_name_prefix="decoder")
 
-    def close(self) -> None:
-        """End the decoders; what they have begun is not waited for."""
+    async def aclose(self) -> None:
+        """End decoders and connections; what the decoders have begun is not waited for."""
         self._decoders.shutdown(wait=False, cancel_futures=True)
+        if self._remote is not None:
+            await self._remote.aclose()
 
     async def read(self, body: bytearray) -> ChatRequest:
         """The request in `body`.
@@ -185,7 +196,10 @@ class Loop:
 
     async def _picture(self, sent: SentPicture, place: Place) -> Image.Image:
         max_pixels = self._limits.max_picture_pixels
-        data = await self._decoding(partial(picture_bytes, sent))
+        if self._remote is not None and not is_data_url(sent.url.url):
+            data = await self._remote.fetch(sent.url.url, where=sent.where, hold=place.hold)
+        else:
+            data = await self._decoding(partial(picture_bytes, sent))
         pixels = await self._decoding(partial(pixels_of, data, max_pixels=max_pixels, where=sent.where))
         place.hold(pixels * BYTES_PER_PIXEL)
         return await self._decoding(partial(decoded, data, max_pixels=max_pixels, where=sent.where))

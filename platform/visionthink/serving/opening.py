@@ -9,11 +9,13 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from visionthink.config import RunConfig
+from visionthink.config.stage import ServeConfig
 from visionthink.engines.transformers_local import TransformersEngine
 from visionthink.episodes.prompting import prompting_of
 from visionthink.model.card import with_card
 from visionthink.serving.app import create_app
 from visionthink.serving.loop import ServingLimits
+from visionthink.serving.remote import RemotePictures
 
 
 def open_app(model: Path, config: RunConfig) -> FastAPI:
@@ -33,6 +35,7 @@ def open_app(model: Path, config: RunConfig) -> FastAPI:
         toolbox=prompting.toolbox,
         max_turns=serve.max_turns or prompting.max_turns,
         policy=serve.policy,
+        remote=_remote(serve),
         limits=ServingLimits(
             max_tokens=config.episode.max_reply_tokens,
             max_picture_pixels=serve.max_picture_pixels,
@@ -43,3 +46,9 @@ def open_app(model: Path, config: RunConfig) -> FastAPI:
             num_decoders=serve.num_decoders,
         ),
     )
+
+
+def _remote(serve: ServeConfig) -> RemotePictures | None:
+    if not serve.image_hosts:
+        return None
+    return RemotePictures(serve.image_hosts, max_bytes=serve.max_body_bytes, timeout_s=serve.image_timeout_s)

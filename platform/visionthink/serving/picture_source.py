@@ -1,7 +1,7 @@
 """The picture of a request, from its URL to its pixels.
 
 Rule: limits stand before work. A picture's size is read off its header before a pixel is decoded, decoding happens in
-few threads, and nothing is fetched: a server that opens URLs for strangers can be made to call on its own network.
+few threads, and nothing is fetched but by `remote`, from hosts that the operator named.
 """
 
 from PIL import Image

@@ -165,7 +165,9 @@ async def test_f19_a_wrong_part_is_named(served: Served, content: object, param:
     ],
 )
 async def test_a_field_without_a_place_is_refused_by_name(served: Served, fields: dict[str, object]) -> None:
-    (name,) = fields.get("extra_body", fields)  # type: ignore[misc,attr-defined]
+    extra = fields.get("extra_body", fields)
+    assert isinstance(extra, dict)
+    (name,) = extra
     with pytest.raises(openai.BadRequestError, match=f"{name} is not supported") as caught:
         await ask(served, **fields)
     assert (caught.value.param, caught.value.code) == (name, "unsupported_parameter")

@@ -182,7 +182,7 @@ async def test_a_stream_without_a_reader_leaves_its_place() -> None:
 
 async def test_a_stream_that_ends_without_its_event_is_a_failure() -> None:
     class Silent(StreamingEngine):
-        async def stream(self, request: Request):  # type: ignore[no-untyped-def,override]
+        async def stream(self, request: Request):  # type: ignore[no-untyped-def]
             yield "<answer>"
 
     with serving(Silent([]), LIMITS) as served, pytest.raises(openai.APIError, match="without saying how it ended"):
