@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.contract.serving.served import app_of, question, twice
@@ -15,6 +16,8 @@ from tests.unit.engines.conversation import noise
 
 from visionthink.engines import ScriptedEngine
 from visionthink.serving.schema import ChatCompletion, ErrorBody
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL.TiffImagePlugin")  # it says so of broken files
 
 PATHS = ("model", "messages", "temperature", "top_p", "max_tokens", "seed", "stream", "adaptive", "stop", "n", "frob")
 LEAVES = (
