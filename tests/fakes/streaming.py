@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Sequence
 
-from visionthink.core.episode import BackendFailed, Event, ModelReply, NoRoom
+from visionthink.core.episode import Event, ModelReply, NoRoom
 from visionthink.engines import Request, ScriptedEngine, ScriptLine
 
 _PIECE = re.compile(r".{1,3}", re.DOTALL)
@@ -20,7 +20,7 @@ class StreamingEngine(ScriptedEngine):
 
     async def stream(self, request: Request) -> AsyncGenerator[str | Event, None]:
         try:
-            (event,) = await self.generate([request])
+            event = await self.reply(request)
             if isinstance(event, ModelReply):
                 for piece in _PIECE.findall(event.text):
                     await self.between(request)
@@ -38,12 +38,5 @@ class FullEngine(ScriptedEngine):
     """A model whose context is full from the turn `num_turns` on."""
 
     def __init__(self, script: Sequence[ScriptLine], *, num_turns: int = 1) -> None:
-        super().__init__(script)
-        self._num_turns = num_turns
-
-    async def generate(self, requests: Sequence[Request]) -> list[ModelReply | BackendFailed]:
-        if len(self.requests) + 1 >= self._num_turns:
-            self.requests.extend(requests)
-            full: list[Event] = [NoRoom(error="5621 prompt tokens and 40 reply tokens of 4096")] * len(requests)
-            return full  # type: ignore[return-value]
-        return await super().generate(requests)
+        full = NoRoom(error="5621 prompt tokens and 40 reply tokens of 4096")
+        super().__init__([*script[: num_turns - 1], full])

@@ -6,11 +6,11 @@ Rule: everything that a figure is computed of stands here, so that figures can b
 from dataclasses import asdict, dataclass
 from typing import Self
 
-from visionthink.core.episode import Finish
+from visionthink.core.episode import Outcome
 from visionthink.core.json_value import Json
 from visionthink.core.sample import Sample
+from visionthink.episodes.runner import Done, End, Lost
 from visionthink.errors import DataError
-from visionthink.judges import Grade
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class Answer:
     """What the model answered; None when it gave nothing to grade."""
     correct: bool
     failed: bool
-    """Whether engine or judge failed: then the answer says nothing about the model, and is left out of every share."""
+    """Whether it could not be had or not be graded: then it says nothing about the model, and is in no share."""
     asked: bool
     """Whether a second view was shown."""
     visual_tokens: int
@@ -50,19 +50,48 @@ class Answer:
         return cls(**value)  # type: ignore[arg-type]
 
 
-def to_answer(sample: Sample, finish: Finish, grade: Grade) -> Answer:
-    """The answer to `sample` that an episode ended with."""
-    failed = bool(finish.error) or grade.failed
+def to_answer(sample: Sample, end: End) -> Answer:
+    """The answer to `sample` that its one episode ended with."""
+    match end:
+        case Lost():
+            return _answer(sample, failed=True)
+        case Done(episodes=(episode,)):
+            finish, grade = episode.finish, episode.grade
+            return _answer(
+                sample,
+                got=finish.answer,
+                correct=grade.correct >= 0.5 and not grade.failed,
+                failed=grade.failed,
+                asked=finish.trace.num_resizes > 0,
+                visual_tokens=finish.trace.visual_tokens,
+                num_turns=len(finish.trace.turns),
+                outcome=finish.outcome.value,
+            )
+        case _:
+            raise AssertionError(f"one episode was asked of {sample.id}, not {len(end.episodes)}")
+
+
+def _answer(
+    sample: Sample,
+    *,
+    got: str | None = None,
+    correct: bool = False,
+    failed: bool = False,
+    asked: bool = False,
+    visual_tokens: int = 0,
+    num_turns: int = 0,
+    outcome: str = Outcome.FAILED.value,
+) -> Answer:
     return Answer(
         id=sample.id,
         family=sample.family,
         needed=sample.needs_high_res,
         want=sample.answer,
-        got=finish.answer,
-        correct=grade.correct >= 0.5 and not failed,
+        got=got,
+        correct=correct,
         failed=failed,
-        asked=finish.trace.num_resizes > 0,
-        visual_tokens=finish.trace.visual_tokens,
-        num_turns=len(finish.trace.turns),
-        outcome=finish.outcome.value,
+        asked=asked,
+        visual_tokens=visual_tokens,
+        num_turns=num_turns,
+        outcome=outcome,
     )

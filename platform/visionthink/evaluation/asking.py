@@ -1,96 +1,53 @@
-"""Asks a row's questions in batches and grades the answers; shard by shard, each a file.
+"""What is asked of a model in an evaluation: the same samples by every row, greedily.
 
-Rule: a shard's file appears when all of its samples are answered and graded. What is there is not asked again.
+Rule: answers are kept shard by shard, a folder a row. What is there is not asked again.
 """
 
-import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from visionthink.config import RunConfig
-from visionthink.core.json_value import Json
 from visionthink.core.sample import Sample
-from visionthink.engines import Engine, Sampling
-from visionthink.episodes.driver import run_episodes
-from visionthink.episodes.prompting import Prompting
-from visionthink.errors import DataError, EngineError
+from visionthink.engines import Sampling
+from visionthink.episodes.asking import Series
+from visionthink.episodes.prompting import ViewPolicy
+from visionthink.episodes.runner import Ask
+from visionthink.episodes.shard import ShardBook
 from visionthink.evaluation.answer import Answer, to_answer
-from visionthink.evaluation.question import POLICIES, Question, questions_of
-from visionthink.judges import GradeItem, Judge
 from visionthink.report.record import Row
-from visionthink.runs import Progress
-from visionthink.runs.folder import read_json
-from visionthink.samples import in_shards, num_in_shards
-from visionthink.storage import atomic_write_json
 
 TEST: Final = "test"
 HELD_OUT: Final = "held-out"
 """The two sets of samples, as their shards are named."""
+POLICIES: Final[Mapping[Row, ViewPolicy]] = {
+    Row.ALWAYS_LOW: "always_low",
+    Row.ALWAYS_HIGH: "always_high",
+    Row.BASE: "auto",
+    Row.TRAINED: "auto",
+}
+"""Who chooses the view in a row."""
 _GREEDY: Final = 0.0
 
 
-def greedy(config: RunConfig) -> Sampling:
-    """How every reply of an evaluation is drawn: the likeliest token each time."""
-    return Sampling(temperature=_GREEDY, max_tokens=config.episode.max_reply_tokens)
+def ask_of(row: Row, config: RunConfig) -> Ask:
+    """How a row asks: the likeliest token each time."""
+    sampling = Sampling(temperature=_GREEDY, max_tokens=config.episode.max_reply_tokens)
+    return Ask(policy=POLICIES[row], sampling=sampling)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Asker:
-    """Asks one row's questions."""
-
-    row: Row
-    engine: Engine
-    judge: Judge
-    prompting: Prompting
-    config: RunConfig
-    folder: Path
-    """Where the shards lie."""
-    progress: Progress
-    runner: asyncio.Runner
-
-    def answers(self, name: str, samples: Sequence[Sample]) -> list[Answer]:
-        """The answers to the samples of the set `name`, in order."""
-        found: list[Answer] = []
-        for number, shard in enumerate(in_shards(samples, self.config.evaluate.shard_size)):
-            path = self.folder / self.row.value / f"{name}-{number:05d}.json"
-            answers = _read_shard(path, shard)
-            if answers is None:
-                answers = self.runner.run(self._ask(questions_of(shard, self.config.data)))
-                atomic_write_json(path, [answer.to_dict() for answer in answers])
-                self.progress.advance(len(shard), note=self.row.label)
-            found += answers
-        return found
-
-    async def _ask(self, questions: Sequence[Question]) -> list[Answer]:
-        policy = POLICIES[self.row]
-        episodes = [question.episode(self.prompting, policy) for question in questions]
-        finishes = await run_episodes(self.engine, episodes, greedy(self.config))
-        if finishes and all(finish.error for finish in finishes):
-            raise EngineError(f"every question failed, the first with: {finishes[0].error}", retryable=True)
-        items = [
-            GradeItem(question=question.sample.question, answer=question.sample.answer, prediction=finish.answer)
-            for question, finish in zip(questions, finishes, strict=True)
-        ]
-        grades = await asyncio.gather(*map(self.judge.grade, items))
-        return [
-            to_answer(question.sample, finish, grade)
-            for question, finish, grade in zip(questions, finishes, grades, strict=True)
-        ]
-
-
-def num_answered(folder: Path, name: str, *, size: int, total: int) -> int:
-    """How many answers to the set `name` lie in `folder` from an earlier try, all rows together."""
-    return sum(num_in_shards(folder / row.value, f"{name}-", size=size, total=total) for row in Row)
-
-
-def _read_shard(path: Path, samples: Sequence[Sample]) -> list[Answer] | None:
-    """The answers to these samples; None when they are still to be asked for."""
-    if not path.exists():
-        return None
-    value: Json = read_json(path)
-    answers = [Answer.from_dict(entry) for entry in value] if isinstance(value, list) else []
-    if [answer.id for answer in answers] != [sample.id for sample in samples]:
-        raise DataError(f"{path} holds answers to other samples: the data set was changed meanwhile; start a fresh run")
-    return answers
+def series_of(row: Row, name: str, samples: Sequence[Sample], *, folder: Path, config: RunConfig) -> Series[Answer]:
+    """The samples of the set `name`, asked by `row`; answers are kept below `folder`."""
+    ask = ask_of(row, config)
+    return Series(
+        samples=samples,
+        asks=lambda sample: (ask,),
+        record=to_answer,
+        book=ShardBook(
+            folder / row.value,
+            size=config.evaluate.shard_size,
+            read=Answer.from_dict,
+            what="answers",
+            prefix=f"{name}-",
+        ),
+    )

@@ -10,8 +10,8 @@ from PIL import Image
 
 from visionthink.core.episode import Finish
 from visionthink.core.message import Message
+from visionthink.core.sample import Sample
 from visionthink.evaluation.answer import Answer
-from visionthink.evaluation.question import Question
 from visionthink.picture import cut, encode_png
 from visionthink.report.record import Example, ShownTurn, ShownView
 
@@ -28,17 +28,17 @@ def choose_examples(answers: Sequence[Answer], count: int) -> list[int]:
     return [queue[place] for place in range(rounds) for queue in queues if place < len(queue)][:count]
 
 
-def to_example(question: Question, finish: Finish, answer: Answer) -> Example:
+def to_example(sample: Sample, picture: Image.Image, finish: Finish, answer: Answer) -> Example:
     """The whole conversation with the views that the model saw."""
     return Example(
-        question=question.sample.question,
+        question=sample.question,
         family=answer.family,
         needs_high_res=answer.needed,
         want=answer.want,
         got=finish.answer,
         correct=answer.correct,
         visual_tokens=finish.trace.visual_tokens,
-        turns=tuple(_turn(message, question.picture) for message in finish.trace.messages),
+        turns=tuple(_turn(message, picture) for message in finish.trace.messages),
     )
 
 

@@ -5,34 +5,31 @@ Rule: nothing is measured or computed here that is not in the evaluation already
 
 from collections.abc import Sequence
 
+from visionthink.config import RunConfig
 from visionthink.core.sample import Sample
-from visionthink.episodes.driver import run_episodes
+from visionthink.episodes.runner import Ask, EpisodeRunner
 from visionthink.evaluation.answer import Answer
-from visionthink.evaluation.asking import Asker, greedy
 from visionthink.evaluation.bootstrap import Bootstrap
 from visionthink.evaluation.example import choose_examples, to_example
 from visionthink.evaluation.figures import confusion
 from visionthink.evaluation.outcome import Evaluation
-from visionthink.evaluation.question import POLICIES, questions_of
 from visionthink.report import Curve, Example, ReportInput, Row, render_figures, render_report
 from visionthink.runs import STAGES, RunFolder, StageTask
 from visionthink.runs.stopwatch import read_seconds
-from visionthink.samples import WORLD
+from visionthink.samples import WORLD, decoded
 from visionthink.tracking import flatten, keep_bytes, keep_text
 from visionthink.training.local.step_log import read_steps
 
 
-def examples_of(asker: Asker, samples: Sequence[Sample], answers: Sequence[Answer]) -> tuple[Example, ...]:
-    """A few conversations of the asker's row, held again: greedy replies repeat."""
-    chosen = choose_examples(answers, asker.config.evaluate.num_examples)
-    questions = questions_of([samples[index] for index in chosen], asker.config.data)
-    policy = POLICIES[asker.row]
-    episodes = [question.episode(asker.prompting, policy) for question in questions]
-    finishes = asker.runner.run(run_episodes(asker.engine, episodes, greedy(asker.config)))
-    return tuple(
-        to_example(question, finish, answers[index])
-        for question, finish, index in zip(questions, finishes, chosen, strict=True)
-    )
+async def examples_of(
+    runner: EpisodeRunner, samples: Sequence[Sample], answers: Sequence[Answer], ask: Ask, config: RunConfig
+) -> tuple[Example, ...]:
+    """A few conversations of a row, held again: greedy replies repeat."""
+    examples = []
+    for index in choose_examples(answers, config.evaluate.num_examples):
+        finish = await runner.episode(samples[index], ask)
+        examples.append(to_example(samples[index], decoded(samples[index], config.data), finish, answers[index]))
+    return tuple(examples)
 
 
 def show(evaluation: Evaluation, bootstrap: Bootstrap, task: StageTask) -> None:

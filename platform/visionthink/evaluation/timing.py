@@ -5,15 +5,11 @@ so latency is measured apart, on a small fixed set of samples, each asked alone 
 holds the families in the shares in which the test set holds them, each at least once.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 
 from visionthink.core.sample import Sample
-from visionthink.engines import Engine, Sampling
-from visionthink.episodes.driver import run_episodes
-from visionthink.episodes.prompting import Prompting, ViewPolicy
+from visionthink.episodes.runner import Ask, EpisodeRunner
 from visionthink.evaluation.latency import Latency
-from visionthink.evaluation.question import Question
 
 
 def choose_samples(samples: Sequence[Sample], count: int) -> list[int]:
@@ -28,23 +24,24 @@ def choose_samples(samples: Sequence[Sample], count: int) -> list[int]:
     )
 
 
-def measure(
-    engine: Engine,
-    questions: Sequence[Question],
+async def measure(
+    runner: EpisodeRunner,
+    samples: Sequence[Sample],
+    ask: Ask,
     *,
-    policy: ViewPolicy,
-    prompting: Prompting,
-    sampling: Sampling,
     headline: Sequence[str],
     clock: Callable[[], float],
-    runner: asyncio.Runner,
 ) -> Latency:
-    """Ask each question alone; the first one twice, of which the first time does not count."""
+    """Ask about each sample alone; about the first one twice, of which the first time does not count.
+
+    Raises:
+        EngineError: one failed; a failure takes no time that means anything.
+    """
     seconds: dict[str, list[float]] = {}
-    for index, question in enumerate([*questions[:1], *questions]):
+    for index, sample in enumerate([*samples[:1], *samples]):
         start_s = clock()
-        runner.run(run_episodes(engine, [question.episode(prompting, policy)], sampling))
+        await runner.episode(sample, ask)
         if index > 0:
-            seconds.setdefault(question.sample.family, []).append(clock() - start_s)
+            seconds.setdefault(sample.family, []).append(clock() - start_s)
     present = tuple(family for family in headline if family in seconds)
     return Latency(by_family={family: tuple(found) for family, found in seconds.items()}, headline=present)

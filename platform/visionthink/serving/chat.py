@@ -114,7 +114,9 @@ class ChatEndpoint:
     async def _answered(
         self, request_id: str, question: Question, start_s: float, on_text: Callable[[str], None] | None
     ) -> Answered:
-        answered = await self._loop.answer(question, on_turn=self._metrics.count_turn, on_text=on_text)
+        answered = await self._loop.answer(
+            question, session=request_id, on_turn=self._metrics.count_turn, on_text=on_text
+        )
         latency_s = self._timer() - start_s
         finish = answered.finish
         self._metrics.count_answer(

@@ -17,7 +17,7 @@ from visionthink.core.episode import EpisodeSpec, Event, Finish, Outcome, start
 from visionthink.core.geometry import Size, full_view
 from visionthink.core.message import Message
 from visionthink.engines import Engine, Request, Sampling
-from visionthink.episodes.driver import run_episodes
+from visionthink.episodes.driver import run_episode
 from visionthink.episodes.prompting import Prompting, ViewPolicy
 from visionthink.errors import BackendError, DataError
 from visionthink.serving.admission import Place
@@ -31,8 +31,6 @@ from visionthink.serving.remote import RemotePictures
 from visionthink.serving.turns import Preamble, Turns
 
 _RETRY_AFTER_S: Final = 1
-_GREEDY_BELOW: Final = 1e-4
-"""Temperatures below this draw the likeliest token: divided by less, logits leave the range of a float."""
 
 Result = TypeVar("Result")
 
@@ -165,10 +163,13 @@ class Loop:
         self,
         question: Question,
         *,
+        session: str,
         on_turn: Callable[[Event, float], None],
         on_text: Callable[[str], None] | None = None,
     ) -> Answered:
         """The episode's end, which is never a failed one. With `on_text`, what may flow goes there as it is written.
+
+        `session` keeps the turns on one replica of the engine.
 
         Raises:
             ApiError: 400, the question does not fit the model; 502 or 503, the engine failed; 504, it took too long.
@@ -183,7 +184,7 @@ class Loop:
         )
         try:
             async with asyncio.timeout(self._limits.timeout_s):
-                finish = await _finish(turns, question)
+                finish = await _finish(turns, question, session)
         except TimeoutError as error:
             raise out_of_time(self._limits.timeout_s) from error
         except BackendError as error:
@@ -209,20 +210,18 @@ class Loop:
         return await asyncio.get_running_loop().run_in_executor(self._decoders, work)
 
     def _sampling(self, request: ChatRequest) -> Sampling:
-        temperature = self._limits.temperature if request.temperature is None else request.temperature
         return Sampling(
-            temperature=0.0 if temperature < _GREEDY_BELOW else temperature,
+            temperature=self._limits.temperature if request.temperature is None else request.temperature,
             top_p=1.0 if request.top_p is None else request.top_p,
             max_tokens=self._limits.max_tokens,
             seed=request.seed,
         )
 
 
-async def _finish(turns: Turns, question: Question) -> Finish:
+async def _finish(turns: Turns, question: Question, session: str) -> Finish:
     if isinstance(question.ask, EpisodeSpec):
-        (finish,) = await run_episodes(turns, [(question.ask, question.picture)], question.sampling)
-        return finish
-    request = Request(messages=question.ask, picture=question.picture, sampling=question.sampling)
+        return await run_episode(turns, question.ask, question.picture, question.sampling, session=session)
+    request = Request(messages=question.ask, picture=question.picture, sampling=question.sampling, session=session)
     return plain_finish(question.ask, await turns.reply(request))
 
 

@@ -10,12 +10,11 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Protocol as Interface
-from typing import cast, runtime_checkable
+from typing import runtime_checkable
 
 from visionthink.core.episode import BackendFailed, Event, FinishReason, ModelReply
 from visionthink.core.message import Message, Role, TextPart
 from visionthink.engines import Engine, Request
-from visionthink.errors import EngineError
 from visionthink.serving.flow import Flow
 
 
@@ -80,10 +79,6 @@ class Turns:
         """Name of the model that answers."""
         return self._engine.model
 
-    async def generate(self, requests: Sequence[Request]) -> list[ModelReply | BackendFailed]:
-        """One event per request, in order; a context that is full is one as well, which the driver knows."""
-        return [cast("ModelReply | BackendFailed", await self.reply(request)) for request in requests]
-
     async def reply(self, request: Request) -> Event:
         """The next turn's event."""
         self._num_turns += 1
@@ -109,7 +104,7 @@ class Turns:
 
     async def _asked(self, request: Request) -> Event:
         if self._on_text is None or not isinstance(self._engine, HasStreaming):
-            return await _reply(self._engine, request)
+            return await self._engine.reply(request)
         flow = Flow(may_look=self._num_turns <= self._num_looks)
         async with aclosing(self._engine.stream(request)) as pieces:
             async for piece in pieces:
@@ -119,11 +114,3 @@ class Turns:
                     self.num_flowed = flow.num_passed
                     self._on_text(text)
         return BackendFailed(error=f"engine {self.model!r} ended its stream without saying how it ended")
-
-
-async def _reply(engine: Engine, request: Request) -> Event:
-    """The engine's event for one request."""
-    events = await engine.generate([request])
-    if len(events) != 1:
-        raise EngineError(f"engine {engine.model!r} gave {len(events)} events to 1 request: its bug", retryable=False)
-    return events[0]

@@ -2,16 +2,18 @@ import pytest
 from tests.unit.evaluation.answers import answer
 
 from visionthink.config import RunConfig
-from visionthink.core.episode import AskModel, FinishReason, ModelReply, advance, start
+from visionthink.core.episode import AskModel, Finish, FinishReason, ModelReply, advance, start
+from visionthink.core.geometry import Size
 from visionthink.core.message import Role
 from visionthink.datasets.world import generate
 from visionthink.episodes.prompting import prompting_of
+from visionthink.episodes.runner import Done, GradedEpisode, Lost
 from visionthink.errors import DataError
 from visionthink.evaluation import Answer
 from visionthink.evaluation.answer import to_answer
 from visionthink.evaluation.example import choose_examples, to_example
-from visionthink.evaluation.question import questions_of
 from visionthink.judges import Grade
+from visionthink.picture import decode
 
 CALL = '<tool_call>{"name": "resize_image", "arguments": {"action": "resize"}}</tool_call>'
 
@@ -32,28 +34,33 @@ def test_choose_examples_leaves_failed_episodes_out() -> None:
     assert choose_examples([answer(failed=True)], 3) == []
 
 
+def done(finish: Finish, grade: Grade) -> Done:
+    return Done(size=Size(width=112, height=112), episodes=(GradedEpisode(finish=finish, grade=grade),))
+
+
 def test_example_shows_the_whole_conversation_with_its_views() -> None:
     (sample,) = generate("test", 1, seed=0, families=["mark"])
-    (question,) = questions_of([sample], RunConfig().data)
-    step = start(question.episode(prompting_of(RunConfig()), "auto")[0])
+    step = start(prompting_of(RunConfig()).spec(sample.question, Size(width=112, height=112)))
     for text in (CALL, f"<answer>{sample.answer}</answer>"):
         step = advance(step.state, ModelReply(text=text, finish_reason=FinishReason.STOP))
     assert not isinstance(step.command, AskModel)
-    made = to_answer(sample, step.command, Grade(correct=1.0))
+    made = to_answer(sample, done(step.command, Grade(correct=1.0)))
     assert (made.asked, made.visual_tokens, made.num_turns, made.correct) == (True, 20, 2, True)
-    example = to_example(question, step.command, made)
+    example = to_example(sample, decode(sample.picture), step.command, made)
     assert [turn.speaker for turn in example.turns] == [Role.USER, Role.ASSISTANT, Role.USER, Role.ASSISTANT]
     assert [[view.width for view in turn.views] for turn in example.turns] == [[56], [], [112], []]
     assert (example.want, example.got, example.visual_tokens) == (sample.answer, sample.answer, 20)
 
 
-def test_answer_of_a_failed_judge_is_not_a_wrong_answer() -> None:
+def test_answer_that_cannot_be_graded_is_not_a_wrong_answer() -> None:
     (sample,) = generate("test", 1, seed=0, families=["mark"])
-    step = start(questions_of([sample], RunConfig().data)[0].episode(prompting_of(RunConfig()), "always_low")[0])
+    step = start(prompting_of(RunConfig()).spec(sample.question, Size(width=112, height=112), "always_low"))
     step = advance(step.state, ModelReply(text="<answer>x</answer>", finish_reason=FinishReason.STOP))
     assert not isinstance(step.command, AskModel)
-    made = to_answer(sample, step.command, Grade(correct=0.0, failed=True))
+    made = to_answer(sample, done(step.command, Grade(correct=0.0, failed=True)))
     assert made.failed and not made.correct
+    lost = to_answer(sample, Lost(error="a content filter"))
+    assert lost.failed and not lost.correct and lost.got is None
 
 
 def test_answer_survives_json() -> None:

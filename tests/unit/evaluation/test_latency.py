@@ -1,18 +1,15 @@
-import asyncio
-
 import pytest
+from tests.fakes.asked import runner_over
 from tests.fakes.seeing import seeing_engine
-from tests.fakes.stage_task import ticking, tiny_config
+from tests.fakes.stage_task import ticking
 
 from visionthink.datasets.world import generate
 from visionthink.engines import Sampling
-from visionthink.episodes.prompting import prompting_of
-from visionthink.errors import DataError
+from visionthink.episodes.runner import Ask
+from visionthink.errors import DataError, EngineError
 from visionthink.evaluation.latency import Latency
-from visionthink.evaluation.question import questions_of
 from visionthink.evaluation.timing import choose_samples, measure
 
-CONFIG = tiny_config()
 FAMILIES = ["color", "shape", "mark", "code"]
 
 
@@ -31,22 +28,31 @@ def test_choose_samples_of_nothing_is_nothing() -> None:
     assert choose_samples([], 24) == []
 
 
-def test_measure_asks_one_question_at_a_time_and_does_not_count_the_first() -> None:
+async def test_measure_asks_one_question_at_a_time_and_does_not_count_the_first() -> None:
     samples = list(generate("test", 4, seed=0, families=["color"]))
     engine = seeing_engine(samples)
-    with asyncio.Runner() as runner:
-        latency = measure(
-            engine,
-            questions_of(samples, CONFIG.data),
-            policy="auto",
-            prompting=prompting_of(CONFIG),
-            sampling=Sampling(temperature=0.0),
-            headline=["color", "absent"],
-            clock=ticking(0.5),
-            runner=runner,
-        )
+    latency = await measure(
+        runner_over(engine),
+        samples,
+        Ask(policy="auto", sampling=Sampling(temperature=0.0)),
+        headline=["color", "absent"],
+        clock=ticking(0.5),
+    )
     assert len(engine.requests) == 5
     assert latency == Latency(by_family={"color": (0.5, 0.5, 0.5, 0.5)}, headline=("color",))
+
+
+async def test_a_request_that_fails_takes_no_time_that_means_anything() -> None:
+    samples = list(generate("test", 2, seed=0, families=["color"]))
+    engine = seeing_engine(samples, fails_on=[samples[1].id])
+    with pytest.raises(EngineError, match=f"{samples[1].id}: out of order"):
+        await measure(
+            runner_over(engine),
+            samples,
+            Ask(policy="auto", sampling=Sampling(temperature=0.0)),
+            headline=["color"],
+            clock=ticking(),
+        )
 
 
 def test_latency_means_are_of_the_headline_families() -> None:

@@ -130,7 +130,7 @@ def test_evaluate_stage_refuses_answers_to_other_samples(maker: TaskMaker) -> No
     evaluated(maker)
     answers = maker.folder.stage_dir("evaluate") / "answers" / "base"
     shutil.copy(answers / "test-00001.json", answers / "test-00000.json")
-    with pytest.raises(DataError, match=r"base/test-00000\.json holds answers to other samples"):
+    with pytest.raises(DataError, match=r"base/test-00000\.json holds answers of other samples"):
         evaluated(maker)
 
 
