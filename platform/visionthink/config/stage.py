@@ -251,6 +251,9 @@ class ServeConfig(Section):
 
     model_name: str = "visionthink"
     """Name under `/v1/models`."""
+    engine: str = Field(default="transformers", pattern=r"^(transformers|openai:https?://.+)$")
+    """Where the served model's replies come from; see `model.engine`, which names the base model's. A server must hold
+    the same model; texts and sizes come from the card in the model's folder."""
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: int = Field(default=8000, ge=0, le=65535)

@@ -4,13 +4,14 @@ Rule: the model is asked as it was trained: texts, tools and sizes come from the
 settings only where there is no card.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from fastapi import FastAPI
 
 from visionthink.config import RunConfig
 from visionthink.config.stage import ServeConfig
-from visionthink.engines.transformers_local import TransformersEngine
+from visionthink.engines import Engine, open_named
 from visionthink.episodes.prompting import prompting_of
 from visionthink.model.card import with_card
 from visionthink.serving.app import create_app
@@ -18,8 +19,10 @@ from visionthink.serving.loop import ServingLimits
 from visionthink.serving.remote import RemotePictures
 
 
-def open_app(model: Path, config: RunConfig) -> FastAPI:
-    """The app over the model in `model`, loaded here.
+def open_app(model: Path, config: RunConfig, open_engine: Callable[[str, Path], Engine] = open_named) -> FastAPI:
+    """The app over the model in `model`: run in this process, or by the servers that `serve.engine` names.
+
+    `open_engine(serve.engine, model)` gives the engine, which the app closes.
 
     Raises:
         UserError: there is no such model, or its card is not of this version.
@@ -27,7 +30,7 @@ def open_app(model: Path, config: RunConfig) -> FastAPI:
     config = with_card(model, config)
     prompting, serve = prompting_of(config), config.serve
     return create_app(
-        TransformersEngine.load(model, batch_size=config.model.batch_size),
+        open_engine(serve.engine, model),
         model_name=serve.model_name,
         protocol=prompting.protocol,
         direct_protocol=prompting.direct_protocol,

@@ -19,6 +19,7 @@ from visionthink.engines import Engine, Request, ScriptLine
 from visionthink.episodes.prompting import ViewPolicy
 from visionthink.serving import ServingLimits, background_server, create_app
 from visionthink.serving.remote import RemotePictures
+from visionthink.serving.server import READY_PATH
 
 CALL = '<think>too small</think><tool_call>{"name": "resize_image", "arguments": {"action": "resize"}}</tool_call>'
 ANSWER = "<think>I see.</think><answer>A7</answer>"
@@ -67,9 +68,10 @@ def serving(
     limits: ServingLimits | None = None,
     policy: ViewPolicy = "auto",
     remote: RemotePictures | None = None,
+    ready_path: str | None = READY_PATH,
 ) -> Iterator[Served]:
     registry = CollectorRegistry()
-    with background_server(app_of(engine, limits, policy, remote, registry)) as url:
+    with background_server(app_of(engine, limits, policy, remote, registry), ready_path=ready_path) as url:
         yield Served(url, registry)
 
 
