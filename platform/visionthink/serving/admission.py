@@ -1,6 +1,6 @@
 """Who is let in: so many requests at once, and so many bytes of theirs.
 
-Rule: counted before anything is paid. A request gets a place before its body is read, and says what it is about to hold
+Rule: counted before anything is paid. A request gets a seat before its body is read, and says what it is about to hold
 (its body, then its pixels) before it holds it; one that does not fit is refused with 503 and told when to come back, so
 a rush costs neither memory nor time.
 """
@@ -23,8 +23,8 @@ class Admission:
         self.num_requests = 0
         self.num_bytes = 0
 
-    def enter(self) -> "Place":
-        """A place, to be left again.
+    def enter(self) -> "Seat":
+        """A seat, to be left again.
 
         Raises:
             ApiError: 503, the house is full.
@@ -32,7 +32,7 @@ class Admission:
         if self.num_requests >= self._max_requests:
             raise _overloaded(f"{self.num_requests} requests are in flight, the most that are taken; try again")
         self.num_requests += 1
-        return Place(self)
+        return Seat(self)
 
     def take(self, num_bytes: int) -> None:
         """Count `num_bytes` more.
@@ -53,11 +53,11 @@ class Admission:
         self.num_requests -= 1
 
 
-class Place:
-    """One request's place; leaving twice is allowed."""
+class Seat:
+    """One request's seat; leaving twice is allowed."""
 
     def __init__(self, admission: Admission) -> None:
-        """`admission` has counted this place already."""
+        """`admission` has counted this seat already."""
         self._admission = admission
         self._num_bytes = 0
         self._is_left = False
@@ -83,8 +83,8 @@ class Place:
             self._admission.give_back(self._num_bytes)
             self._admission.leave()
 
-    def __enter__(self) -> "Place":
-        """The place itself."""
+    def __enter__(self) -> "Seat":
+        """The seat itself."""
         return self
 
     def __exit__(

@@ -1,6 +1,6 @@
 """The endpoint `POST /v1/chat/completions`, whole or as a stream.
 
-Rule: a request gets its place before it costs anything, and leaves it in any case. A stream and a whole response come
+Rule: a request gets its seat before it costs anything, and leaves it in any case. A stream and a whole response come
 from the same episode: what decides between an answer and a wish to look closer is not passed on, the final reply flows
 as far as the engine hands it out, and until then there are signs of life. What fails before the first word is told by
 the HTTP status in both forms.
@@ -18,7 +18,7 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 from starlette.requests import ClientDisconnect
 
-from visionthink.serving.admission import Admission, Place
+from visionthink.serving.admission import Admission, Seat
 from visionthink.serving.api_error import ApiError, internal_error, no_such_model, out_of_time
 from visionthink.serving.chat_response import (
     STREAM_END,
@@ -70,10 +70,10 @@ class ChatEndpoint:
         )
         try:
             with ExitStack() as stack:
-                place = stack.enter_context(self._admission.enter())
-                response = await self._admitted(request, heading, place)
+                seat = stack.enter_context(self._admission.enter())
+                response = await self._admitted(request, heading, seat)
                 if isinstance(response, EventStream):
-                    stack.pop_all()  # it leaves its place when it ends
+                    stack.pop_all()  # it leaves its seat when it ends
                 return response
         except ApiError as error:
             self._metrics.count_error(error)
@@ -81,22 +81,22 @@ class ChatEndpoint:
         except ClientDisconnect:
             return self._abandoned()
 
-    async def _admitted(self, request: Request, heading: Heading, place: Place) -> Response:
+    async def _admitted(self, request: Request, heading: Heading, seat: Seat) -> Response:
         start_s = self._timer()
         limits = self._limits
-        body = read_body(request, place, max_bytes=limits.max_body_bytes, timeout_s=limits.timeout_s)
-        question = await unless_gone(request, self._question(await body, place))
+        body = read_body(request, seat, max_bytes=limits.max_body_bytes, timeout_s=limits.timeout_s)
+        question = await unless_gone(request, self._question(await body, seat))
         if question is None:
             return self._abandoned()
         work = partial(self._answered, heading.request_id, question, start_s)
         if question.is_streamed:
-            return await self._stream(heading, question, Live(work), place)
+            return await self._stream(heading, question, Live(work), seat)
         answered = await unless_gone(request, work(None))
         if answered is None:
             return self._abandoned()
         return JSONResponse(completion(heading, answered.finish, question.policy))
 
-    async def _question(self, body: bytearray, place: Place) -> Question:
+    async def _question(self, body: bytearray, seat: Seat) -> Question:
         start_s, num_bytes = self._timer(), len(body)
         try:
             async with asyncio.timeout(self._limits.timeout_s):
@@ -104,10 +104,10 @@ class ChatEndpoint:
                 del body  # what is read is no longer held twice
                 if asked.model != self._model_name:
                     raise no_such_model(asked.model, self._model_name)
-                question = await self._loop.accept(asked, place)
+                question = await self._loop.accept(asked, seat)
         except TimeoutError as error:
             raise out_of_time(self._limits.timeout_s) from error
-        place.drop(num_bytes)
+        seat.drop(num_bytes)
         self._metrics.count_picture(self._timer() - start_s)
         return question
 
@@ -128,11 +128,11 @@ class ChatEndpoint:
         )
         return answered
 
-    async def _stream(self, heading: Heading, question: Question, live: Live[Answered], place: Place) -> Response:
+    async def _stream(self, heading: Heading, question: Question, live: Live[Answered], seat: Seat) -> Response:
         def end() -> None:
             if live.abandon():
                 self._metrics.count_abandoned()
-            place.leave()
+            seat.leave()
 
         with ExitStack() as stack:
             stack.callback(end)

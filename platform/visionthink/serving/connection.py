@@ -12,7 +12,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from visionthink.serving.admission import Place
+from visionthink.serving.admission import Seat
 from visionthink.serving.api_error import ApiError
 
 REQUEST_ID_HEADER: Final = "x-request-id"
@@ -46,8 +46,8 @@ class RequestIdMiddleware:
         await self._app(scope, receive, send_with_id)
 
 
-async def read_body(request: Request, place: Place, *, max_bytes: int, timeout_s: float) -> bytearray:
-    """The body, which `place` holds from now on.
+async def read_body(request: Request, seat: Seat, *, max_bytes: int, timeout_s: float) -> bytearray:
+    """The body, which `seat` holds from now on.
 
     Raises:
         ApiError: 413, it is larger than `max_bytes`; 415, it is compressed; 408, it took longer than `timeout_s`; 503,
@@ -60,18 +60,18 @@ async def read_body(request: Request, place: Place, *, max_bytes: int, timeout_s
         raise ApiError(415, text, code="unsupported_encoding")
     try:
         async with asyncio.timeout(timeout_s):
-            return await _read(request, place, max_bytes)
+            return await _read(request, seat, max_bytes)
     except TimeoutError as error:
         text = f"the body was not there within {timeout_s:g} s; send less, or faster"
         raise ApiError(408, text, code="upload_timeout") from error
 
 
-async def _read(request: Request, place: Place, max_bytes: int) -> bytearray:
+async def _read(request: Request, seat: Seat, max_bytes: int) -> bytearray:
     too_large = ApiError(413, f"the request is larger than {max_bytes} bytes; send less", code="request_too_large")
     told = int(request.headers.get("content-length") or 0)
     if told > max_bytes:
         raise too_large
-    place.hold(told)
+    seat.hold(told)
     num_held = told
     body = bytearray()
     async for piece in request.stream():
@@ -79,7 +79,7 @@ async def _read(request: Request, place: Place, max_bytes: int) -> bytearray:
         if len(body) > max_bytes:
             raise too_large
         if len(body) > num_held:
-            place.hold(len(body) - num_held)
+            seat.hold(len(body) - num_held)
             num_held = len(body)
     return body
 

@@ -20,17 +20,18 @@ from visionthink.engines import Engine, Request, Sampling
 from visionthink.episodes.driver import run_episode
 from visionthink.episodes.prompting import Prompting, ViewPolicy
 from visionthink.errors import BackendError, DataError
-from visionthink.serving.admission import Place
+from visionthink.serving.admission import Seat
 from visionthink.serving.api_error import ApiError, bad_value, out_of_time, too_long
 from visionthink.serving.chat_request import ChatRequest, asked_policy, parse_chat_request
 from visionthink.serving.conversation import SentPicture, conversation_of
 from visionthink.serving.data_url import is_data_url
-from visionthink.serving.picture_source import BYTES_PER_PIXEL, decoded, picture_bytes, pixels_of
+from visionthink.serving.picture_source import BYTES_PER_PIXEL, decoded, pixels_of, unpacked
 from visionthink.serving.plain import plain_finish, plain_messages
 from visionthink.serving.remote import RemotePictures
 from visionthink.serving.turns import Preamble, Turns
 
 _RETRY_AFTER_S: Final = 1
+_SMALL_BYTES: Final = 2**16
 
 Result = TypeVar("Result")
 
@@ -125,10 +126,12 @@ class Loop:
         Raises:
             ApiError: 400 or 422, it is none.
         """
+        if len(body) <= _SMALL_BYTES:  # read faster than handed to another thread
+            return parse_chat_request(body)
         return await self._decoding(partial(parse_chat_request, body))
 
-    async def accept(self, request: ChatRequest, place: Place) -> Question:
-        """The question in a request, whose pixels `place` holds from now on.
+    async def accept(self, request: ChatRequest, seat: Seat) -> Question:
+        """The question in a request, whose pixels `seat` holds from now on.
 
         Raises:
             ApiError: 400, 413 or 503, it cannot be answered as it stands.
@@ -142,7 +145,7 @@ class Loop:
             ask = plain_messages(self._prompting.direct_protocol, conversation.question)
         else:
             policy = asked_policy(request, sent.url) or self._policy
-            picture = await self._picture(sent, place)
+            picture = await self._picture(sent, seat)
             size = Size(width=picture.width, height=picture.height)
             prompting = replace(self._prompting, max_turns=request.options.max_turns or self._prompting.max_turns)
             ask = prompting.spec(conversation.question, size, policy)
@@ -195,14 +198,14 @@ class Loop:
             raise too_long(finish.error or "")
         return Answered(finish, turns.num_flowed)
 
-    async def _picture(self, sent: SentPicture, place: Place) -> Image.Image:
+    async def _picture(self, sent: SentPicture, seat: Seat) -> Image.Image:
         max_pixels = self._limits.max_picture_pixels
         if self._remote is not None and not is_data_url(sent.url.url):
-            data = await self._remote.fetch(sent.url.url, where=sent.where, hold=place.hold)
+            data = await self._remote.fetch(sent.url.url, where=sent.where, hold=seat.hold)
+            pixels = pixels_of(data, max_pixels=max_pixels, where=sent.where)
         else:
-            data = await self._decoding(partial(picture_bytes, sent))
-        pixels = await self._decoding(partial(pixels_of, data, max_pixels=max_pixels, where=sent.where))
-        place.hold(pixels * BYTES_PER_PIXEL)
+            data, pixels = await self._decoding(partial(unpacked, sent, max_pixels=max_pixels))
+        seat.hold(pixels * BYTES_PER_PIXEL)
         return await self._decoding(partial(decoded, data, max_pixels=max_pixels, where=sent.where))
 
     async def _decoding(self, work: Callable[[], Result]) -> Result:

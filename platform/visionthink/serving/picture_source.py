@@ -4,6 +4,8 @@ Rule: limits stand before work. A picture's size is read off its header before a
 few threads, and nothing is fetched but by `remote`, from hosts that the operator named.
 """
 
+from typing import Final
+
 from PIL import Image
 
 from visionthink.errors import DataError
@@ -12,16 +14,16 @@ from visionthink.serving.api_error import ApiError, bad_value
 from visionthink.serving.conversation import SentPicture
 from visionthink.serving.data_url import data_url_bytes, is_data_url
 
-_SHOWN_CHARS = 16
-BYTES_PER_PIXEL = 4
+_SHOWN_CHARS: Final = 16
+BYTES_PER_PIXEL: Final = 4
 """What Pillow keeps of a pixel of RGB."""
 
 
-def picture_bytes(picture: SentPicture) -> bytes:
-    """The encoded picture.
+def unpacked(picture: SentPicture, *, max_pixels: int) -> tuple[bytes, int]:
+    """The encoded picture, and the pixels that its header states.
 
     Raises:
-        ApiError: 400, it is no data URL, or a broken one.
+        ApiError: 400, it is no data URL, a broken one, or no picture; 413, it has more than `max_pixels`.
     """
     url = picture.url.url
     if not is_data_url(url):
@@ -31,9 +33,10 @@ def picture_bytes(picture: SentPicture) -> bytes:
             param=picture.where,
         )
     try:
-        return data_url_bytes(url)
+        data = data_url_bytes(url)
     except DataError as error:
         raise bad_value(str(error), param=picture.where) from error
+    return data, pixels_of(data, max_pixels=max_pixels, where=picture.where)
 
 
 def pixels_of(data: bytes, *, max_pixels: int, where: str) -> int:
