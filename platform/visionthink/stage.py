@@ -180,7 +180,14 @@ def _function(stage: Stage) -> Callable[[StageTask], StageResult]:
 
 
 def set_up_torch(num_threads: int) -> None:
-    """Let models run on so many threads, and load and save without a word."""
+    """Let models run on so many threads, and load and save without a word.
+
+    Call it before anything loads torch: OpenMP reads its settings when it is loaded.
+    """
+    # By default a thread of OpenMP spins for milliseconds while it waits for the others. Where another process has the
+    # core that the others need, they wait for each other's time slices at each of thousands of barriers a second, and
+    # answers came ten times more slowly than on one thread (docs/adr/0007). A sleeping thread gives the core away.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
     from transformers.utils import logging
 

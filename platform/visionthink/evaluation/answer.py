@@ -62,7 +62,7 @@ def to_answer(sample: Sample, end: End) -> Answer:
                 got=finish.answer,
                 correct=grade.correct >= 0.5 and not grade.failed,
                 failed=grade.failed,
-                asked=finish.trace.num_resizes > 0,
+                asked=finish.trace.asked,
                 visual_tokens=finish.trace.visual_tokens,
                 num_turns=len(finish.trace.turns),
                 outcome=finish.outcome.value,

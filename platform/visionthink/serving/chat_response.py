@@ -86,7 +86,7 @@ def adaptive(finish: Finish, policy: ViewPolicy) -> dict[str, Json]:
         "outcome": finish.outcome.value,
         "answer": finish.answer,
         "error": finish.error,
-        "resized": trace.num_resizes > 0,
+        "resized": trace.asked,
         "turns": len(trace.turns),
         "views": [view_to_dict(view) for view in trace.views],
         "visual_tokens": trace.visual_tokens,

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from visionthink.core.message import Message, Role, TextPart
-from visionthink.core.protocol import IMAGE_MARKER
+from visionthink.core.message import IMAGE_MARKER, Message, Role, TextPart
 from visionthink.serving.api_error import bad_value
 from visionthink.serving.chat_request import ChatMessage, ImageContent, ImageUrl, TextContent
 from visionthink.serving.turns import Preamble

@@ -47,7 +47,7 @@ class ServingMetrics:
         trace = finish.trace
         self._requests.labels(finish.outcome.value).inc()
         self._decisions.labels(_decision(finish, policy)).inc()
-        self._resizes.inc(max(trace.num_resizes, 0))
+        self._resizes.inc(trace.num_views_asked)
         self._visual_tokens.observe(trace.visual_tokens)
         self._full_visual_tokens.inc(full_visual_tokens)
         self._turns.observe(len(trace.turns))
@@ -89,7 +89,7 @@ def _decision(finish: Finish, policy: ViewPolicy) -> str:
         return "no_picture"
     if policy != "auto":
         return policy
-    return "closer" if finish.trace.num_resizes else "direct"
+    return "closer" if finish.trace.asked else "direct"
 
 
 def _named(metric: Metric) -> tuple[str, str]:

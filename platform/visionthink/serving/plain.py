@@ -7,8 +7,8 @@ once, in the words of the protocol without tools, and its reply is read by the c
 from typing import assert_never
 
 from visionthink.core.episode import BackendFailed, Event, Finish, FinishReason, ModelReply, NoRoom, Outcome, Signal
-from visionthink.core.message import Message, Role, TextPart
-from visionthink.core.protocol import IMAGE_MARKER, Protocol, rendered_tools
+from visionthink.core.message import IMAGE_MARKER, Message, Role, TextPart
+from visionthink.core.protocol import Protocol, rendered_tools
 from visionthink.core.reply import (
     AnswerReply,
     BadCallReply,
@@ -34,15 +34,17 @@ def plain_messages(protocol: Protocol, question: str) -> tuple[Message, ...]:
 
 def plain_finish(messages: tuple[Message, ...], event: Event) -> Finish:
     """The end to which `event` brings the conversation."""
+    unheard = Trace(turns=(), views=(), messages=messages)
     match event:
         case BackendFailed():
-            trace = Trace(turns=(), views=(), messages=messages)
             return Finish(
-                outcome=Outcome.FAILED, answer=None, trace=trace, error=event.error, retryable=event.retryable
+                outcome=Outcome.FAILED, answer=None, trace=unheard, error=event.error, retryable=event.retryable
             )
         case NoRoom():
-            trace = Trace(turns=(), views=(), messages=messages)
-            return Finish(outcome=Outcome.NO_ROOM, answer=None, trace=trace, error=event.error)
+            return Finish(outcome=Outcome.NO_ROOM, answer=None, trace=unheard, error=event.error)
+        case ModelReply(finish_reason=FinishReason.ABORTED):  # half a reply is none, as in an episode
+            told = "the engine gave up in mid-reply"
+            return Finish(outcome=Outcome.FAILED, answer=None, trace=unheard, error=told, retryable=True)
         case ModelReply():
             return _read(messages, event)
         case _:

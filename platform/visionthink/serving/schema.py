@@ -4,7 +4,7 @@ Rule: the document is what is sent: tests hold every kind of response against th
 """
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -50,6 +50,13 @@ class ViewShape(_Answer):
     """Left, top, right and bottom in the original; null for all of it."""
 
 
+class CallShape(_Answer):
+    """A tool that the model called."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
 class TurnShape(_Answer):
     """One reply of the model."""
 
@@ -57,8 +64,10 @@ class TurnShape(_Answer):
     forced: bool
     """Whether the final answer was demanded."""
     signal: Signal
+    call: CallShape | None
+    """The call that was read, granted or not."""
     error: str | None
-    """What was wrong with a call."""
+    """What was wrong with it."""
     view: ViewShape | None
     """The view that a call was granted."""
     reply: str
