@@ -250,9 +250,11 @@ async def test_a_question_without_a_picture_is_one_plain_turn(reply: str) -> Non
 @pytest.mark.parametrize("messages", [[question()], [{"role": "user", "content": "hello"}]])
 async def test_a_reply_that_breaks_off_is_no_answer(messages: list[object]) -> None:
     broken = ModelReply(text="<answer>A", finish_reason=FinishReason.ABORTED)
-    with serving(ScriptedEngine(lambda request: broken)) as served:
-        with pytest.raises(openai.InternalServerError, match="mid-reply") as caught:
-            await ask(served, messages=messages)
+    with (
+        serving(ScriptedEngine(lambda request: broken)) as served,
+        pytest.raises(openai.InternalServerError, match="mid-reply") as caught,
+    ):
+        await ask(served, messages=messages)
     assert caught.value.status_code == 503
 
 

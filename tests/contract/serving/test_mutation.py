@@ -20,7 +20,7 @@ from visionthink.serving.schema import ChatCompletion, ErrorBody
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL.TiffImagePlugin")  # it says so of broken files
 
 PATHS = ("model", "messages", "temperature", "top_p", "max_tokens", "seed", "stream", "adaptive", "stop", "n", "frob")
-LEAVES = (
+LEAVES: tuple[object, ...] = (
     None,
     True,
     False,

@@ -16,7 +16,8 @@ _SECTION = _TEXT.partition("## The endpoint\n")[2].partition("\n## ")[0]
 
 def shown(language: str, url: str) -> str:
     """The section's one block of code in `language`, aimed at the server at `url`."""
-    (code,) = re.findall(rf"```{language}\n(.*?)```", _SECTION, re.DOTALL)
+    codes: list[str] = re.findall(rf"```{language}\n(.*?)```", _SECTION, re.DOTALL)
+    (code,) = codes
     return code.replace("http://127.0.0.1:8000", url).replace('"visionthink"', '"tiny-v1"')
 
 
