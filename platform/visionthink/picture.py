@@ -42,6 +42,8 @@ _MAX_NAME: Final = 120
 _PNG_START: Final = b"\x89PNG\r\n\x1a\n"
 _PNG_METADATA: Final = frozenset({b"IHDR", b"eXIf", b"tEXt", b"zTXt", b"iTXt"})
 """The chunks in which a PNG's size and orientation stand; some programs write EXIF and XMP as text."""
+_STRIP_PIXELS: Final = 2**18
+"""Pixels of a strip in which transparency is laid over white."""
 
 # What Pillow's decoders raise on bytes that are not what they claim to be; the tests feed them noise.
 _BROKEN: Final = (
@@ -57,6 +59,10 @@ _BROKEN: Final = (
     struct.error,
     zlib.error,
 )
+
+
+class PictureTooLargeError(DataError):
+    """A picture has more pixels than are decoded."""
 
 
 def decode(data: bytes, *, name: str = "picture", max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -103,6 +109,16 @@ def size_of(data: bytes, *, name: str = "picture", max_pixels: int = MAX_PIXELS)
     return oriented(Size(width=image.width, height=image.height), turned)
 
 
+def stated_pixels(data: bytes, *, name: str = "picture", max_pixels: int = MAX_PIXELS) -> int:
+    """Return the pixels that a picture's header states; nothing is decoded.
+
+    Raises:
+        DataError: the bytes are no picture or one of more than `max_pixels`.
+    """
+    image = _open(data, name, max_pixels)
+    return image.width * image.height
+
+
 def cut(picture: Image.Image, view: View) -> Image.Image:
     """Return the pixels of `view`, resampled with LANCZOS from the decoded original, exactly `view.size` large.
 
@@ -139,7 +155,9 @@ def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         width, height = image.size
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"{name}: {_said(error)}; shrink the picture to at most {max_pixels} pixels") from error
+        raise PictureTooLargeError(
+            f"{name}: {_said(error)}; shrink the picture to at most {max_pixels} pixels"
+        ) from error
     except UnidentifiedImageError as error:
         raise DataError(
             f"{name}: {len(data)} bytes starting with {data[:8]!r} are no picture, or one with a broken header or "
@@ -148,7 +166,7 @@ def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
     except _BROKEN as error:
         raise DataError(f"{name}: the header of the picture is corrupt ({_said(error)}); replace the file") from error
     if width * height > max_pixels:
-        raise DataError(
+        raise PictureTooLargeError(
             f"{name}: the picture has {width}x{height} = {width * height} pixels, more than the limit of {max_pixels}; "
             "shrink it, or raise max_pixels"
         )
@@ -211,7 +229,16 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         return image.convert("I").point(_EIGHT_BITS, "L").convert("RGB")
     if image.has_transparency_data:
-        drawn = image.convert("RGBA")
-        white = Image.new("RGBA", drawn.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, drawn).convert("RGB")
+        return _over_white(image)
     return image.convert("RGB")
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    """Lay a picture with transparency over white, a strip at a time: whole copies would cost three times its memory."""
+    flat = Image.new("RGB", image.size)
+    rows = max(1, _STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        drawn = image.crop((0, top, image.width, min(top + rows, image.height))).convert("RGBA")
+        white = Image.new("RGBA", drawn.size, (255, 255, 255, 255))
+        flat.paste(Image.alpha_composite(white, drawn).convert("RGB"), (0, top))
+    return flat

@@ -292,9 +292,32 @@ class ServeConfig(Section):
 
     model_name: Annotated[str, Field(min_length=1), OPERATIONAL] = "visionthink"
     """Name under `/v1/models`."""
+    engine: Annotated[str, OPERATIONAL] = Field(default="transformers", pattern=r"^(transformers|openai:https?://.+)$")
+    """Where the served model's replies come from; see `model.engine`, which names the base model's. A server must hold
+    the same model; texts and sizes come from the card in the model's folder."""
     host: Annotated[str, Field(min_length=1), OPERATIONAL] = "127.0.0.1"
     """Address to listen on."""
     port: Annotated[int, Field(ge=0, le=65535), OPERATIONAL] = 8000
     """Port to listen on; 0 takes a free one."""
     timeout_s: Annotated[Positive, OPERATIONAL] = 60.0
-    """Of one request, all turns."""
+    """Of one request, all turns; and of its upload before that."""
+    policy: Annotated[Literal["auto", "always_low", "always_high"], OPERATIONAL] = "auto"
+    """How a picture is looked at where the request does not say: `auto` lets the model decide."""
+    max_turns: Annotated[PositiveInt | None, OPERATIONAL] = None
+    """Turns in which the model may ask for another view, where the request does not say; None means as in training."""
+    max_in_flight: Annotated[PositiveInt, OPERATIONAL] = 256
+    """Requests at once; more are refused with 503 and told to come back, before they are read."""
+    max_held_bytes: Annotated[PositiveInt, OPERATIONAL] = 2 * 1024**3
+    """Memory for the bodies and decoded pictures of all requests at once; what does not fit is refused with 503."""
+    max_body_bytes: Annotated[PositiveInt, OPERATIONAL] = 48 * 1024**2
+    """A larger request is refused."""
+    max_picture_pixels: Annotated[PositiveInt, OPERATIONAL] = 16 * 1024**2
+    """A larger picture is refused before a pixel is decoded. The largest view that the paper's model is shown has a
+    quarter of this."""
+    num_decoders: Annotated[PositiveInt, OPERATIONAL] = 2
+    """Pictures that are decoded at the same time."""
+    image_hosts: Annotated[tuple[str, ...], OPERATIONAL] = ()
+    """Hosts that pictures are fetched from (`example.org`, `*.example.org`, `*` for any public one), over https and
+    from public addresses only; none, and pictures must travel in the request."""
+    image_timeout_s: Annotated[Positive, OPERATIONAL] = 10.0
+    """Of fetching one picture."""
