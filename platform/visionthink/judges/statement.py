@@ -25,7 +25,7 @@ class Statement:
 
 _BOX: Final = re.compile(r"\\(?:boxed|fbox)\s{0,3}\{")
 _JOINED: Final = re.compile(r"[\s$,;/]*(?:or|and|/|,)?[\s$,;/]*$", re.IGNORECASE)
-_MORE: Final = re.compile(r"[\s$]*(?:or|and|/)\b", re.IGNORECASE)
+_MORE: Final = re.compile(r"[\s$]*(?:or\b|and\s+(?=[\d\\$-])|/)", re.IGNORECASE)
 _MARKER: Final = re.compile(
     r"(?:\b(?:(?:final|correct|right|best|my|the)\s){0,3}(?:answer|option|choice|solution|result)"
     r"(?: to (?:the|this) question| here)?(?:\s?(?:is|should be|would be|must be)\b\s?[:=]?|\s?[:=])"

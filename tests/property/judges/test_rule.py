@@ -88,7 +88,7 @@ def test_a_unit_may_be_missing_but_not_be_another(value: int, unit: str) -> None
     assert said(f"{value} {unit}", str(value), "How much is it?") in (
         (Told.RIGHT,) if value else (Told.RIGHT, Told.UNTOLD)
     )
-    assert said(f"{value} {unit}", f"{value} mm") is not Told.RIGHT or value == 0 and unit == "cm"
+    assert said(f"{value} {unit}", f"{value} mm") is not Told.RIGHT or (value == 0 and unit == "cm")
 
 
 @pytest.mark.parametrize("minus", "-\u2212\u2013\u2014\u2010\u2011\u2012\ufe63\uff0d\u207b")
