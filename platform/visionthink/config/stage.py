@@ -106,8 +106,8 @@ class JudgeConfig(Section):
 
     uri: str = Field(default="rule", pattern=r"^(rule|(rule\+)?openai:https?://.+)$")
     """`rule` compares options, numbers with units, dates, formulas and words, and says where it cannot tell;
-    `openai:http://HOST:PORT/v1?model=NAME` asks a language model, with the key in OPENAI_API_KEY; `rule+openai:...` asks
-    it only for what the rule cannot tell. A judge that fails is never a wrong answer: the sample or the group is
+    `openai:http://HOST:PORT/v1?model=NAME` asks a language model, with the key in OPENAI_API_KEY; `rule+openai:...`
+    asks it only for what the rule cannot tell. A judge that fails is never a wrong answer: the sample or the group is
     dropped."""
     timeout_s: Annotated[Positive, OPERATIONAL] = 120.0
     """Of one question to the language model."""
