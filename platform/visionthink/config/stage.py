@@ -185,6 +185,9 @@ class RegisterConfig(Section):
     """Alias that moves to a version that passed the gate."""
     min_relative_accuracy: Share = 0.97
     """Promote only at this share of always_high's accuracy, or better."""
+    min_incumbent_gain: Annotated[float, Field(ge=-1, le=1)] = 0.0
+    """Promote only if its accuracy exceeds that of the model in use (the alias) by this, or more; a negative value
+    tolerates a loss."""
     max_visual_token_ratio: Positive = 0.62
     """Promote only at this share of always_high's visual tokens, or less."""
     check_resize_rates: bool = True
@@ -204,6 +207,7 @@ class RegisterConfig(Section):
         return GateRule(
             min_samples=self.min_samples,
             min_accuracy_ratio=self.min_relative_accuracy,
+            min_incumbent_gain=self.min_incumbent_gain,
             max_visual_token_ratio=self.max_visual_token_ratio,
             min_resize_ratio_needed=self.min_resize_rate_needed if self.check_resize_rates else None,
             max_resize_ratio_not_needed=self.max_resize_rate_not_needed if self.check_resize_rates else None,

@@ -28,7 +28,15 @@ from visionthink.core.episode import (
     advance,
     start,
 )
-from visionthink.core.gate import Decision, Figures, GateRule, Reason, decide_promotion
+from visionthink.core.gate import (
+    ContenderRole,
+    Decision,
+    Figures,
+    GateRule,
+    Reason,
+    Unmeasured,
+    decide_promotion,
+)
 from visionthink.core.geometry import (
     TOKEN_SIDE,
     Box,
@@ -79,6 +87,7 @@ __all__ = [
     "Box",
     "CallReply",
     "Command",
+    "ContenderRole",
     "Decision",
     "EmptyReply",
     "EpisodeSpec",
@@ -118,6 +127,7 @@ __all__ = [
     "ToolBox",
     "Trace",
     "TurnTrace",
+    "Unmeasured",
     "UntaggedReply",
     "View",
     "ViewRule",

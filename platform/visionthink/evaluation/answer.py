@@ -1,14 +1,16 @@
-"""What one row made of one held-out sample.
+"""What one contender made of one held-out sample.
 
 Rule: everything that a figure is computed of stands here, so that figures can be computed again without the model.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Self
 
 from visionthink.core.episode import Finish
 from visionthink.core.json_value import Json
 from visionthink.core.sample import Sample
+from visionthink.core.trace import Trace
 from visionthink.errors import DataError
 from visionthink.judges import Grade
 
@@ -24,15 +26,21 @@ class Answer:
     want: str
     got: str | None
     """What the model answered; None when it gave nothing to grade."""
-    correct: bool
-    failed: bool
-    """Whether engine or judge failed: then the answer says nothing about the model, and is left out of every share."""
+    score: float
+    """What the answer is worth, 0 wrong to 1 correct; 0 and without meaning where it failed."""
+    error: str | None
+    """Why engine or judge failed: then the answer says nothing about the model, and is left out of every share."""
     asked: bool
-    """Whether a second view was shown."""
+    """Whether a further view was shown."""
     visual_tokens: int
-    """Of all views."""
+    """As its contender counts them."""
     num_turns: int
     outcome: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is no answer but a failure."""
+        return self.error is not None
 
     def to_dict(self) -> dict[str, Json]:
         """The answer as JSON."""
@@ -50,19 +58,19 @@ class Answer:
         return cls(**value)  # type: ignore[arg-type]
 
 
-def to_answer(sample: Sample, finish: Finish, grade: Grade) -> Answer:
-    """The answer to `sample` that an episode ended with."""
-    failed = bool(finish.error) or grade.failed
+def to_answer(sample: Sample, finish: Finish, grade: Grade, visual_tokens: Callable[[Trace], int]) -> Answer:
+    """The answer to `sample` that an episode ended with; `visual_tokens` says what it cost."""
+    error = finish.error or ((grade.error or "the judge gave no grade") if grade.failed else None)
     return Answer(
         id=sample.id,
         family=sample.family,
         needed=sample.needs_high_res,
         want=sample.answer,
         got=finish.answer,
-        correct=grade.correct >= 0.5 and not failed,
-        failed=failed,
+        score=0.0 if error is not None else float(grade.correct),
+        error=error,
         asked=finish.trace.num_resizes > 0,
-        visual_tokens=finish.trace.visual_tokens,
+        visual_tokens=visual_tokens(finish.trace),
         num_turns=len(finish.trace.turns),
         outcome=finish.outcome.value,
     )

@@ -1,28 +1,19 @@
-"""A held-out sample made ready to be asked, by any row.
+"""A held-out sample made ready to be asked, by any contender.
 
-Rule: the picture is decoded once; what differs between rows is the episode alone.
+Rule: what differs between contenders is the episode alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from PIL import Image
 
 from visionthink.config import DataConfig
 from visionthink.core.episode import EpisodeSpec
 from visionthink.core.sample import Sample
-from visionthink.episodes.prompting import Prompting, ViewPolicy
-from visionthink.report.record import Row
+from visionthink.evaluation.benchmarks import Benchmark
+from visionthink.evaluation.contender import Contender
 from visionthink.samples import decoded, size_of_picture
-
-POLICIES: Final[Mapping[Row, ViewPolicy]] = {
-    Row.ALWAYS_LOW: "always_low",
-    Row.ALWAYS_HIGH: "always_high",
-    Row.BASE: "auto",
-    Row.TRAINED: "auto",
-}
-"""Who chooses the view in a row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -30,17 +21,21 @@ class Question:
     """A sample with its picture."""
 
     sample: Sample
+    text: str
+    """As the benchmark words it."""
     picture: Image.Image
 
-    def episode(self, prompting: Prompting, policy: ViewPolicy) -> tuple[EpisodeSpec, Image.Image]:
+    def episode(self, contender: Contender) -> tuple[EpisodeSpec, Image.Image]:
         """What the driver takes."""
-        return prompting.spec(self.sample.question, size_of_picture(self.picture), policy), self.picture
+        return contender.prompting.spec(self.text, size_of_picture(self.picture), contender.policy), self.picture
 
 
-def questions_of(samples: Sequence[Sample], config: DataConfig) -> list[Question]:
+def questions_of(benchmark: Benchmark, samples: Sequence[Sample], config: DataConfig) -> list[Question]:
     """The samples with their pictures.
 
     Raises:
         DataError: a picture is broken.
     """
-    return [Question(sample=sample, picture=decoded(sample, config)) for sample in samples]
+    return [
+        Question(sample=sample, text=benchmark.prompt(sample), picture=decoded(sample, config)) for sample in samples
+    ]

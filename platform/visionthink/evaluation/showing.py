@@ -4,61 +4,79 @@ Rule: nothing is measured or computed here that is not in the evaluation already
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from visionthink.core.sample import Sample
 from visionthink.episodes.driver import run_episodes
 from visionthink.evaluation.answer import Answer
 from visionthink.evaluation.asking import Asker, greedy
-from visionthink.evaluation.bootstrap import Bootstrap
-from visionthink.evaluation.example import choose_examples, to_example
-from visionthink.evaluation.figures import confusion
+from visionthink.evaluation.example import choose_examples, num_views, to_example
+from visionthink.evaluation.incumbent import Incumbent
 from visionthink.evaluation.outcome import Evaluation
-from visionthink.evaluation.question import POLICIES, questions_of
-from visionthink.report import Curve, Example, ReportInput, Row, render_figures, render_report
+from visionthink.evaluation.question import questions_of
+from visionthink.report import Curve, Example, ReportInput, render_figures, render_report
+from visionthink.report.shown_view import MAX_BYTES
 from visionthink.runs import STAGES, RunFolder, StageTask
 from visionthink.runs.stopwatch import read_seconds
 from visionthink.samples import WORLD
 from visionthink.tracking import flatten, keep_bytes, keep_text
 from visionthink.training.local.step_log import read_steps
 
+_MAX_PAGE_BYTES: Final = 4 * 1024**2
+"""Of all views on the page together: with its figures it can still be sent by mail."""
+
 
 def examples_of(asker: Asker, samples: Sequence[Sample], answers: Sequence[Answer]) -> tuple[Example, ...]:
-    """A few conversations of the asker's row, held again: greedy replies repeat."""
+    """A few conversations of the asker's contender, held again: greedy replies repeat."""
     chosen = choose_examples(answers, asker.config.evaluate.num_examples)
-    questions = questions_of([samples[index] for index in chosen], asker.config.data)
-    policy = POLICIES[asker.row]
-    episodes = [question.episode(asker.prompting, policy) for question in questions]
-    finishes = asker.runner.run(run_episodes(asker.engine, episodes, greedy(asker.config)))
+    questions = questions_of(asker.benchmark, [samples[index] for index in chosen], asker.config.data)
+    episodes = [question.episode(asker.contender) for question in questions]
+    finishes = asker.runner.run(run_episodes(asker.engine, episodes, greedy(asker.contender)))
+    most = min(MAX_BYTES, _MAX_PAGE_BYTES // max(1, sum(map(num_views, finishes))))
     return tuple(
-        to_example(question, finish, answers[index])
+        to_example(question, finish, answers[index], max_view_bytes=most)
         for question, finish, index in zip(questions, finishes, chosen, strict=True)
     )
 
 
-def show(evaluation: Evaluation, bootstrap: Bootstrap, task: StageTask) -> None:
+def show(evaluation: Evaluation, examples: Sequence[Example], incumbent: Incumbent, task: StageTask) -> None:
     """Write the page and its figures, and hand them to the tracker."""
-    report = report_input(evaluation, bootstrap, task)
+    report = report_input(evaluation, examples, incumbent, task)
     keep_text(task.run, task.folder.report_path, render_report(report))
     for name, png in render_figures(report).items():
         keep_bytes(task.run, task.dir / "figures" / name, png, folder="figures")
 
 
-def report_input(evaluation: Evaluation, bootstrap: Bootstrap, task: StageTask) -> ReportInput:
+def report_input(
+    evaluation: Evaluation, examples: Sequence[Example], incumbent: Incumbent, task: StageTask
+) -> ReportInput:
     """Everything that the page shows."""
     config = task.config
-    answers = evaluation.answers[Row.TRAINED]
+    num_questions = max((len(one.answers) for one in evaluation.measured), default=0)
     place = f"picture world {config.data.world_seed}" if config.data.source == WORLD else config.data.source
     return ReportInput(
         title=f"{place[:1].upper()}{place[1:]}, seed {config.seed}",
-        subtitle=f"run {task.folder.run_id} · {len(answers):,} held-out questions · base model {config.model.base}",
-        rows=evaluation.rows(bootstrap),
-        families=evaluation.families(),
+        subtitle=f"run {task.folder.run_id} · {num_questions:,} held-out questions · base model {config.model.base}",
+        contenders=evaluation.contenders,
+        families=evaluation.families,
         curves=curves_of(task.folder),
-        confusion=confusion(answers),
-        examples=evaluation.examples,
+        confusion=evaluation.confusion,
+        examples=tuple(examples),
+        notes=notes_of(incumbent),
         config=flatten(config.model_dump(mode="json")),
         seconds=seconds_of(task.folder),
     )
+
+
+def notes_of(incumbent: Incumbent) -> tuple[str, ...]:
+    """Why the model in use does not stand beside the candidate, where there is one."""
+    match incumbent.state:
+        case "same":
+            return (f"The model in use (version {incumbent.version}) is the one that is judged here.",)
+        case "unmeasured":
+            return (f"The model in use is not measured: {incumbent.reason}",)
+        case "none" | "measured":
+            return ()
 
 
 def curves_of(folder: RunFolder) -> tuple[Curve, ...]:

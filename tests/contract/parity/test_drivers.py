@@ -32,10 +32,11 @@ from visionthink.engines.encoding import Encoder
 from visionthink.episodes.driver import run_episodes
 from visionthink.episodes.prompting import ViewPolicy, prompting_of
 from visionthink.evaluation.asking import Asker
+from visionthink.evaluation.benchmarks import benchmark_of
+from visionthink.evaluation.contender import usual_contenders
 from visionthink.judges import RuleJudge
 from visionthink.labeling.rollout import LabelSetting, label_samples
 from visionthink.picture import cut, decode
-from visionthink.report.record import Row
 from visionthink.runs import Progress
 from visionthink.samples import decoded, size_of_picture
 from visionthink.serving import ServingLimits, background_server, create_app
@@ -123,13 +124,13 @@ def by_train(engine: ScriptedEngine, policy: ViewPolicy, folder: Path) -> None:
 
 
 def by_evaluate(engine: ScriptedEngine, policy: ViewPolicy, folder: Path) -> None:
-    rows: dict[ViewPolicy, Row] = {"auto": Row.TRAINED, "always_low": Row.ALWAYS_LOW, "always_high": Row.ALWAYS_HIGH}
+    contenders = usual_contenders(Path("base"), Path("trained"), prompting=prompting_of(CONFIG), max_reply_tokens=40)
     with asyncio.Runner() as runner:
         asker = Asker(
-            row=rows[policy],
+            contender=next(one for one in contenders if one.policy == policy),
+            benchmark=benchmark_of(CONFIG.data),
             engine=engine,
             judge=RuleJudge(),
-            prompting=prompting_of(CONFIG),
             config=CONFIG,
             folder=folder,
             progress=Progress("parity", 1, unit="answers", say=lambda line: None),

@@ -1,13 +1,17 @@
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from tests.fakes.seeing import seeing_engine
 from tests.fakes.stage_task import ticking, tiny_config
+from tests.unit.evaluation.answers import TRAINED
 
+from visionthink.core.sample import Sample
 from visionthink.datasets.world import generate
-from visionthink.engines import Sampling
-from visionthink.episodes.prompting import prompting_of
+from visionthink.engines import Engine
 from visionthink.errors import DataError
+from visionthink.evaluation.benchmarks.samples import PICTURE_WORLD
 from visionthink.evaluation.latency import Latency
 from visionthink.evaluation.question import questions_of
 from visionthink.evaluation.timing import choose_samples, measure
@@ -22,9 +26,26 @@ def test_choose_samples_keeps_the_shares_of_the_families() -> None:
     assert {family: chosen.count(family) for family in FAMILIES} == {"color": 4, "shape": 4, "mark": 2, "code": 2}
 
 
-def test_choose_samples_takes_each_family_at_least_once() -> None:
-    samples = list(generate("test", 40, seed=0, families=FAMILIES))
-    assert sorted(samples[index].family for index in choose_samples(samples, 1)) == sorted(FAMILIES)
+def test_choose_samples_takes_each_family_where_there_is_room() -> None:
+    samples = [*generate("test", 40, seed=0, families=["color"]), *generate("test", 3, seed=0, families=FAMILIES[1:])]
+    assert sorted(samples[index].family for index in choose_samples(samples, 4)) == sorted(FAMILIES)
+
+
+def test_choose_samples_never_takes_more_than_it_may() -> None:
+    """B10: 5,000 families are no 5,000 questions."""
+    one = next(iter(generate("test", 1, seed=0, families=["color"])))
+    samples = [replace(one, id=str(n), family=f"family {n % 5000}") for n in range(10_001)]
+    chosen = choose_samples(samples, 24)
+    assert len(chosen) == 24
+    assert samples[chosen[0]].family == "family 0", "the largest family"
+    assert len({samples[index].family for index in chosen}) == 24
+
+
+@pytest.mark.parametrize(("size", "count", "want"), [(3, 24, 3), (3, 0, 0), (40, 39, 39)])
+def test_choose_samples_takes_what_there_is(size: int, count: int, want: int) -> None:
+    samples = list(generate("test", size, seed=0, families=FAMILIES))
+    chosen = choose_samples(samples, count)
+    assert len(chosen) == len(set(chosen)) == want
 
 
 def test_choose_samples_of_nothing_is_nothing() -> None:
@@ -34,19 +55,29 @@ def test_choose_samples_of_nothing_is_nothing() -> None:
 def test_measure_asks_one_question_at_a_time_and_does_not_count_the_first() -> None:
     samples = list(generate("test", 4, seed=0, families=["color"]))
     engine = seeing_engine(samples)
+    assert timed(engine, samples) == Latency(by_family={"color": (0.5, 0.5, 0.5, 0.5)}, headline=("color",))
+    assert len(engine.requests) == 5
+
+
+def test_measure_takes_no_latency_from_a_request_that_failed() -> None:
+    """B28: a refused connection takes a tenth of a millisecond."""
+    samples = list(generate("test", 4, seed=0, families=["color"]))
+    assert timed(seeing_engine(samples, fails_on=[samples[1].id]), samples).by_family == {"color": (0.5, 0.5, 0.5)}
+    dead = timed(seeing_engine(samples, fails_on=[sample.id for sample in samples]), samples)
+    assert dead == Latency(by_family={}, headline=())
+    assert (dead.mean_s, dead.p95_s, dead.of_family("color")) == (None, None, None)
+
+
+def timed(engine: Engine, samples: Sequence[Sample]) -> Latency:
     with asyncio.Runner() as runner:
-        latency = measure(
+        return measure(
             engine,
-            questions_of(samples, CONFIG.data),
-            policy="auto",
-            prompting=prompting_of(CONFIG),
-            sampling=Sampling(temperature=0.0),
+            questions_of(PICTURE_WORLD, samples, CONFIG.data),
+            contender=TRAINED,
             headline=["color", "absent"],
             clock=ticking(0.5),
             runner=runner,
         )
-    assert len(engine.requests) == 5
-    assert latency == Latency(by_family={"color": (0.5, 0.5, 0.5, 0.5)}, headline=("color",))
 
 
 def test_latency_means_are_of_the_headline_families() -> None:

@@ -10,14 +10,14 @@ from tests.fakes.stern_judge import SternJudge
 from visionthink.core.sample import Sample
 from visionthink.engines import Engine, ScriptedEngine
 from visionthink.errors import ConfigError, DataError
-from visionthink.evaluation.stage import evaluate_with, model_to_judge
-from visionthink.report.record import Row
+from visionthink.evaluation.stage import evaluate_with
 from visionthink.runs import StageResult
+from visionthink.runs.judged_model import model_to_judge
 from visionthink.samples import samples_to_evaluate
 from visionthink.training.local.step_log import StepLog, StepRecord
 
 BASE, TRAINED = Path("base"), Path("trained")
-FOLDERS = {Row.ALWAYS_LOW: BASE, Row.ALWAYS_HIGH: BASE, Row.BASE: BASE, Row.TRAINED: TRAINED}
+NAMES = ("always_low", "always_high", "base", "trained")
 
 
 @pytest.fixture
@@ -41,13 +41,17 @@ def opener(engines: dict[Path, ScriptedEngine]) -> Callable[[Path], Engine]:
 
 
 def evaluated(maker: TaskMaker) -> StageResult:
-    return evaluate_with(opener(engines_of(maker)), FOLDERS, maker.task("evaluate"))
+    return evaluated_with(engines_of(maker), maker)
 
 
-def test_evaluate_stage_gives_the_figures_of_the_four_rows(maker: TaskMaker) -> None:
+def evaluated_with(engines: dict[Path, ScriptedEngine], maker: TaskMaker) -> StageResult:
+    return evaluate_with(opener(engines), base=BASE, candidate=TRAINED, task=maker.task("evaluate"))
+
+
+def test_evaluate_stage_gives_the_figures_of_the_four_contenders(maker: TaskMaker) -> None:
     result = evaluated(maker)
-    accuracy = {row: result.metrics[f"eval/accuracy/{row.value}"] for row in Row}
-    want = {Row.ALWAYS_LOW: 4 / 6, Row.ALWAYS_HIGH: 1.0, Row.BASE: 4 / 6, Row.TRAINED: 1.0}
+    accuracy = {name: result.metrics[f"eval/accuracy/{name}"] for name in NAMES}
+    want = {"always_low": 4 / 6, "always_high": 1.0, "base": 4 / 6, "trained": 1.0}
     assert accuracy == pytest.approx(want)
     assert result.metrics["eval/visual_tokens_mean/trained"] == pytest.approx((4 * 4 + 2 * 20) / 6)
     assert result.confusion == ((2, 0), (0, 4))
@@ -74,7 +78,7 @@ def test_evaluate_stage_compares_with_always_high_pair_by_pair(maker: TaskMaker)
 
 def test_evaluate_stage_asks_greedily(maker: TaskMaker) -> None:
     engines = engines_of(maker)
-    evaluate_with(opener(engines), FOLDERS, maker.task("evaluate"))
+    evaluated_with(engines, maker)
     sent = [request for engine in engines.values() for request in engine.requests]
     assert {request.sampling.temperature for request in sent} == {0.0}
 
@@ -89,7 +93,7 @@ def test_evaluate_stage_asks_a_judge_of_its_own_for_each_model_and_closes_it(mak
     maker.open_judge = open_judge
     rows = evaluated(maker).facts["rows"]
     assert isinstance(rows, dict) and all(row["accuracy"]["value"] == 0 for row in rows.values())  # type: ignore[index, call-overload]
-    assert len(judges) == len(set(FOLDERS.values())) and all(judge.is_closed and judge.num_graded for judge in judges)
+    assert len(judges) == 2 and all(judge.is_closed and judge.num_graded for judge in judges)
 
 
 def test_evaluate_stage_writes_the_page_and_records_it(maker: TaskMaker) -> None:
@@ -120,7 +124,7 @@ def test_evaluate_stage_asks_only_what_is_missing(maker: TaskMaker) -> None:
     answers = maker.folder.stage_dir("evaluate") / "answers"
     (answers / "trained" / "test-00001.json").unlink()
     engines = engines_of(maker)
-    got = evaluate_with(opener(engines), FOLDERS, maker.task("evaluate"))
+    got = evaluated_with(engines, maker)
     assert got == want
     assert len(engines[BASE].requests) == 0
     assert "evaluate: 30 of 32 answers were done before" in maker.said
