@@ -32,11 +32,16 @@ def examples_of(asker: Asker, samples: Sequence[Sample], answers: Sequence[Answe
     questions = questions_of(asker.benchmark, [samples[index] for index in chosen], asker.config.data)
     episodes = [question.episode(asker.contender) for question in questions]
     finishes = asker.runner.run(run_episodes(asker.engine, episodes, greedy(asker.contender)))
-    most = min(MAX_BYTES, _MAX_PAGE_BYTES // max(1, sum(map(num_views, finishes))))
+    most = max_view_bytes(sum(map(num_views, finishes)))
     return tuple(
         to_example(question, finish, answers[index], max_view_bytes=most)
         for question, finish, index in zip(questions, finishes, chosen, strict=True)
     )
+
+
+def max_view_bytes(num_shown: int) -> int:
+    """What one of `num_shown` views may weigh."""
+    return min(MAX_BYTES, _MAX_PAGE_BYTES // max(1, num_shown))
 
 
 def show(evaluation: Evaluation, examples: Sequence[Example], incumbent: Incumbent, task: StageTask) -> None:

@@ -1,16 +1,32 @@
+import random
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from tests.fakes.seeing import seeing_engine
 from tests.fakes.stage_task import TaskMaker, task_maker
 from tests.fakes.stern_judge import SternJudge
+from tests.unit.evaluation.answers import TRAINED as ASKING
 
+from visionthink.config import RunConfig, ViewConfig
+from visionthink.core.episode import AskModel, FinishReason, ModelReply, advance, start
 from visionthink.core.sample import Sample
+from visionthink.datasets.world import generate
 from visionthink.engines import Engine, ScriptedEngine
-from visionthink.errors import ConfigError, DataError
+from visionthink.episodes.prompting import prompting_of
+from visionthink.errors import ConfigError, DataError, EngineError, UserError
+from visionthink.evaluation.answer import to_answer
+from visionthink.evaluation.benchmarks.samples import PICTURE_WORLD
+from visionthink.evaluation.contender import all_views
+from visionthink.evaluation.example import to_example
+from visionthink.evaluation.question import Question
+from visionthink.evaluation.showing import max_view_bytes
 from visionthink.evaluation.stage import evaluate_with
+from visionthink.judges import Grade, GradeItem
+from visionthink.report import ReportInput, render_report
 from visionthink.runs import StageResult
 from visionthink.runs.judged_model import model_to_judge
 from visionthink.samples import samples_to_evaluate
@@ -151,3 +167,48 @@ def test_model_to_judge_names_what_is_missing(tmp_path: Path) -> None:
         model_to_judge(task_maker(tmp_path / "run-1").task("evaluate"))
     with pytest.raises(ConfigError, match="nowhere holds no model"):
         model_to_judge(task_maker(tmp_path / "run-2", {"evaluate.model": "nowhere"}).task("evaluate"))
+
+
+def test_evaluate_stage_refuses_names_that_no_number_can_bear_before_it_asks(
+    maker: TaskMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B9: not after the last answer."""
+    engines = engines_of(maker)
+    tests = samples_to_evaluate(maker.config)
+    nameless = replace(tests, samples=(*tests.samples, replace(tests.samples[0], id="odd", family=" ")))
+    world = replace(PICTURE_WORLD, source=lambda config: nameless)
+    monkeypatch.setattr("visionthink.evaluation.stage.benchmark_of", lambda data: world)
+    with pytest.raises(UserError, match="family: ' ' is no name"):
+        evaluated_with(engines, maker)
+    assert [len(engine.requests) for engine in engines.values()] == [0, 0]
+
+
+def test_evaluate_stage_without_a_graded_answer_has_no_figures(maker: TaskMaker) -> None:
+    @dataclass
+    class DeafJudge(SternJudge):
+        async def grade(self, item: GradeItem) -> Grade:
+            return Grade(correct=0.0, failed=True, error="timed out")
+
+    maker.open_judge = DeafJudge
+    with pytest.raises(EngineError, match=r"no answer of the quarter view only could be graded, .* timed out"):
+        evaluated(maker)
+
+
+def test_report_of_large_views_can_still_be_sent(tmp_path: Path) -> None:
+    """B15: six examples of noise, 2048 pixels a side, came to 78 MiB."""
+    side = 2048
+    picture = Image.frombytes("RGB", (side, side), random.Random(0).randbytes(3 * side * side))
+    sample = replace(next(iter(generate("test", 1, seed=0, families=["mark"]))), picture=b"")
+    question = Question(sample=sample, text="what ?", picture=picture)
+    config = RunConfig(view=ViewConfig(max_pixels=side**2, min_pixels=1))
+    asking = replace(ASKING, prompting=prompting_of(config))
+    call = '<tool_call>{"name": "resize_image", "arguments": {"action": "resize"}}</tool_call>'
+    step = start(question.episode(asking)[0])
+    for text in (call, "<answer>x</answer>"):
+        step = advance(step.state, ModelReply(text=text, finish_reason=FinishReason.STOP))
+    assert not isinstance(step.command, AskModel)
+    made = to_answer(sample, step.command, Grade(correct=1.0), all_views)
+    most = max_view_bytes(12)
+    examples = (to_example(question, step.command, made, max_view_bytes=most),) * 6
+    assert [view.width for turn in examples[0].turns for view in turn.views] == [1036, 2044]
+    assert len(render_report(ReportInput(title="x", examples=examples))) < 8 * 1024**2
