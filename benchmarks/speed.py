@@ -27,22 +27,24 @@ from transformers.utils import logging
 from machine import processor
 from visionthink.config import RunConfig
 from visionthink.core.episode import Finish, FinishReason, ModelReply, Trace, advance, start
+from visionthink.core.geometry import Size
 from visionthink.core.sample import Sample
 from visionthink.datasets.world import TRAINED_FAMILIES, generate
 from visionthink.engines import Sampling
 from visionthink.engines.batch import Batch, collate
 from visionthink.engines.encoding import Encoded, Encoder
 from visionthink.engines.transformers_local import TransformersEngine
-from visionthink.episodes.driver import run_episodes
+from visionthink.episodes.driver import run_episode
+from visionthink.episodes.opening import open_runner
 from visionthink.episodes.prompting import prompting_of
+from visionthink.episodes.runner import Work
 from visionthink.judges import RuleJudge
-from visionthink.labeling.rollout import LabelSetting, label_samples
+from visionthink.labeling.rollout import LabelSetting
 from visionthink.model.bundled import base_folder
 from visionthink.model.folder import LoadedModel, load_model
 from visionthink.model.patch_embedding import use_linear_patches
 from visionthink.model.speech import CALL
 from visionthink.picture import decode
-from visionthink.samples import size_of_picture
 from visionthink.storage import atomic_write_json
 from visionthink.training.local.rollout import Prompt
 from visionthink.training.local.trainer import LocalTrainer, Setting
@@ -110,18 +112,14 @@ def questions(count: int) -> tuple[list[Sample], list[Image.Image]]:
 
 def labelling(loaded: LoadedModel) -> dict[str, float]:
     """Samples labelled a second, each with eight rollouts at each of the two sizes."""
-    samples, pictures = questions(NUM_LABELLED)
+    samples, _ = questions(NUM_LABELLED)
     engine = TransformersEngine(loaded.model, loaded.processor, batch_size=CONFIG.model.batch_size)
-    setting = LabelSetting(
-        prompting=prompting_of(CONFIG),
-        rule=CONFIG.label.rule(),
-        max_reply_tokens=CONFIG.episode.max_reply_tokens,
-        seed=0,
-    )
+    setting = LabelSetting(rule=CONFIG.label.rule(), max_reply_tokens=CONFIG.episode.max_reply_tokens, seed=0)
 
     async def label() -> None:
-        await label_samples(samples, pictures, engine=engine, judge=RuleJudge(), setting=setting)
-        await engine.aclose()
+        async with open_runner(engine, RuleJudge(), CONFIG) as runner:
+            work = [Work(key=index, sample=sample, asks=setting.asks(sample)) for index, sample in enumerate(samples)]
+            await runner.run(work, lambda item, end: None)
 
     start_s = time.perf_counter()
     asyncio.run(label())
@@ -135,17 +133,8 @@ def labelling(loaded: LoadedModel) -> dict[str, float]:
 def training(folder: Path) -> dict[str, float]:
     """Seconds of a GRPO step of the default size, in its two parts; medians over steps, the first left out."""
     loaded = load_model(folder)
-    samples, pictures = questions(2 * CONFIG.train.num_prompts)
-    prompting = prompting_of(CONFIG)
-    prompts = [
-        Prompt(
-            sample=sample,
-            picture=picture,
-            spec=prompting.spec(sample.question, size_of_picture(picture)),
-            needed=sample.needs_high_res,
-        )
-        for sample, picture in zip(samples, pictures, strict=True)
-    ]
+    samples, _ = questions(2 * CONFIG.train.num_prompts)
+    prompts = [Prompt(sample=sample, needed=sample.needs_high_res) for sample in samples]
     setting = Setting(
         train=CONFIG.train.model_copy(update={"num_steps": NUM_STEPS, "checkpoint_every": NUM_STEPS + 1}),
         reward=CONFIG.reward,
@@ -156,7 +145,13 @@ def training(folder: Path) -> dict[str, float]:
     told: list[Mapping[str, float]] = []
     with tempfile.TemporaryDirectory() as checkpoints:
         trainer = LocalTrainer(
-            loaded.model, loaded.processor, judge=RuleJudge(), setting=setting, checkpoint_dir=Path(checkpoints)
+            loaded.model,
+            loaded.processor,
+            judge=RuleJudge(),
+            prompting=prompting_of(CONFIG),
+            decode=lambda sample: decode(sample.picture),
+            setting=setting,
+            checkpoint_dir=Path(checkpoints),
         )
         trainer.run(prompts, lambda step, values: told.append(values))
     names = ("step_s", "rollout_s", "train_s")
@@ -172,7 +167,7 @@ class EngineCourse:
         samples, pictures = questions(count)
         prompting = prompting_of(CONFIG)
         self._episodes = [
-            (prompting.spec(sample.question, size_of_picture(picture), "always_high"), picture)
+            (prompting.spec(sample.question, _size(picture), "always_high"), picture)
             for sample, picture in zip(samples, pictures, strict=True)
         ]
         self._sampling = Sampling(temperature=0.0, max_tokens=CONFIG.episode.max_reply_tokens)
@@ -183,7 +178,12 @@ class EngineCourse:
         async def answer() -> int:
             num_tokens = 0
             for first in range(0, rows, batch_size):
-                finishes = await run_episodes(self._engine, self._episodes[first : first + batch_size], self._sampling)
+                finishes = await asyncio.gather(
+                    *(
+                        run_episode(self._engine, spec, picture, self._sampling)
+                        for spec, picture in self._episodes[first : first + batch_size]
+                    )
+                )
                 num_tokens += sum(finish.trace.num_reply_tokens for finish in finishes)
             return num_tokens
 
@@ -216,9 +216,13 @@ def rollout_batch(loaded: LoadedModel, num_groups: int = 4) -> Batch:
     return collate(rows, encoder, padding="right")
 
 
+def _size(picture: Image.Image) -> Size:
+    return Size(width=picture.width, height=picture.height)
+
+
 def _trace(sample: Sample, picture: Image.Image) -> Trace:
     """An episode that asks for the full view and answers right."""
-    step = start(prompting_of(CONFIG).spec(sample.question, size_of_picture(picture)))
+    step = start(prompting_of(CONFIG).spec(sample.question, _size(picture)))
     for text in (f"<think>i need more pixels .</think>{CALL}", f"<answer>{sample.answer}</answer>"):
         step = advance(step.state, ModelReply(text=text, finish_reason=FinishReason.STOP))
     assert isinstance(step.command, Finish)

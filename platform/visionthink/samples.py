@@ -4,16 +4,13 @@ Rule: nothing is evaluated that was labelled or trained on. The world's splits s
 rows behind those to label are taken, unless a set of its own is named.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
-from typing import TypeVar
 
 from PIL import Image
 
 from visionthink.config import DataConfig, RunConfig
-from visionthink.core.geometry import Size
 from visionthink.core.sample import Sample
 from visionthink.datasets import Source, open_source
 from visionthink.datasets.world import generate, pick_families
@@ -21,8 +18,6 @@ from visionthink.errors import ConfigError, DataError
 from visionthink.picture import decode
 
 WORLD = "world"
-
-_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,24 +119,6 @@ def decoded(sample: Sample, config: DataConfig) -> Image.Image:
         DataError: it is corrupt or too large.
     """
     return decode(sample.picture, name=sample.id, max_pixels=config.max_picture_pixels)
-
-
-def size_of_picture(picture: Image.Image) -> Size:
-    """The size that episodes are made with."""
-    return Size(width=picture.width, height=picture.height)
-
-
-def in_shards(items: Iterable[_Item], size: int) -> Iterator[tuple[_Item, ...]]:
-    """Cut into tuples of `size`, the last one shorter."""
-    left = iter(items)
-    while shard := tuple(islice(left, size)):
-        yield shard
-
-
-def num_in_shards(folder: Path, prefix: str, *, size: int, total: int) -> int:
-    """How many of `total` items lie in the shards `<prefix><number>.json` of `folder`."""
-    numbers = (int(path.stem.removeprefix(prefix)) for path in folder.glob(f"{prefix}[0-9]*.json"))
-    return sum(max(0, min(size, total - number * size)) for number in numbers)
 
 
 def _opened(data: DataConfig, place: str) -> Source:

@@ -13,7 +13,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final, TypedDict, cast
 
-from visionthink.config import RunConfig, ViewConfig, parse_config
+from visionthink.config import ModelConfig, RunConfig, ViewConfig, parse_config
+from visionthink.engines import LOCAL, Engine, open_engine
 from visionthink.episodes.prompting import prompting_of
 from visionthink.errors import ConfigError, StorageError, VisionThinkError
 from visionthink.judges import Judge, open_judge
@@ -93,6 +94,7 @@ def _run(stage: Stage, config: RunConfig, folder: RunFolder) -> StageResult:
             say=say,
             clock=time.perf_counter,
             open_judge=lambda: judge_of(config, os.environ),
+            open_engine=lambda uri, folder: engine_of(uri, folder, config.model, os.environ),
         )
         result = _function(stage)(task)
         run.log_metrics({STAGE_S.key(stage=stage): stopwatch.wall_s})
@@ -135,6 +137,17 @@ def judge_of(config: RunConfig, env: Mapping[str, str]) -> Judge:
     settings = config.judge
     return open_judge(
         settings.uri,
+        api_key=env.get("OPENAI_API_KEY"),
+        timeout_s=settings.timeout_s,
+        max_connections=settings.max_connections,
+    )
+
+
+def engine_of(uri: str, folder: Path, settings: ModelConfig, env: Mapping[str, str]) -> Engine:
+    """The engine that `uri` names: a server, with its key from the environment, or the model in `folder`, run here."""
+    return open_engine(
+        f"transformers:{folder}" if uri == LOCAL else uri,
+        batch_size=settings.batch_size,
         api_key=env.get("OPENAI_API_KEY"),
         timeout_s=settings.timeout_s,
         max_connections=settings.max_connections,

@@ -13,6 +13,7 @@ from PIL import Image
 
 from visionthink.config import RunConfig, load_config
 from visionthink.core.episode import AskModel, FinishReason, ModelReply, advance, start
+from visionthink.core.geometry import Size
 from visionthink.core.trace import Trace
 from visionthink.datasets.world import FAMILIES, draw_scene, paint
 from visionthink.engines.batch import collate
@@ -21,7 +22,6 @@ from visionthink.episodes.prompting import ViewPolicy, prompting_of
 from visionthink.model.architecture import build_config, build_model, build_processor
 from visionthink.model.folder import LoadedModel, save_model
 from visionthink.model.speech import CALL
-from visionthink.samples import size_of_picture
 
 NUM_STEPS = 160
 _ASK = f"<think>i need more pixels .</think>{CALL}"
@@ -73,7 +73,7 @@ def _traces(picture: Image.Image, config: RunConfig) -> list[Trace]:
 
 
 def _trace(question: str, policy: ViewPolicy, replies: list[str], picture: Image.Image, config: RunConfig) -> Trace:
-    step = start(prompting_of(config).spec(question, size_of_picture(picture), policy))
+    step = start(prompting_of(config).spec(question, Size(width=picture.width, height=picture.height), policy))
     for reply in replies:
         assert isinstance(step.command, AskModel)
         step = advance(step.state, ModelReply(text=reply, finish_reason=FinishReason.STOP))

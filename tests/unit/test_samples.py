@@ -9,7 +9,7 @@ from visionthink.config import RunConfig
 from visionthink.core.sample import Sample
 from visionthink.datasets.parquet import write_samples
 from visionthink.errors import ConfigError, DataError
-from visionthink.samples import check_data, in_shards, num_in_shards, samples_to_evaluate, samples_to_label
+from visionthink.samples import check_data, samples_to_evaluate, samples_to_label
 
 
 def rows(count: int, source: str = "mine") -> list[Sample]:
@@ -86,14 +86,3 @@ def test_no_row_left_to_evaluate_is_an_error_that_says_what_to_do(tmp_path: Path
 def test_check_data_refuses_unknown_families() -> None:
     with pytest.raises(ConfigError, match=r"unknown families \['nope'\]"):
         check_data(tiny_config({"data.held_out_families": ["nope"]}).data)
-
-
-def test_in_shards_keeps_the_rest() -> None:
-    assert list(in_shards(range(5), 2)) == [(0, 1), (2, 3), (4,)]
-
-
-def test_num_in_shards_counts_the_short_one_right(tmp_path: Path) -> None:
-    for name in ("00000.json", "00002.json", ".tmp-abc", "test-00000.json"):
-        (tmp_path / name).write_text("[]")
-    assert num_in_shards(tmp_path, "", size=5, total=12) == 7
-    assert num_in_shards(tmp_path, "test-", size=5, total=12) == 5

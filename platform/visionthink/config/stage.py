@@ -21,6 +21,22 @@ class ModelConfig(Section):
     """`embedded` is the checkpoint that ships with the package; else the folder of a Qwen2.5-VL model."""
     batch_size: PositiveInt = 128
     """Rows that are generated at once."""
+    engine: str = Field(default="transformers", pattern=r"^(transformers|openai:https?://.+)$")
+    """Where the base model's replies come from: `transformers` runs it here, `openai:http://HOST:PORT/v1?model=NAME`
+    asks a server such as vLLM, or several that hold it (`openai:http://A/v1,http://B/v1?model=NAME`), with the key in
+    OPENAI_API_KEY."""
+    timeout_s: Positive = 120.0
+    """Of one try of one request to such a server."""
+    max_connections: PositiveInt = 64
+    """Requests in flight to each such server."""
+    max_in_flight: PositiveInt = 256
+    """Episodes at work at a time, and so pictures in memory; a few times the requests that the engine works on."""
+    episode_timeout_s: Positive = 1800.0
+    """Of one try of an episode, with all that it waits for."""
+    max_lost_ratio: Share = 0.0
+    """Share of samples that a stage may end without, though an engine or judge kept failing on them while others came
+    off. With more it stops, and the same command asks for them again. What is refused for a fault of its own (a
+    picture that a server finds broken) is counted apart and never stops it."""
     threads: PositiveInt = 2
     """CPU threads of the stages that run the model."""
 
@@ -157,11 +173,13 @@ class TrainConfig(Section):
 
 
 class EvaluateConfig(Section):
-    """Greedy evaluation of four rows: always_low, always_high, base, trained."""
+    """Greedy evaluation: the base model at either size and free to ask, the trained model, and the model in use."""
 
     model: str | None = None
     """Folder of the model to judge, which is then also registered and served; None means the one that the run
     trained."""
+    engine: str = Field(default="transformers", pattern=r"^(transformers|openai:https?://.+)$")
+    """Where the judged model's replies come from; see `model.engine`, which names the base model's."""
     num_samples: PositiveInt = 600
     """Held-out samples of the trained families."""
     num_held_out_samples: int = Field(default=120, ge=0)
@@ -171,7 +189,8 @@ class EvaluateConfig(Section):
     num_bootstraps: PositiveInt = 1000
     """Resamplings for the 95 % intervals."""
     num_latency_samples: PositiveInt = 24
-    """Samples asked one request at a time to measure latency; each family gets one at least."""
+    """Samples asked one request at a time to measure latency, in all; spread over the families as the samples are, and
+    at most a quarter of them over the held-out families."""
     num_examples: int = Field(default=6, ge=0)
     """Conversations shown in the report."""
 

@@ -38,8 +38,8 @@ class LabelRule:
             raise ConfigError(f"min_gap must lie between 1 and num_rollouts {self.num_rollouts}, got {self.min_gap}")
 
 
-def decide(num_correct_quarter: int, num_correct_full: int, rule: LabelRule) -> Label:
-    """Label of a sample that was solved so many times from either view.
+def decide(num_correct_quarter: float, num_correct_full: float, rule: LabelRule) -> Label:
+    """Label of a sample that was solved so many times from either view; partial credit counts for what it is.
 
     Raises:
         DataError: a count is not within 0 and ``num_rollouts``.

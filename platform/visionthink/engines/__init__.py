@@ -13,6 +13,7 @@ from visionthink.engines.scripted import Script, ScriptedEngine, ScriptLine
 from visionthink.errors import ConfigError
 
 __all__ = [
+    "LOCAL",
     "Engine",
     "Request",
     "Sampling",
@@ -20,11 +21,14 @@ __all__ = [
     "ScriptLine",
     "ScriptedEngine",
     "open_engine",
+    "open_named",
 ]
 
+LOCAL: Final = "transformers"
+"""How settings name the engine that runs a model in this process."""
 _FORMS: Final = (
-    "transformers:FOLDER (a saved model), openai:http://HOST:PORT/v1?model=NAME (a server), or scripted:FILE.json "
-    "(a list of replies)"
+    "transformers:FOLDER (a saved model), openai:http://HOST:PORT/v1?model=NAME (a server, or several separated by "
+    "commas), or scripted:FILE.json (a list of replies)"
 )
 
 
@@ -40,7 +44,8 @@ def open_engine(
     """The engine that `uri` names.
 
     - `transformers:FOLDER` runs the model saved in FOLDER here; `batch_size` and `device` apply.
-    - `openai:http://HOST:PORT/v1?model=NAME` asks a server; `api_key`, `timeout_s` and `max_connections` apply.
+    - `openai:http://HOST:PORT/v1?model=NAME` asks a server, or several that hold the same model (addresses separated
+      by commas); `api_key`, `timeout_s` and `max_connections` (to each) apply.
     - `scripted:FILE.json` plays a JSON list of reply texts.
 
     Raises:
@@ -56,6 +61,11 @@ def open_engine(
             return _open_scripted(Path(place))
         case _:
             raise ConfigError(f"engine {uri!r} is none of these: {_FORMS}")
+
+
+def open_named(uri: str, folder: Path) -> Engine:
+    """The engine that the settings name: `transformers` runs the model in `folder`, anything else is an address."""
+    return open_engine(f"transformers:{folder}" if uri == LOCAL else uri)
 
 
 def _open_transformers(folder: str, batch_size: int, device: str | None) -> Engine:

@@ -1,26 +1,50 @@
 """One careful HTTP client for every OpenAI-compatible server: the chat engine and the LLM judge both speak through it.
 
-Rule: each try has a timeout, tries are bounded, and only what may pass on a second try is tried again. Every exception
-of the `openai` package leaves here as a `BackendError` that says which server, what it answered and whether trying
-again later makes sense.
+Rule: each try has a timeout, tries are bounded, and only what may pass on a second try is tried again. What a request
+holds is made when a connection is free for it, never before. Every exception of the `openai` package leaves here as a
+`ChatError` that says which server, what it answered and whether trying again later makes sense.
 """
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
-from urllib.parse import parse_qs, urlsplit, urlunsplit
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 import openai
 from openai.types.chat import ChatCompletion, ChatCompletionMessage, ChatCompletionMessageParam
 
-from visionthink.engines.loop_thread import LoopThread
-from visionthink.errors import BackendError, ConfigError
+from visionthink.engines.dialect import ChatSampling, Dialect, adapted
+from visionthink.engines.endpoint import Address, Balance, parse_place
+from visionthink.errors import BackendError
+
+__all__ = ["ChatClient", "ChatError", "ChatSampling", "RetryRule", "open_client"]
 
 _NO_KEY: Final = "none"  # the package insists on a key; servers inside a cluster usually check none
 _PROBE_TIMEOUT_S: Final = 5.0  # a readiness probe asks every few seconds and must not pile up
 _RETRYABLE_STATUS: Final = frozenset({408, 409, 425, 429})  # and every 5xx
+_SERVICE_STATUS: Final = frozenset({401, 403, 404, 405, 410})
+_MAX_SHOWN: Final = 300
+_MAX_DIALECTS: Final = 4  # each field that a server may refuse, once
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+Messages = Sequence[ChatCompletionMessageParam]
+
+
+class ChatError(BackendError):
+    """A completion that could not be had."""
+
+    def __init__(self, message: str, *, retryable: bool, status: int | None = None) -> None:
+        """Keep the HTTP status, None where there was no answer."""
+        super().__init__(message, retryable=retryable)
+        self.status = status
+
+    @property
+    def is_of_service(self) -> bool:
+        """Whether no request at all would get another answer: a wrong key, path or model."""
+        return self.status in _SERVICE_STATUS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +52,11 @@ class RetryRule:
     """How often and how late a failed call is tried again.
 
     Delay n is `first_delay_s` * 2**n, cut at `max_delay_s`, times a random factor in [0.5, 1): a server that comes back
-    is not met by everybody at once. A `Retry-After` header takes the delay's place, cut at `max_delay_s` as well.
+    is not met by everybody at once. A `Retry-After` header takes the delay's place, cut at `max_delay_s` as well. The
+    defaults wait about a minute and a half in all: a vLLM that is started again takes most of that.
     """
 
-    max_retries: int = 4
+    max_retries: int = 10
     first_delay_s: float = 0.5
     max_delay_s: float = 20.0
 
@@ -42,151 +67,215 @@ class RetryRule:
         return float(min(self.first_delay_s * 2.0**retry, self.max_delay_s) * (0.5 + 0.5 * jitter))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChatSampling:
-    """The sampling fields that every OpenAI-compatible server knows; `seed` None leaves it to the server."""
-
-    temperature: float
-    top_p: float
-    max_tokens: int
-    seed: int | None
-
-
-class _Session(NamedTuple):
-    """What lives in the client's own event loop."""
+class _Connection(NamedTuple):
+    """One server's connections, which belong to one event loop."""
 
     client: openai.AsyncOpenAI
     slots: asyncio.Semaphore
 
 
 class ChatClient:
-    """Chat completions from one model of one server. Shared freely between event loops and threads."""
+    """Chat completions from one model, which one or several servers hold. Shared freely between tasks of one loop.
+
+    Connections belong to the event loop in which they were opened: close the client before its loop ends. In another
+    loop it opens new ones.
+    """
 
     def __init__(
         self,
-        base_url: str,
+        servers: str | Sequence[Address],
         *,
         model: str,
         api_key: str | None = None,
         timeout_s: float = 120.0,
         max_connections: int = 64,
         retry: RetryRule | None = None,
+        is_wish: bool = False,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Talk to `base_url` (up to and with `/v1`); `timeout_s` bounds one try, not the sum of tries."""
-        self.base_url = base_url
+        """Talk to `servers`, a base URL (up to and with `/v1`) or several addresses.
+
+        `timeout_s` bounds one try, not the sum of tries; `max_connections` are open to each server at most; `is_wish`
+        lets a server that refuses a temperature or a seed choose its own.
+        """
+        self._addresses = (Address(base_url=servers),) if isinstance(servers, str) else tuple(servers)
         self.model = model
         self._api_key = api_key or _NO_KEY
         self._timeout_s = timeout_s
         self._max_connections = max_connections
         self._retry = retry or RetryRule()
+        self._is_wish = is_wish
         self._sleep = sleep
         self._jitter = jitter
-        self._thread = LoopThread(name="chat-client")
-        self._session: _Session | None = None
+        self._clock = clock
+        self._dialect = Dialect()
+        self._balance = Balance(len(self._addresses))
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._connections: tuple[_Connection, ...] = ()
 
-    async def complete(self, messages: list[ChatCompletionMessageParam], sampling: ChatSampling) -> ChatCompletion:
-        """The server's completion.
+    async def complete(
+        self, messages: Messages | Callable[[], Messages], sampling: ChatSampling, *, session: str | None = None
+    ) -> ChatCompletion:
+        """The completion. `messages` may be a function, called in a thread each time a connection is free.
 
         Raises:
-            BackendError: it could not be had; `retryable` when the tries ran out, not when the server refused.
+            ChatError: it could not be had; `retryable` when the tries ran out, not when a server refused.
         """
-        return await self._thread.run(self._complete(messages, sampling))
+        retry = 0
+        while True:
+            index = self._balance.choose(session, self._clock())
+            try:
+                completion = await self._asked(index, messages, sampling)
+            except (openai.OpenAIError, TimeoutError, ValueError) as error:
+                failure = self._translated(error, index, tries=retry + 1)
+                if not failure.retryable:
+                    raise failure from error
+                delay_s = self._retry.delay_s(retry, asked_s=_retry_after_s(error), jitter=self._jitter())
+                now_s = self._clock()
+                if failure.status not in _RETRYABLE_STATUS:  # there, but busy, is not away
+                    self._balance.failed(index, now_s + delay_s)
+                if retry >= self._retry.max_retries:
+                    raise failure from error
+            else:
+                self._balance.answered(index)
+                return completion
+            if not self._balance.has_other(index, now_s):
+                await self._sleep(delay_s)
+            retry += 1
 
     async def serves_model(self) -> bool:
-        """Whether the server answers and lists the model. One try."""
-        return await self._thread.run(self._serves_model())
+        """Whether one of the servers answers and lists the model. One try each."""
+        found = await asyncio.gather(*(self._lists_model(index) for index in range(len(self._addresses))))
+        return any(found)
 
     async def aclose(self) -> None:
         """Close the connections. Closing twice is allowed."""
-        if self._session is not None:
-            await self._thread.run(self._close())
-        await self._thread.aclose()
+        opened, self._connections = self._connections, ()
+        if self._loop is asyncio.get_running_loop():  # those of a loop that has ended are closed with it
+            for connection in opened:
+                await connection.client.close()
+        self._loop = None
 
-    def _open(self) -> _Session:
-        if self._session is None:
-            client = openai.AsyncOpenAI(
-                base_url=self.base_url, api_key=self._api_key, timeout=self._timeout_s, max_retries=0
-            )
-            self._session = _Session(client, asyncio.Semaphore(self._max_connections))
-        return self._session
+    def _connection(self, index: int) -> _Connection:
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop, self._connections = loop, tuple(map(self._opened, self._addresses))
+        return self._connections[index]
 
-    async def _close(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.client.close()
+    def _opened(self, address: Address) -> _Connection:
+        client = openai.AsyncOpenAI(
+            base_url=address.base_url,
+            api_key=self._api_key,
+            timeout=self._timeout_s,
+            max_retries=0,
+            default_query=dict(address.query),
+            # Azure's older addresses take the key under this name alone.
+            default_headers={"api-key": self._api_key} if "api-version" in address.query else {},
+            http_client=openai.DefaultAsyncHttpxClient(
+                # A proxy is for the way out; nothing on this machine is behind one.
+                trust_env=urlsplit(address.base_url).hostname not in _LOOPBACK,
+                limits=_limits(self._max_connections),
+            ),
+        )
+        return _Connection(client, asyncio.Semaphore(self._max_connections))
 
-    async def _complete(self, messages: list[ChatCompletionMessageParam], sampling: ChatSampling) -> ChatCompletion:
-        session = self._open()
-        async with session.slots:
-            return await self._tried(lambda: self._ask(session.client, messages, sampling))
+    async def _asked(
+        self, index: int, messages: Messages | Callable[[], Messages], sampling: ChatSampling
+    ) -> ChatCompletion:
+        connection, health = self._connection(index), self._balance.servers[index]
+        health.num_at_work += 1
+        try:
+            async with connection.slots:
+                # Cutting and compressing a view takes long enough to stall every other request of this loop.
+                made = await asyncio.to_thread(messages) if callable(messages) else messages
+                return await self._sent(connection.client, made, sampling)
+        finally:
+            health.num_at_work -= 1
 
-    async def _serves_model(self) -> bool:
-        client = self._open().client
+    async def _sent(self, client: openai.AsyncOpenAI, messages: Messages, sampling: ChatSampling) -> ChatCompletion:
+        """The answer, in the first dialect that the server does not refuse."""
+        for _ in range(_MAX_DIALECTS):
+            dialect = self._dialect
+            try:
+                return await self._one_try(client, messages, dialect.fields(sampling))
+            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+                other = adapted(dialect, _told(error), sampling, is_wish=self._is_wish)
+                if other is None:
+                    raise
+                self._dialect = other
+        return await self._one_try(client, messages, self._dialect.fields(sampling))
+
+    async def _one_try(
+        self, client: openai.AsyncOpenAI, messages: Messages, fields: dict[str, float | int]
+    ) -> ChatCompletion:
+        options: Any = fields
+        # The package's own timeout restarts with every byte that arrives; this one bounds the whole try.
+        async with asyncio.timeout(self._timeout_s):
+            completion = await client.chat.completions.create(model=self.model, messages=list(messages), **options)
+        return _checked(completion)
+
+    async def _lists_model(self, index: int) -> bool:
+        client = self._connection(index).client
         try:
             async with asyncio.timeout(_PROBE_TIMEOUT_S):
                 return self.model in [model.id async for model in client.models.list()]
         except (openai.OpenAIError, TimeoutError, ValueError):
             return False
 
-    async def _ask(
-        self, client: openai.AsyncOpenAI, messages: list[ChatCompletionMessageParam], sampling: ChatSampling
-    ) -> ChatCompletion:
-        # The package's own timeout restarts with every byte that arrives; this one bounds the whole try.
-        async with asyncio.timeout(self._timeout_s):
-            completion = await client.chat.completions.create(
-                model=self.model,
-                messages=messages,
-                temperature=sampling.temperature,
-                top_p=sampling.top_p,
-                max_tokens=sampling.max_tokens,
-                seed=openai.omit if sampling.seed is None else sampling.seed,
-            )
-        return _checked(completion)
-
-    async def _tried(self, ask: Callable[[], Awaitable[ChatCompletion]]) -> ChatCompletion:
-        retry = 0
-        while True:
-            try:
-                return await ask()
-            except (openai.OpenAIError, TimeoutError, ValueError) as error:
-                failure = self._translated(error, tries=retry + 1)
-                if not failure.retryable or retry >= self._retry.max_retries:
-                    raise failure from error
-                delay_s = self._retry.delay_s(retry, asked_s=_retry_after_s(error), jitter=self._jitter())
-            await self._sleep(delay_s)
-            retry += 1
-
-    def _translated(self, error: Exception, *, tries: int) -> BackendError:
-        where = f"model {self.model!r} at {self.base_url}"
+    def _translated(self, error: Exception, index: int, *, tries: int) -> ChatError:
+        where = f"model {self.model!r} at {self._addresses[index].base_url}"
         match error:
             case openai.APITimeoutError() | TimeoutError():
-                return BackendError(f"{where}: no answer within {self._timeout_s} s ({tries} tries)", retryable=True)
+                return ChatError(f"{where}: no answer within {self._timeout_s} s ({tries} tries)", retryable=True)
             case openai.APIConnectionError():
-                return BackendError(
-                    f"{where}: cannot connect: {error.__cause__ or error} ({tries} tries)", retryable=True
-                )
+                reason = str(error.__cause__ or error)[:_MAX_SHOWN]
+                return ChatError(f"{where}: cannot connect: {reason} ({tries} tries)", retryable=True)
             case openai.APIStatusError():
-                retryable = error.status_code >= 500 or error.status_code in _RETRYABLE_STATUS
-                text = f"{where}: HTTP {error.status_code}: {error.message} ({tries} tries)"
-                return BackendError(text, retryable=retryable)
+                status = error.status_code
+                return ChatError(
+                    f"{where}: HTTP {status}: {_told(error)} ({tries} tries)",
+                    retryable=status >= 500 or status in _RETRYABLE_STATUS,
+                    status=status,
+                )
             case _:
-                return BackendError(f"{where}: unreadable answer: {error} ({tries} tries)", retryable=False)
+                told = str(error)[:_MAX_SHOWN]
+                return ChatError(f"{where}: unreadable answer: {told} ({tries} tries)", retryable=False)
 
 
-def open_client(place: str, *, api_key: str | None, timeout_s: float, max_connections: int) -> ChatClient:
-    """A client for `http://HOST:PORT/v1?model=NAME`.
+def open_client(
+    place: str, *, api_key: str | None, timeout_s: float, max_connections: int, is_wish: bool = False
+) -> ChatClient:
+    """A client for `http://HOST:PORT/v1?model=NAME`, or for several such addresses; see `parse_place`.
 
     Raises:
         ConfigError: `place` names no server, or not one model.
     """
-    parts = urlsplit(place)
-    models = parse_qs(parts.query).get("model", [])
-    if parts.scheme not in ("http", "https") or not parts.netloc or len(models) != 1:
-        raise ConfigError(f"openai:{place} names no server and model; write openai:http://HOST:PORT/v1?model=NAME")
-    base_url = urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
-    return ChatClient(base_url, model=models[0], api_key=api_key, timeout_s=timeout_s, max_connections=max_connections)
+    addresses, model = parse_place(place)
+    return ChatClient(
+        addresses, model=model, api_key=api_key, timeout_s=timeout_s, max_connections=max_connections, is_wish=is_wish
+    )
+
+
+def _limits(max_connections: int) -> Any:
+    """The HTTP library's own limit, so that no request waits for a connection behind our semaphore."""
+    default: Any = openai.DEFAULT_CONNECTION_LIMITS
+    return type(default)(max_connections=max_connections + 1, max_keepalive_connections=max_connections + 1)
+
+
+def _told(error: openai.APIStatusError) -> str:
+    """What a server said, whatever the shape of its body: the innermost text there is."""
+    body: object = error.body
+    for key in ("error", "message", "detail", "msg"):
+        if isinstance(body, list) and body:
+            body = body[0]
+        if isinstance(body, dict) and body.get(key):
+            body = body[key]
+    text = body if isinstance(body, str) and body.strip() else error.message
+    param = error.body.get("param") if isinstance(error.body, dict) else None
+    named = f"{text} ({param})" if isinstance(param, str) and param not in text else text
+    return " ".join(named.split())[:_MAX_SHOWN]
 
 
 def _checked(completion: object) -> ChatCompletion:

@@ -1,14 +1,15 @@
 """The engine behind any OpenAI-compatible server: vLLM in the cluster, or a provider outside.
 
 Rule: pictures travel as PNG data URLs of exactly the view's pixels, so the server's processor has nothing left to
-resize and counts the same visual tokens as we do. Requests run concurrently up to the connection limit; each fails for
-itself.
+resize and counts the same visual tokens as we do. A request is encoded when a connection is free for it; one that waits
+costs no more than its decoded picture. Each request fails for itself.
 """
 
-import asyncio
 import base64
+import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Final
 
 from openai.types.chat import (
     ChatCompletion,
@@ -17,14 +18,22 @@ from openai.types.chat import (
 )
 from PIL import Image
 
-from visionthink.core.episode import BackendFailed, FinishReason, ModelReply
+from visionthink.core.episode import BackendFailed, Event, FinishReason, ModelReply, NoRoom
 from visionthink.core.geometry import View
 from visionthink.core.message import Message, Role, TextPart
-from visionthink.engines.chat_client import ChatClient, ChatSampling
+from visionthink.engines.chat_client import ChatClient, ChatError, ChatSampling
 from visionthink.engines.engine import Request
 from visionthink.engines.view_cache import ViewCache
-from visionthink.errors import BackendError
+from visionthink.errors import EngineError
 from visionthink.picture import cut, encode_png
+
+_NO_ROOM_STATUS: Final = frozenset({400, 413, 422})
+_NO_ROOM: Final = re.compile(
+    r"context[ _]length|maximum (?:context|model) length|max_model_len|longer than the maximum|too many tokens"
+    r"|context window|max_(?:completion_)?tokens.{0,40}too large",
+    re.IGNORECASE,
+)
+"""How vLLM, SGLang, TGI and OpenAI say that prompt and reply do not fit the model's context."""
 
 
 class OpenAIChatEngine:
@@ -47,9 +56,26 @@ class OpenAIChatEngine:
         """Name of the model as the server knows it."""
         return self._client.model
 
-    async def generate(self, requests: Sequence[Request]) -> list[ModelReply | BackendFailed]:
-        """One event per request, in order; all in flight at once, up to the connection limit."""
-        return list(await asyncio.gather(*map(self._event, requests)))
+    async def reply(self, request: Request) -> Event:
+        """The server's reply. As many are in flight as there are connections; the others wait unencoded."""
+        sampling = ChatSampling(
+            temperature=0.0 if request.sampling.is_greedy else request.sampling.temperature,
+            top_p=request.sampling.top_p,
+            max_tokens=request.sampling.max_tokens,
+            seed=request.sampling.seed,
+        )
+        start_s = self._clock()
+
+        def messages() -> list[ChatCompletionMessageParam]:
+            nonlocal start_s
+            start_s = self._clock()  # the wait for a connection is ours, not the model's
+            return self._messages(request)
+
+        try:
+            completion = await self._client.complete(messages, sampling, session=request.session)
+        except ChatError as error:
+            return _kept_away(error)
+        return _event(completion, latency_s=self._clock() - start_s)
 
     async def is_ready(self) -> bool:
         """Whether the server answers and lists the model."""
@@ -58,22 +84,6 @@ class OpenAIChatEngine:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
-
-    async def _event(self, request: Request) -> ModelReply | BackendFailed:
-        # Cutting and compressing a view takes long enough to stall every other request of this loop.
-        messages = await asyncio.to_thread(self._messages, request)
-        sampling = ChatSampling(
-            temperature=request.sampling.temperature,
-            top_p=request.sampling.top_p,
-            max_tokens=request.sampling.max_tokens,
-            seed=request.sampling.seed,
-        )
-        start_s = self._clock()
-        try:
-            completion = await self._client.complete(messages, sampling)
-        except BackendError as error:
-            return BackendFailed(error=str(error))
-        return _event(completion, latency_s=self._clock() - start_s)
 
     def _messages(self, request: Request) -> list[ChatCompletionMessageParam]:
         return [self._message(message, request.picture) for message in request.messages]
@@ -103,6 +113,19 @@ def _data_url(picture: Image.Image, view: View) -> str:
     return "data:image/png;base64," + base64.b64encode(encode_png(cut(picture, view))).decode("ascii")
 
 
+def _kept_away(error: ChatError) -> NoRoom | BackendFailed:
+    """What an error means for the one request.
+
+    Raises:
+        EngineError: it would meet every other request as well.
+    """
+    if error.is_of_service:
+        raise EngineError(f"{error}; check address, model name and key", retryable=False) from error
+    if error.status in _NO_ROOM_STATUS and _NO_ROOM.search(str(error)):
+        return NoRoom(error=str(error))
+    return BackendFailed(error=str(error), retryable=error.retryable)
+
+
 def _event(completion: ChatCompletion, *, latency_s: float) -> ModelReply | BackendFailed:
     if not completion.choices:
         return BackendFailed(error=f"model {completion.model!r} gave no choice at all")
@@ -113,12 +136,16 @@ def _event(completion: ChatCompletion, *, latency_s: float) -> ModelReply | Back
         case "length":
             reason = FinishReason.LENGTH
         case "tool_calls" | "function_call":
-            return BackendFailed(
-                error=f"model {completion.model!r}: the server parsed the tool call itself; switch its tool parser off "
-                "(vLLM: no --enable-auto-tool-choice), the episode reads the text"
+            raise EngineError(
+                f"model {completion.model!r}: the server parsed the tool call itself; switch its tool parser off "
+                "(vLLM: no --enable-auto-tool-choice), the episode reads the text",
+                retryable=False,
             )
         case other:
-            return BackendFailed(error=f"model {completion.model!r} ended with {other!r} instead of a reply")
+            # A content filter, say: the same request would meet it again.
+            return BackendFailed(
+                error=f"model {completion.model!r} ended with {other!r} instead of a reply", retryable=False
+            )
     return ModelReply(
         text=choice.message.content or "",
         finish_reason=reason,

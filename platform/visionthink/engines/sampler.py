@@ -23,13 +23,13 @@ class RowSampler(LogitsProcessor):
         """One sampling and one seed a row; `forbidden` (bool [V]) marks what no reply may hold."""
         device = forbidden.device
         self._forbidden = forbidden
-        self._temperature = torch.tensor([[s.temperature or 1.0] for s in samplings], device=device)
+        self._temperature = torch.tensor([[1.0 if s.is_greedy else s.temperature] for s in samplings], device=device)
         self._top_p = torch.tensor([[s.top_p] for s in samplings], device=device)
-        self._cuts_tail = any(s.top_p < 1.0 and s.temperature > 0.0 for s in samplings)
+        self._cuts_tail = any(s.top_p < 1.0 and not s.is_greedy for s in samplings)
         self._streams = {
             row: torch.Generator(device=device).manual_seed(seed)
             for row, (sampling, seed) in enumerate(zip(samplings, seeds, strict=True))
-            if sampling.temperature > 0.0
+            if not sampling.is_greedy
         }
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:

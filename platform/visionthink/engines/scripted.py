@@ -6,22 +6,24 @@ contract test shows. What it counts as a token is a word.
 
 from collections.abc import Callable, Iterator, Sequence
 
-from visionthink.core.episode import BackendFailed, FinishReason, ModelReply
+from visionthink.core.episode import BackendFailed, Event, FinishReason, ModelReply
 from visionthink.engines.engine import Request, Sampling
 
-ScriptLine = str | ModelReply | BackendFailed
+ScriptLine = str | Event
 Script = Sequence[ScriptLine] | Callable[[Request], ScriptLine]
 
 
 class ScriptedEngine:
     """Replies from a list, one a request in order of arrival, or from a function of the request."""
 
-    def __init__(self, script: Script, *, model: str = "scripted") -> None:
-        """Follow `script`."""
+    def __init__(self, script: Script, *, model: str = "scripted", keeps_requests: bool = True) -> None:
+        """Follow `script`; `keeps_requests` off, for long work, remembers none of the requests and their pictures."""
         self._function = script if callable(script) else None
         self._lines: Iterator[ScriptLine] = iter(()) if callable(script) else iter(script)
         self._num_lines = 0 if callable(script) else len(script)
         self._model = model
+        self._num_requests = 0
+        self._keeps_requests = keeps_requests
         self.requests: list[Request] = []
         """Every request so far, for assertions."""
 
@@ -30,22 +32,19 @@ class ScriptedEngine:
         """Name of the model that is played."""
         return self._model
 
-    async def generate(self, requests: Sequence[Request]) -> list[ModelReply | BackendFailed]:
-        """One event per request; `BackendFailed` once the list has run out."""
-        return [self._event(request) for request in requests]
+    async def reply(self, request: Request) -> Event:
+        """The next line; `BackendFailed` once the list has run out."""
+        self._num_requests += 1
+        if self._keeps_requests:
+            self.requests.append(request)
+        line = self._function(request) if self._function else next(self._lines, None)
+        if line is None:
+            told = f"the script of {self._num_lines} replies ran out at request {self._num_requests}; extend it"
+            return BackendFailed(error=told, retryable=False)
+        return _reply(line, request) if isinstance(line, str) else line
 
     async def aclose(self) -> None:
         """Nothing to give back."""
-
-    def _event(self, request: Request) -> ModelReply | BackendFailed:
-        self.requests.append(request)
-        line = self._function(request) if self._function else next(self._lines, None)
-        if line is None:
-            number = len(self.requests)
-            return BackendFailed(
-                error=f"the script of {self._num_lines} replies ran out at request {number}; extend it"
-            )
-        return _reply(line, request) if isinstance(line, str) else line
 
 
 def _reply(text: str, request: Request) -> ModelReply:

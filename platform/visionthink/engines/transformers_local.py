@@ -9,7 +9,7 @@ The trainer shares its live model: weights are read at each call, training mode 
 
 import secrets
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, cast
@@ -26,7 +26,7 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from visionthink.core.episode import BackendFailed, FinishReason, ModelReply
+from visionthink.core.episode import BackendFailed, Event, FinishReason, ModelReply, NoRoom
 from visionthink.engines.batch import collate
 from visionthink.engines.collector import Collector, Job
 from visionthink.engines.encoding import Encoded, Encoder
@@ -37,7 +37,7 @@ from visionthink.errors import ConfigError, UserError
 _SEED_BITS: Final = 63
 UNLOADABLE: Final = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, StrictDataclassError)
 """What transformers raises over a folder that is damaged or holds something else."""
-_Job = Job[Request, ModelReply | BackendFailed]
+_Job = Job[Request, Event]
 
 
 class TransformersEngine:
@@ -70,7 +70,7 @@ class TransformersEngine:
         self._name = name
         self._clock = clock
         self._forbidden = self._forbidden_tokens()
-        self._collector: Collector[Request, ModelReply | BackendFailed] = Collector(self._work, name="engine")
+        self._collector: Collector[Request, Event] = Collector(self._work, name="engine")
 
     @classmethod
     def load(
@@ -100,46 +100,53 @@ class TransformersEngine:
         """Ids that are never drawn. A trainer that wants the exact sampling distribution masks them too."""
         return tuple(self._forbidden.nonzero().flatten().tolist())
 
-    async def generate(self, requests: Sequence[Request]) -> list[ModelReply | BackendFailed]:
-        """One event per request, in order. Cancelling ends its rows after their next token."""
-        return await self._collector.submit(requests)
+    async def reply(self, request: Request) -> Event:
+        """The reply, made in a batch with whatever else is asked for. Cancelling ends its row after the next token."""
+        return await self._collector.submit(request)
 
     async def aclose(self) -> None:
         """End the worker thread. The model stays with its owner."""
         self._collector.close()
 
     def _work(self, jobs: list[_Job]) -> None:
-        encoded: list[tuple[Encoded, _Job]] = []
+        rows: list[tuple[Encoded, _Job]] = []
+        unfit: list[tuple[_Job, Event]] = []
         for job in jobs:
-            try:
-                encoded.append((self._encoded(job.item), job))
-            except UserError as error:
-                job.finish(BackendFailed(error=str(error)))
-        encoded.sort(key=lambda pair: pair[0].num_tokens)
-        for start in range(0, len(encoded), self._batch_size):
-            self._answer(encoded[start : start + self._batch_size])
+            encoded = self._encoded(job.item)
+            if isinstance(encoded, Encoded):
+                rows.append((encoded, job))
+            else:
+                unfit.append((job, encoded))
+        self._collector.finish(unfit)
+        rows.sort(key=lambda pair: pair[0].num_tokens)
+        for start in range(0, len(rows), self._batch_size):
+            self._collector.finish(self._answers(rows[start : start + self._batch_size]))
 
-    def _encoded(self, request: Request) -> Encoded:
-        encoded = self.encoder.encode(request.messages, request.picture, add_generation_prompt=True)
+    def _encoded(self, request: Request) -> Encoded | BackendFailed | NoRoom:
+        try:
+            encoded = self.encoder.encode(request.messages, request.picture, add_generation_prompt=True)
+        except UserError as error:
+            return BackendFailed(error=str(error), retryable=False)
         longest = int(self._model.config.text_config.max_position_embeddings)
         if encoded.num_tokens + request.sampling.max_tokens > longest:
-            raise ConfigError(
-                f"{encoded.num_tokens} prompt tokens and {request.sampling.max_tokens} reply tokens do not fit the "
-                f"model's {longest}; lower max_tokens or the rule's max_pixels"
+            return NoRoom(
+                error=f"{encoded.num_tokens} prompt tokens and {request.sampling.max_tokens} reply tokens do not fit "
+                f"the model's {longest}; lower max_tokens or the rule's max_pixels"
             )
         return encoded
 
-    def _answer(self, rows: list[tuple[Encoded, _Job]]) -> None:
+    def _answers(self, rows: list[tuple[Encoded, _Job]]) -> list[tuple[_Job, Event]]:
         start_s = self._clock()
         try:
             written = self._generated(rows)
         except torch.OutOfMemoryError as error:
-            for _, job in rows:
-                job.finish(BackendFailed(error=f"out of memory with {len(rows)} rows, lower batch_size: {error}"))
-            return
+            failed = BackendFailed(error=f"out of memory with {len(rows)} rows, lower batch_size: {error}")
+            return [(job, failed) for _, job in rows]
         latency_s = self._clock() - start_s
-        for (encoded, job), ids in zip(rows, written, strict=True):
-            job.finish(self._reply(ids, job.item.sampling.max_tokens, encoded.num_tokens, latency_s))
+        return [
+            (job, self._reply(ids, job.item.sampling.max_tokens, encoded.num_tokens, latency_s))
+            for (encoded, job), ids in zip(rows, written, strict=True)
+        ]
 
     def _generated(self, rows: list[tuple[Encoded, _Job]]) -> list[list[int]]:
         """New ids of each row, padding after a row's end included."""

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Self
 
-from visionthink.core.episode import Finish
+from visionthink.core.episode import Outcome
 from visionthink.core.json_value import Json
 from visionthink.core.sample import Sample
 from visionthink.core.trace import Trace
+from visionthink.episodes.runner import Done, End, GradedEpisode, Lost
 from visionthink.errors import DataError
-from visionthink.judges import Grade
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Answer:
     score: float
     """What the answer is worth, 0 wrong to 1 correct; 0 and without meaning where it failed."""
     error: str | None
-    """Why engine or judge failed: then the answer says nothing about the model, and is left out of every share."""
+    """Why it could not be had or not be graded: then it says nothing about the model, and is in no share."""
     asked: bool
     """Whether a further view was shown."""
     visual_tokens: int
@@ -58,19 +58,47 @@ class Answer:
         return cls(**value)  # type: ignore[arg-type]
 
 
-def to_answer(sample: Sample, finish: Finish, grade: Grade, visual_tokens: Callable[[Trace], int]) -> Answer:
-    """The answer to `sample` that an episode ended with; `visual_tokens` says what it cost."""
-    error = finish.error or ((grade.error or "the judge gave no grade") if grade.failed else None)
+def to_answer(sample: Sample, end: End, visual_tokens: Callable[[Trace], int]) -> Answer:
+    """The answer to `sample` that its one episode ended with; `visual_tokens` says what it cost."""
+    match end:
+        case Lost(error=error):
+            return _answer(sample, error=error)
+        case Done(episodes=(GradedEpisode(finish=finish, grade=grade),)):
+            return _answer(
+                sample,
+                got=finish.answer,
+                score=0.0 if grade.failed else float(grade.correct),
+                error=(grade.error or "the judge gave no grade") if grade.failed else None,
+                asked=finish.trace.num_resizes > 0,
+                visual_tokens=visual_tokens(finish.trace),
+                num_turns=len(finish.trace.turns),
+                outcome=finish.outcome.value,
+            )
+        case _:
+            raise AssertionError(f"one episode was asked of {sample.id}, not {len(end.episodes)}")
+
+
+def _answer(
+    sample: Sample,
+    *,
+    error: str | None,
+    got: str | None = None,
+    score: float = 0.0,
+    asked: bool = False,
+    visual_tokens: int = 0,
+    num_turns: int = 0,
+    outcome: str = Outcome.FAILED.value,
+) -> Answer:
     return Answer(
         id=sample.id,
         family=sample.family,
         needed=sample.needs_high_res,
         want=sample.answer,
-        got=finish.answer,
-        score=0.0 if error is not None else float(grade.correct),
+        got=got,
+        score=score,
         error=error,
-        asked=finish.trace.num_resizes > 0,
-        visual_tokens=visual_tokens(finish.trace),
-        num_turns=len(finish.trace.turns),
-        outcome=finish.outcome.value,
+        asked=asked,
+        visual_tokens=visual_tokens,
+        num_turns=num_turns,
+        outcome=outcome,
     )

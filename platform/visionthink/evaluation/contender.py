@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from visionthink.config import EpisodeConfig, RunConfig, ViewConfig
 from visionthink.core.gate import ContenderRole
 from visionthink.core.trace import Trace
-from visionthink.episodes.prompting import Prompting, ViewPolicy
+from visionthink.engines import LOCAL
+from visionthink.episodes.prompting import ViewPolicy
 from visionthink.errors import ConfigError
 from visionthink.metrics import check_names
 
@@ -32,37 +34,39 @@ class Contender:
     """What it is compared as."""
     model: Path
     """Folder of the model that answers."""
-    prompting: Prompting
-    """The texts, tools and sizes that this model was trained with."""
+    engine: str = LOCAL
+    """Where its replies come from: `model.engine`."""
+    episode: EpisodeConfig
+    """The texts, tools and turns that this model was trained with ..."""
+    view: ViewConfig
+    """... and the sizes."""
     policy: ViewPolicy
     """Who chooses the view."""
-    max_reply_tokens: int
-    """Of one turn."""
     visual_tokens: Callable[[Trace], int] = all_views
     """What an episode cost. A method that drops tokens within the model tells its own count."""
 
 
-def usual_contenders(
-    base: Path, candidate: Path, *, prompting: Prompting, max_reply_tokens: int
-) -> tuple[Contender, ...]:
+def usual_contenders(base: Path, candidate: Path, config: RunConfig) -> tuple[Contender, ...]:
     """The base model at either size and free to ask, and the candidate free to ask."""
 
-    def contender(name: str, label: str, role: ContenderRole, model: Path, policy: ViewPolicy) -> Contender:
+    def contender(name: str, label: str, role: ContenderRole, policy: ViewPolicy) -> Contender:
+        is_candidate = role is ContenderRole.CANDIDATE
         return Contender(
             name=name,
             label=label,
             role=role,
-            model=model,
+            model=candidate if is_candidate else base,
+            engine=config.evaluate.engine if is_candidate else config.model.engine,
+            episode=config.episode,
+            view=config.view,
             policy=policy,
-            prompting=prompting,
-            max_reply_tokens=max_reply_tokens,
         )
 
     return (
-        contender("always_low", "quarter view only", ContenderRole.QUARTER_VIEW, base, "always_low"),
-        contender("always_high", "full view always", ContenderRole.FULL_VIEW, base, "always_high"),
-        contender("base", "base model", ContenderRole.BASE, base, "auto"),
-        contender("trained", "trained model", ContenderRole.CANDIDATE, candidate, "auto"),
+        contender("always_low", "quarter view only", ContenderRole.QUARTER_VIEW, "always_low"),
+        contender("always_high", "full view always", ContenderRole.FULL_VIEW, "always_high"),
+        contender("base", "base model", ContenderRole.BASE, "auto"),
+        contender("trained", "trained model", ContenderRole.CANDIDATE, "auto"),
     )
 
 

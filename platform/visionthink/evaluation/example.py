@@ -6,10 +6,11 @@ twice, so that the reader sees the mistakes beside the successes.
 
 from collections.abc import Sequence
 
+from PIL import Image
+
 from visionthink.core.episode import Finish, TurnTrace
 from visionthink.core.message import Message, Role
 from visionthink.evaluation.answer import Answer
-from visionthink.evaluation.question import Question
 from visionthink.report import Example, ShownTurn, shown_views
 
 
@@ -25,17 +26,17 @@ def choose_examples(answers: Sequence[Answer], count: int) -> list[int]:
     return [queue[place] for place in range(rounds) for queue in queues if place < len(queue)][:count]
 
 
-def to_example(question: Question, finish: Finish, answer: Answer, *, max_view_bytes: int) -> Example:
+def to_example(question: str, picture: Image.Image, finish: Finish, answer: Answer, *, max_view_bytes: int) -> Example:
     """The whole conversation with the views that the model saw, none of more than `max_view_bytes`."""
     return Example(
-        question=question.text,
+        question=question,
         family=answer.family,
         needs_high_res=answer.needed,
         want=answer.want,
         got=finish.answer,
         score=answer.score,
         visual_tokens=answer.visual_tokens,
-        turns=_turns(question, finish, max_view_bytes),
+        turns=_turns(picture, finish, max_view_bytes),
     )
 
 
@@ -44,7 +45,7 @@ def num_views(finish: Finish) -> int:
     return sum(len(message.views) for message in finish.trace.messages)
 
 
-def _turns(question: Question, finish: Finish, max_view_bytes: int) -> tuple[ShownTurn, ...]:
+def _turns(picture: Image.Image, finish: Finish, max_view_bytes: int) -> tuple[ShownTurn, ...]:
     """The messages; what the model wrote stands with what the episode made of it."""
     messages = finish.trace.messages
     replies = iter(finish.trace.turns)
@@ -52,7 +53,7 @@ def _turns(question: Question, finish: Finish, max_view_bytes: int) -> tuple[Sho
     shown = iter(
         shown_views(
             [(view, number) for message, number in zip(messages, numbers, strict=True) for view in message.views],
-            question.picture,
+            picture,
             max_bytes=max_view_bytes,
         )
     )

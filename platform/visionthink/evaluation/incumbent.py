@@ -14,8 +14,8 @@ from visionthink.core.json_value import Json
 from visionthink.errors import DataError, StorageError, TrackingError, UserError
 from visionthink.model.bundled import check_model
 from visionthink.runs import StageTask
-from visionthink.runs.folder import read_json
 from visionthink.storage import atomic_write_json, fetch_tree, open_store
+from visionthink.storage.json_file import read_json
 from visionthink.storage.manifest import describe
 from visionthink.tracking import RegisteredModel, TrackerRequiredError
 

@@ -6,19 +6,19 @@ Rule: nothing is measured or computed here that is not in the evaluation already
 from collections.abc import Sequence
 from typing import Final
 
+from visionthink.config import RunConfig
 from visionthink.core.sample import Sample
-from visionthink.episodes.driver import run_episodes
-from visionthink.evaluation.answer import Answer
-from visionthink.evaluation.asking import Asker, greedy
+from visionthink.episodes.runner import EpisodeRunner
+from visionthink.evaluation.asking import ask_of
+from visionthink.evaluation.benchmarks import Benchmark
 from visionthink.evaluation.example import choose_examples, num_views, to_example
 from visionthink.evaluation.incumbent import Incumbent
-from visionthink.evaluation.outcome import Evaluation
-from visionthink.evaluation.question import questions_of
+from visionthink.evaluation.outcome import Evaluation, Measured
 from visionthink.report import Curve, Example, ReportInput, render_figures, render_report
 from visionthink.report.shown_view import MAX_BYTES
 from visionthink.runs import STAGES, RunFolder, StageTask
 from visionthink.runs.stopwatch import read_seconds
-from visionthink.samples import WORLD
+from visionthink.samples import WORLD, decoded
 from visionthink.tracking import flatten, keep_bytes, keep_text
 from visionthink.training.local.step_log import read_steps
 
@@ -26,16 +26,28 @@ _MAX_PAGE_BYTES: Final = 4 * 1024**2
 """Of all views on the page together: with its figures it can still be sent by mail."""
 
 
-def examples_of(asker: Asker, samples: Sequence[Sample], answers: Sequence[Answer]) -> tuple[Example, ...]:
-    """A few conversations of the asker's contender, held again: greedy replies repeat."""
-    chosen = choose_examples(answers, asker.config.evaluate.num_examples)
-    questions = questions_of(asker.benchmark, [samples[index] for index in chosen], asker.config.data)
-    episodes = [question.episode(asker.contender) for question in questions]
-    finishes = asker.runner.run(run_episodes(asker.engine, episodes, greedy(asker.contender)))
-    most = max_view_bytes(sum(map(num_views, finishes)))
+async def examples_of(
+    runner: EpisodeRunner,
+    benchmark: Benchmark,
+    samples: Sequence[Sample],
+    measured: Measured,
+    *,
+    config: RunConfig,
+) -> tuple[Example, ...]:
+    """A few conversations of a contender, held again: greedy replies repeat."""
+    chosen = choose_examples(measured.answers, config.evaluate.num_examples)
+    asks = {index: ask_of(measured.contender, benchmark, samples[index]) for index in chosen}
+    finishes = {index: await runner.episode(samples[index], ask) for index, ask in asks.items()}
+    most = max_view_bytes(sum(map(num_views, finishes.values())))
     return tuple(
-        to_example(question, finish, answers[index], max_view_bytes=most)
-        for question, finish, index in zip(questions, finishes, chosen, strict=True)
+        to_example(
+            benchmark.prompt(samples[index]),
+            decoded(samples[index], config.data),
+            finish,
+            measured.answers[index],
+            max_view_bytes=most,
+        )
+        for index, finish in finishes.items()
     )
 
 

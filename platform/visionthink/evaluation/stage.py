@@ -6,36 +6,39 @@ question.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from visionthink.core.gate import ContenderRole
+from visionthink.core.sample import Sample
 from visionthink.engines import Engine
-from visionthink.engines.transformers_local import TransformersEngine
+from visionthink.episodes.asking import Series, ask_open
+from visionthink.episodes.opening import open_runner
 from visionthink.episodes.prompting import prompting_of
+from visionthink.episodes.runner import EpisodeRunner
 from visionthink.errors import UserError
 from visionthink.evaluation.answer import Answer
-from visionthink.evaluation.asking import HELD_OUT, TEST, Asker, num_answered
-from visionthink.evaluation.benchmarks import Benchmark, benchmark_of
+from visionthink.evaluation.asking import HELD_OUT, TEST, ask_of, series_of
+from visionthink.evaluation.benchmarks import Benchmark, BenchmarkJudge, benchmark_of
 from visionthink.evaluation.contender import Contender, check_contenders, usual_contenders
 from visionthink.evaluation.incumbent import Incumbent, find_incumbent, forget_incumbent
 from visionthink.evaluation.interval import Bootstrap
 from visionthink.evaluation.latency import Latency
 from visionthink.evaluation.outcome import Measured, evaluation_of
-from visionthink.evaluation.question import questions_of
 from visionthink.evaluation.showing import examples_of, show
 from visionthink.evaluation.timing import choose_samples, measure
 from visionthink.metrics import check_names, escaped
 from visionthink.model.bundled import base_folder
 from visionthink.model.card import with_card
 from visionthink.report.record import Example
-from visionthink.runs import Progress, StageResult, StageTask
-from visionthink.runs.folder import read_json
+from visionthink.runs import StageResult, StageTask
 from visionthink.runs.judged_model import model_to_judge
 from visionthink.samples import TestSet
 from visionthink.storage import atomic_write_json
+from visionthink.storage.json_file import read_json
 
 CHAMPION: Final = "champion"
 """Name of the model in use among the contenders, whatever its alias is called."""
@@ -47,9 +50,8 @@ def evaluate_stage(task: StageTask) -> StageResult:
     Raises:
         UserError: a model or the data set cannot be used.
     """
-    batch_size = task.config.model.batch_size
     return evaluate_with(
-        lambda folder: TransformersEngine.load(folder, batch_size=batch_size),
+        lambda contender: task.open_engine(contender.engine, contender.model),
         base=base_folder(task.config.model.base),
         candidate=model_to_judge(task),
         task=task,
@@ -57,21 +59,20 @@ def evaluate_stage(task: StageTask) -> StageResult:
 
 
 def evaluate_with(
-    open_engine: Callable[[Path], Engine], *, base: Path, candidate: Path, task: StageTask
+    open_engine: Callable[[Contender], Engine], *, base: Path, candidate: Path, task: StageTask
 ) -> StageResult:
     """Judge the model in `candidate`; each model is opened by `open_engine` and closed again."""
     config = task.config
     benchmark = benchmark_of(config.data)
-    contenders = usual_contenders(
-        base, candidate, prompting=prompting_of(config), max_reply_tokens=config.episode.max_reply_tokens
-    )
+    contenders = usual_contenders(base, candidate, config)
     check_contenders(contenders)
     work = _Work(task=task, benchmark=benchmark, tests=benchmark.source(config), open_engine=open_engine)
     check_names({sample.family for sample in (*work.tests.samples, *work.tests.held_out)}, of="family")
     incumbent, champion = find_incumbent(task, candidate)
     if champion is not None:
         incumbent, contenders = _with_champion(contenders, champion, incumbent, task)
-    measured, examples, unusable = work.all_answers(contenders)
+    with asyncio.Runner() as runner:
+        measured, examples, unusable = runner.run(work.all_answers(contenders))
     if CHAMPION in unusable:
         incumbent = incumbent.unmeasured(unusable[CHAMPION])
     bootstrap = Bootstrap(num_bootstraps=config.evaluate.num_bootstraps, seed=config.seed)
@@ -98,10 +99,11 @@ def _with_champion(
             label="model in use",
             role=ContenderRole.INCUMBENT,
             model=model,
-            prompting=prompting_of(config),
+            episode=config.episode,
+            view=config.view,
             policy="auto",
-            max_reply_tokens=config.episode.max_reply_tokens,
         )
+        prompting_of(config)  # a protocol that this version does not know
     except UserError as error:
         return incumbent.unmeasured(str(error)), tuple(contenders)
     return incumbent, (*contenders, champion)
@@ -124,87 +126,112 @@ class _Work:
     task: StageTask
     benchmark: Benchmark
     tests: TestSet
-    open_engine: Callable[[Path], Engine]
+    open_engine: Callable[[Contender], Engine]
 
-    def all_answers(self, contenders: Sequence[Contender]) -> _Answered:
+    @property
+    def sets(self) -> dict[str, Sequence[Sample]]:
+        """The samples, by the names of their shards."""
+        return {TEST: self.tests.samples, HELD_OUT: self.tests.held_out}
+
+    async def all_answers(self, contenders: Sequence[Contender]) -> _Answered:
         """What every contender answered.
 
         Raises:
             UserError: a model cannot be used.
+            EngineError, JudgeError: there is an outage.
         """
-        size, shards = self.task.config.evaluate.shard_size, self.task.dir / "answers"
-        sets = {TEST: len(self.tests.samples), HELD_OUT: len(self.tests.held_out)}
-        done = sum(num_answered(shards, contenders, name, size=size, total=total) for name, total in sets.items())
-        progress = self.task.progress(len(contenders) * sum(sets.values()), unit="answers", done=done)
+        series = {
+            (one.name, name): series_of(
+                one,
+                self.benchmark,
+                name,
+                samples,
+                folder=self.task.dir / "answers",
+                shard_size=self.task.config.evaluate.shard_size,
+            )
+            for one in contenders
+            for name, samples in self.sets.items()
+        }
+        total = len(contenders) * sum(map(len, self.sets.values()))
+        done = sum(one.book.num_found for one in series.values())
+        progress = self.task.progress(total, unit="answers", done=done)
         found, examples, unusable = dict[str, Measured](), tuple[Example, ...](), dict[str, str]()
-        for model in dict.fromkeys(contender.model for contender in contenders):
-            own = [contender for contender in contenders if contender.model == model]
+        for group in _by_engine(contenders):
             try:
-                engine = self.open_engine(model)
+                engine = self.open_engine(group[0])
             except UserError as error:
-                if any(contender.role is not ContenderRole.INCUMBENT for contender in own):
+                if any(one.role is not ContenderRole.INCUMBENT for one in group):
                     raise
-                unusable |= {contender.name: str(error) for contender in own}
+                unusable |= {one.name: str(error) for one in group}
                 continue
-            measured, shown = self._of_model(engine, own, shards, progress)
+            own = {key: one for key, one in series.items() if key[0] in {member.name for member in group}}
+            measured, shown = await self._of_engine(engine, group, own, partial(progress.advance, 1))
             found |= {one.contender.name: one for one in measured}
             examples += shown
         return _Answered([found[one.name] for one in contenders if one.name in found], examples, unusable)
 
-    def _of_model(
-        self, engine: Engine, contenders: Sequence[Contender], shards: Path, progress: Progress
+    async def _of_engine(
+        self,
+        engine: Engine,
+        contenders: Sequence[Contender],
+        series: Mapping[tuple[str, str], Series[Answer]],
+        on_record: Callable[[], None],
     ) -> tuple[list[Measured], tuple[Example, ...]]:
-        """What all contenders answered that have one model."""
-        judge = self.task.open_judge()
-        measured: list[Measured] = []
+        """What all contenders answered that one engine speaks for, and conversations of the candidate."""
+        config = self.task.config
+        asked_as = config.model_copy(update={"episode": contenders[0].episode, "view": contenders[0].view})
+        judge = BenchmarkJudge(self.benchmark, self.task.open_judge())
+        has_succeeded = any(one.book.num_found for one in series.values())
         examples: tuple[Example, ...] = ()
-        with asyncio.Runner() as runner:
-            try:
-                for contender in contenders:
-                    asker = Asker(
-                        contender=contender,
-                        benchmark=self.benchmark,
-                        engine=engine,
-                        judge=judge,
-                        config=self.task.config,
-                        folder=shards,
-                        progress=progress,
-                        runner=runner,
-                    )
-                    measured.append(self._measured(asker))
-                    if contender.role is ContenderRole.CANDIDATE:
-                        examples = examples_of(asker, self.tests.samples, measured[-1].answers)
-            finally:
-                runner.run(engine.aclose())
-                runner.run(judge.aclose())
+        async with open_runner(engine, judge, asked_as, has_succeeded=has_succeeded) as runner:
+            await ask_open(
+                runner,
+                series.values(),
+                total=sum(len(self.sets[name]) for _, name in series),
+                max_lost_ratio=config.model.max_lost_ratio,
+                on_record=on_record,
+            )
+            measured = [await self._measured(runner, one, series) for one in contenders]
+            for one in measured:
+                if one.contender.role is ContenderRole.CANDIDATE:
+                    examples += await examples_of(runner, self.benchmark, self.tests.samples, one, config=config)
         return measured, examples
 
-    def _measured(self, asker: Asker) -> Measured:
-        answers: list[Answer] = asker.answers(TEST, self.tests.samples)
-        held_out = asker.answers(HELD_OUT, self.tests.held_out)
-        return Measured(contender=asker.contender, answers=answers, held_out=held_out, latency=self._latency(asker))
+    async def _measured(
+        self, runner: EpisodeRunner, contender: Contender, series: Mapping[tuple[str, str], Series[Answer]]
+    ) -> Measured:
+        return Measured(
+            contender=contender,
+            answers=series[contender.name, TEST].book.finished(),
+            held_out=series[contender.name, HELD_OUT].book.finished(),
+            latency=await self._latency(runner, contender),
+        )
 
-    def _latency(self, asker: Asker) -> Latency:
+    async def _latency(self, runner: EpisodeRunner, contender: Contender) -> Latency:
         """Measured once; a later try reads it."""
-        path = self.task.dir / "latency" / f"{escaped(asker.contender.name)}.json"
+        path = self.task.dir / "latency" / f"{escaped(contender.name)}.json"
         if path.exists():
             return Latency.from_dict(read_json(path))
-        samples, held_out, count = (
-            self.tests.samples,
-            self.tests.held_out,
-            self.task.config.evaluate.num_latency_samples,
-        )
+        samples, held_out = self.tests.samples, self.tests.held_out
+        count = self.task.config.evaluate.num_latency_samples
         # Two of each family apart tell enough about it, and the headline keeps three quarters at least.
         num_apart = min(2 * len({sample.family for sample in held_out}), count // 4)
         chosen = [samples[index] for index in choose_samples(samples, count - num_apart)]
         apart = [held_out[index] for index in choose_samples(held_out, num_apart)]
-        latency = measure(
-            asker.engine,
-            questions_of(asker.benchmark, [*chosen, *apart], self.task.config.data),
-            contender=asker.contender,
+        latency = await measure(
+            runner,
+            [*chosen, *apart],
+            partial(ask_of, contender, self.benchmark),
             headline=sorted({sample.family for sample in chosen}),
             clock=self.task.clock,
-            runner=asker.runner,
         )
         atomic_write_json(path, latency.to_dict())
         return latency
+
+
+def _by_engine(contenders: Sequence[Contender]) -> list[list[Contender]]:
+    """Contenders that one engine speaks for, asked with the same texts and sizes, together."""
+    groups: dict[tuple[object, ...], list[Contender]] = {}
+    for one in contenders:
+        groups.setdefault((one.engine, one.model, one.episode, one.view), []).append(one)
+    return list(groups.values())

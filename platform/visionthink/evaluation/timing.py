@@ -6,18 +6,14 @@ holds the families in the shares in which the test set holds them, each at least
 request that failed took no time that says anything, and is no measurement.
 """
 
-import asyncio
 import heapq
 import math
 from collections.abc import Callable, Sequence
 
 from visionthink.core.sample import Sample
-from visionthink.engines import Engine
-from visionthink.episodes.driver import run_episodes
-from visionthink.evaluation.asking import greedy
-from visionthink.evaluation.contender import Contender
+from visionthink.episodes.runner import Ask, EpisodeRunner
+from visionthink.errors import DataError, EngineError
 from visionthink.evaluation.latency import Latency
-from visionthink.evaluation.question import Question
 
 
 def choose_samples(samples: Sequence[Sample], count: int) -> list[int]:
@@ -45,22 +41,34 @@ def _seats(places: dict[str, list[int]], count: int) -> dict[str, int]:
     return seats
 
 
-def measure(
-    engine: Engine,
-    questions: Sequence[Question],
+async def measure(
+    runner: EpisodeRunner,
+    samples: Sequence[Sample],
+    ask: Callable[[Sample], Ask],
     *,
-    contender: Contender,
     headline: Sequence[str],
     clock: Callable[[], float],
-    runner: asyncio.Runner,
 ) -> Latency:
-    """Ask each question alone; the first one twice, of which the first time does not count."""
+    """Ask about each sample alone; about the first one twice, of which the first time does not count.
+
+    Raises:
+        EngineError: none could be had.
+    """
     seconds: dict[str, list[float]] = {}
-    for index, question in enumerate([*questions[:1], *questions]):
+    failure: EngineError | None = None
+    for index, sample in enumerate([*samples[:1], *samples]):
         start_s = clock()
-        (finish,) = runner.run(run_episodes(engine, [question.episode(contender)], greedy(contender)))
-        took_s = clock() - start_s
-        if index > 0 and finish.error is None:
-            seconds.setdefault(question.sample.family, []).append(took_s)
+        try:
+            await runner.episode(sample, ask(sample))
+        except EngineError as error:
+            failure = error
+        except DataError as error:  # a bad picture that is skipped: its answer is lost as well
+            failure = EngineError(str(error), retryable=False)
+        else:
+            took_s = clock() - start_s
+            if index > 0:
+                seconds.setdefault(sample.family, []).append(took_s)
+    if failure is not None and not seconds:
+        raise failure
     present = tuple(family for family in headline if family in seconds)
     return Latency(by_family={family: tuple(found) for family, found in seconds.items()}, headline=present)

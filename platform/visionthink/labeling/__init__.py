@@ -4,7 +4,6 @@ Source: VisionThink 3.5.
 """
 
 from visionthink.labeling.record import Labelled
-from visionthink.labeling.rollout import label_samples
 from visionthink.labeling.stage import label_stage
 
-__all__ = ["Labelled", "label_samples", "label_stage"]
+__all__ = ["Labelled", "label_stage"]

@@ -18,14 +18,14 @@ class Labelled:
 
     id: str
     family: str
-    num_correct_quarter: int
-    num_correct_full: int
+    num_correct_quarter: float
+    num_correct_full: float
     label: Label | None
-    """None when the engine or the judge failed on a rollout: then the counts decide nothing."""
+    """None when a rollout could not be had or not be graded: then the counts decide nothing."""
     truth: bool | None
     """Whether the full view is known to be needed; None when nobody knows."""
     error: str | None = None
-    """What failed first, where `label` is None."""
+    """Why, where `label` is None."""
 
     @property
     def needed(self) -> bool | None:
@@ -55,8 +55,8 @@ class Labelled:
             case {
                 "id": str() as name,
                 "family": str() as family,
-                "num_correct_quarter": int() as quarter,
-                "num_correct_full": int() as full,
+                "num_correct_quarter": int() | float() as quarter,
+                "num_correct_full": int() | float() as full,
                 "label": str() | None as label,
                 "truth": bool() | None as truth,
                 "error": str() | None as error,

@@ -1,33 +1,31 @@
-"""The stage `label`: shard after shard of samples, then the data set to train on.
+"""The stage `label`: every sample's rollouts, then the data set to train on.
 
-Rule: a shard is a file that appears when all of its samples are labelled. A stage that is started again labels the
-shards that are missing, and makes the same data set of the same shards.
+Rule: labels are kept shard by shard, and a stage that is started again asks only for those that are missing. The data
+set is made of the same labels in the same way, however many tries they took.
 """
 
 import asyncio
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 
 from visionthink.config import RunConfig
-from visionthink.core.json_value import Json
 from visionthink.core.sample import Sample
 from visionthink.datasets.parquet import write_samples
 from visionthink.engines import Engine
-from visionthink.engines.transformers_local import TransformersEngine
-from visionthink.episodes.prompting import prompting_of
+from visionthink.episodes.asking import Series, ask_open
+from visionthink.episodes.opening import open_runner
+from visionthink.episodes.shard import ShardBook
 from visionthink.errors import DataError
-from visionthink.judges import Judge
 from visionthink.labeling.figures import label_counts, label_metrics
 from visionthink.labeling.record import Labelled
-from visionthink.labeling.rollout import LabelSetting, label_samples
+from visionthink.labeling.rollout import LabelSetting
 from visionthink.metrics import LABEL_ACCURACY_FULL, LABEL_ACCURACY_QUARTER, LABEL_AGREEMENT_RATIO
 from visionthink.model.bundled import base_folder
 from visionthink.runs import StageResult, StageTask
-from visionthink.runs.folder import read_json
-from visionthink.samples import decoded, in_shards, num_in_shards, samples_to_label
-from visionthink.storage import atomic_write, atomic_write_json
+from visionthink.samples import samples_to_label
+from visionthink.storage import atomic_write
 
 
 def label_stage(task: StageTask) -> StageResult:
@@ -35,21 +33,16 @@ def label_stage(task: StageTask) -> StageResult:
 
     Raises:
         UserError: the data set or the model cannot be used, or no sample got a label.
+        EngineError, JudgeError: there is an outage; the same stage goes on where this one stopped.
     """
-    config = task.config
-    engine = TransformersEngine.load(base_folder(config.model.base), batch_size=config.model.batch_size)
-    return label_with(engine, task)
+    model = task.config.model
+    return label_with(task.open_engine(model.engine, base_folder(model.base)), task)
 
 
 def label_with(engine: Engine, task: StageTask) -> StageResult:
     """Label with `engine`, which is closed at the end."""
-    judge = task.open_judge()
     with asyncio.Runner() as runner:
-        try:
-            records = _label_all(engine, judge, task, runner)
-        finally:
-            runner.run(engine.aclose())
-            runner.run(judge.aclose())
+        records = runner.run(_label_all(engine, task))
     figures = label_metrics(records, task.config.label.rule())
     labels = task.dir / "labels.jsonl"
     atomic_write(labels, "".join(json.dumps(record.to_dict()) + "\n" for record in records).encode())
@@ -68,40 +61,21 @@ def label_with(engine: Engine, task: StageTask) -> StageResult:
     )
 
 
-def _label_all(engine: Engine, judge: Judge, task: StageTask, runner: asyncio.Runner) -> list[Labelled]:
+async def _label_all(engine: Engine, task: StageTask) -> list[Labelled]:
     config = task.config
-    setting = LabelSetting(
-        prompting=prompting_of(config),
-        rule=config.label.rule(),
-        max_reply_tokens=config.episode.max_reply_tokens,
-        seed=config.seed,
-    )
-    folder = task.dir / "shards"
-    total, size = config.label.num_samples, config.label.shard_size
-    done = num_in_shards(folder, "", size=size, total=total)
-    progress = task.progress(total, unit="samples", done=done)
-    records: list[Labelled] = []
-    for number, shard in enumerate(in_shards(samples_to_label(config), size)):
-        path = folder / f"{number:05d}.json"
-        found = _read_shard(path, shard)
-        if found is None:
-            pictures = [decoded(sample, config.data) for sample in shard]
-            found = runner.run(label_samples(shard, pictures, engine=engine, judge=judge, setting=setting))
-            atomic_write_json(path, [record.to_dict() for record in found])
-            progress.advance(len(shard))
-        records += found
-    return records
-
-
-def _read_shard(path: Path, samples: Sequence[Sample]) -> list[Labelled] | None:
-    """The labels of these samples; None when they are still to be made."""
-    if not path.exists():
-        return None
-    value: Json = read_json(path)
-    records = [Labelled.from_dict(entry) for entry in value] if isinstance(value, list) else []
-    if [record.id for record in records] != [sample.id for sample in samples]:
-        raise DataError(f"{path} holds labels of other samples: the data set was changed meanwhile; start a fresh run")
-    return records
+    setting = LabelSetting(rule=config.label.rule(), max_reply_tokens=config.episode.max_reply_tokens, seed=config.seed)
+    book = ShardBook(task.dir / "shards", size=config.label.shard_size, read=Labelled.from_dict, what="labels")
+    total = config.label.num_samples
+    progress = task.progress(total, unit="samples", done=book.num_found)
+    async with open_runner(engine, task.open_judge(), config, has_succeeded=book.num_found > 0) as runner:
+        await ask_open(
+            runner,
+            [Series(samples=samples_to_label(config), asks=setting.asks, record=setting.record, book=book)],
+            total=total,
+            max_lost_ratio=config.model.max_lost_ratio,
+            on_record=partial(progress.advance, 1),
+        )
+    return book.finished()
 
 
 def _check_kept(records: Sequence[Labelled], figures: dict[str, float]) -> None:

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args
 
 from visionthink.config import RunConfig, parse_config
-from visionthink.core.json_value import Json
 from visionthink.errors import ConfigError, DataError
 from visionthink.runs.result import StageResult
 from visionthink.storage import atomic_write_json
+from visionthink.storage.json_file import read_json
 from visionthink.storage.key import TEMPORARY_PREFIX
 
 Stage: TypeAlias = Literal["label", "train", "evaluate", "register", "serve"]
@@ -172,19 +172,6 @@ class RunFolder:
 
     def _result_path(self, stage: Stage) -> Path:
         return self.stage_dir(stage) / "result.json"
-
-
-def read_json(path: Path) -> Json:
-    """The JSON in a file of a run.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    try:
-        value: Json = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read ({error}); remove it, then run the same command again") from error
-    return value
 
 
 def _differing(old: object, new: object, prefix: str = "") -> list[str]:

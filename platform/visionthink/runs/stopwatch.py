@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import Final, Self
 
 from visionthink.errors import DataError, StorageError
-from visionthink.runs.folder import read_json
 from visionthink.storage import atomic_write_json
+from visionthink.storage.json_file import read_json
 
 _INTERVAL_S: Final = 2.0
 

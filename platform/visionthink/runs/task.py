@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from visionthink.config import RunConfig
+from visionthink.engines import Engine, open_named
 from visionthink.judges import Judge, RuleJudge
 from visionthink.runs.folder import RunFolder, Stage
 from visionthink.runs.progress import Progress
@@ -33,6 +34,8 @@ class StageTask:
     """Seconds that only grow, for rates and latencies."""
     open_judge: Callable[[], Judge] = RuleJudge
     """A judge for one event loop; whoever opens it closes it."""
+    open_engine: Callable[[str, Path], Engine] = open_named
+    """The engine that settings name (`model.engine`) for the model in a folder; whoever opens it closes it."""
 
     @property
     def dir(self) -> Path:

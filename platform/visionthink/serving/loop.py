@@ -13,7 +13,7 @@ from PIL import Image
 from visionthink.core.episode import EpisodeSpec, Finish, Outcome, start
 from visionthink.core.geometry import Size
 from visionthink.engines import Engine, Sampling
-from visionthink.episodes.driver import run_episodes
+from visionthink.episodes.driver import run_episode
 from visionthink.episodes.prompting import Prompting, ViewPolicy
 from visionthink.errors import BackendError, DataError
 from visionthink.picture import MAX_PIXELS
@@ -93,8 +93,7 @@ class Loop:
         self._num_in_flight += 1
         try:
             async with asyncio.timeout(self._limits.timeout_s):
-                episodes = [(question.spec, question.picture)]
-                (finish,) = await run_episodes(self._engine, episodes, question.sampling)
+                finish = await run_episode(self._engine, question.spec, question.picture, question.sampling)
         except TimeoutError as error:
             text = f"no answer within {self._limits.timeout_s:g} s; ask for fewer tokens, or try again"
             raise ApiError(504, text, code="timeout") from error

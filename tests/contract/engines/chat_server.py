@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from PIL import Image
 
-from visionthink.core.episode import BackendFailed
+from visionthink.core.episode import ModelReply, NoRoom
 from visionthink.core.geometry import Size, View
 from visionthink.core.message import ImagePart, Message, Role, TextPart
 from visionthink.engines import Engine, Sampling
@@ -16,15 +16,19 @@ from visionthink.engines import Request as EngineRequest
 
 
 def chat_server(engine: Engine) -> FastAPI:
-    """Serves `engine` under its own name. A failure of the engine is a 400."""
+    """Serves `engine` under its own name. A failure of the engine is a 503, or a 400 where the request is at fault."""
     app = FastAPI()
 
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> JSONResponse:
         body = await request.json()
-        (event,) = await engine.generate([_request(body)])
-        if isinstance(event, BackendFailed):
-            return JSONResponse({"error": {"message": event.error}}, status_code=400)
+        event = await engine.reply(_request(body))
+        if isinstance(event, NoRoom):  # in the words of vLLM
+            told = f"This model's maximum context length is 4096 tokens. However, you requested more ({event.error})."
+            return JSONResponse({"error": {"message": told, "type": "BadRequestError", "code": 400}}, status_code=400)
+        if not isinstance(event, ModelReply):
+            status = 503 if event.retryable else 400
+            return JSONResponse({"error": {"message": event.error}}, status_code=status)
         message = {"role": "assistant", "content": event.text}
         choice = {"index": 0, "message": message, "finish_reason": event.finish_reason.value}
         usage = {

@@ -13,7 +13,7 @@ from tests.contract.engines.chat_server import chat_server
 from tests.unit.engines.conversation import RULE, noise, reply, user, view
 from tests.unit.engines.tiny_model import tiny_model, tiny_processor
 
-from visionthink.core.episode import BackendFailed, EpisodeSpec, FinishReason, ModelReply, Outcome
+from visionthink.core.episode import BackendFailed, EpisodeSpec, FinishReason, ModelReply, NoRoom, Outcome
 from visionthink.core.geometry import Size
 from visionthink.core.message import Message
 from visionthink.core.protocol import get_protocol
@@ -23,7 +23,7 @@ from visionthink.engines.chat_client import ChatClient
 from visionthink.engines.openai_chat import OpenAIChatEngine
 from visionthink.engines.scripted import ScriptLine
 from visionthink.engines.transformers_local import TransformersEngine
-from visionthink.episodes.driver import run_episodes
+from visionthink.episodes.driver import run_episode
 from visionthink.serving.server import background_server
 
 PICTURE = noise(112, 112)
@@ -43,9 +43,9 @@ class Case:
 def script(request: Request) -> ScriptLine:
     """A line that follows from the request and its seed, as a model's does."""
     if UNANSWERABLE in request.messages[-1].text:
-        return BackendFailed(error=f"no words for {UNANSWERABLE}")
+        return BackendFailed(error=f"no words for {UNANSWERABLE}", retryable=False)
     sampling = request.sampling
-    number = 0 if sampling.temperature == 0 else sampling.seed
+    number = 0 if sampling.is_greedy else sampling.seed
     return " ".join([f"word{number}"] * 100)
 
 
@@ -79,23 +79,18 @@ def asked(messages: tuple[Message, ...] = TURN_ONE, **sampling: float) -> Reques
 
 
 async def replies(case: Case, *requests: Request) -> list[ModelReply]:
-    events = await case.engine.generate(requests)
+    events = await asyncio.gather(*map(case.engine.reply, requests))
     await case.engine.aclose()
-    assert len(events) == len(requests)
-    failures = [event.error for event in events if isinstance(event, BackendFailed)]
+    failures = [event.error for event in events if not isinstance(event, ModelReply)]
     assert not failures
     return [event for event in events if isinstance(event, ModelReply)]
 
 
-async def test_there_is_one_event_per_request_in_order(case: Case) -> None:
+async def test_every_request_gets_its_own_reply(case: Case) -> None:
     questions = [(user(view(56, 56), " ".join(["nine"] * length)),) for length in (9, 3, 12, 1, 6, 2)]
     got = await replies(case, *map(asked, questions))
     longest_first = sorted(range(6), key=lambda index: -got[index].num_prompt_tokens)
     assert longest_first == [2, 0, 4, 1, 5, 3]
-
-
-async def test_no_requests_give_no_events(case: Case) -> None:
-    assert await replies(case) == []
 
 
 async def test_a_view_costs_its_visual_tokens(case: Case) -> None:
@@ -132,28 +127,26 @@ async def test_a_reply_took_time_and_tokens(case: Case) -> None:
 
 async def test_a_request_that_fails_fails_alone(case: Case) -> None:
     bad = asked((user(view(56, 56), UNANSWERABLE),))
-    events = await case.engine.generate([asked(), bad, asked()])
+    events = await asyncio.gather(*map(case.engine.reply, (asked(), bad, asked())))
     await case.engine.aclose()
     assert [type(event) for event in events] == [ModelReply, BackendFailed, ModelReply]
-    assert isinstance(events[1], BackendFailed) and UNANSWERABLE in events[1].error
+    assert isinstance(events[1], BackendFailed) and UNANSWERABLE in events[1].error and not events[1].retryable
 
 
-async def test_callers_may_ask_at_the_same_time(case: Case) -> None:
-    groups = await asyncio.gather(*(case.engine.generate([asked(seed=seed)] * 2) for seed in range(6)))
-    await case.engine.aclose()
-    texts = [[event.text for event in group if isinstance(event, ModelReply)] for group in groups]
-    assert all(len(group) == 2 and len(set(group)) == 1 for group in texts)
-    assert len({group[0] for group in texts}) == 6
+async def test_a_conversation_beyond_the_context_has_no_room() -> None:
+    for name in ("transformers", "chat over transformers"):
+        for case in cases()[name]():
+            long = asked((user(view(56, 56), "nine " * 2000),))
+            near, far = await asyncio.gather(case.engine.reply(asked()), case.engine.reply(long))
+            await case.engine.aclose()
+            assert isinstance(near, ModelReply)
+            assert isinstance(far, NoRoom) and "do not fit" in far.error
 
 
-def test_one_event_loop_may_follow_another(case: Case) -> None:
-    async def text() -> str:
-        (event,) = await case.engine.generate([asked()])
-        assert isinstance(event, ModelReply)
-        return event.text
-
-    assert asyncio.run(text()) == asyncio.run(text())
-    asyncio.run(case.engine.aclose())
+async def test_a_temperature_next_to_zero_is_greedy(case: Case) -> None:
+    """Scores divided by 1e-40 are infinite, and among infinities the first token wins."""
+    greedy, tiny, small = await replies(case, *(asked(temperature=t) for t in (0.0, 1e-40, 5e-5)))
+    assert greedy.text == tiny.text == small.text
 
 
 async def test_an_engine_names_its_model_and_closes_twice(case: Case) -> None:
@@ -170,7 +163,8 @@ async def test_episodes_run_over_the_engine(case: Case) -> None:
         toolbox=ToolBox([ResizeImage()]),
         rule=RULE,
     )
-    finishes = await run_episodes(case.engine, [(spec, PICTURE)] * 3, Sampling(max_tokens=6, seed=1))
+    sampling = Sampling(max_tokens=6, seed=1)
+    finishes = await asyncio.gather(*(run_episode(case.engine, spec, PICTURE, sampling, place=(n,)) for n in range(3)))
     await case.engine.aclose()
     assert all(finish.outcome is not Outcome.FAILED for finish in finishes)
     assert len({finish.trace.replies for finish in finishes}) == 3

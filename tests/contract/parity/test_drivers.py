@@ -19,26 +19,28 @@ import openai
 import pytest
 from PIL import Image
 from tests.conftest import Golden
+from tests.fakes.asked import runner_over
 from tests.unit.engines.tiny_model import tiny_processor
 
 from visionthink.config import RunConfig
 from visionthink.core.episode import Finish
+from visionthink.core.geometry import Size
 from visionthink.core.json_value import Json
 from visionthink.core.message import Message, Role, TextPart, message_to_dict
 from visionthink.core.sample import Sample
 from visionthink.datasets.world import draw_scene, paint
 from visionthink.engines import Engine, Request, Sampling, ScriptedEngine, ScriptLine
 from visionthink.engines.encoding import Encoder
-from visionthink.episodes.driver import run_episodes
+from visionthink.episodes.asking import ask_open
+from visionthink.episodes.driver import run_episode
 from visionthink.episodes.prompting import ViewPolicy, prompting_of
-from visionthink.evaluation.asking import Asker
+from visionthink.episodes.runner import End, Work
+from visionthink.evaluation.asking import series_of
 from visionthink.evaluation.benchmarks import benchmark_of
 from visionthink.evaluation.contender import usual_contenders
-from visionthink.judges import RuleJudge
-from visionthink.labeling.rollout import LabelSetting, label_samples
+from visionthink.labeling.rollout import LabelSetting
 from visionthink.picture import cut, decode
-from visionthink.runs import Progress
-from visionthink.samples import decoded, size_of_picture
+from visionthink.samples import decoded
 from visionthink.serving import ServingLimits, background_server, create_app
 from visionthink.training.local.rollout import Prompt, collect
 
@@ -98,22 +100,21 @@ Driver = Callable[[ScriptedEngine, ViewPolicy, Path], None]
 
 def by_label(engine: ScriptedEngine, policy: ViewPolicy, folder: Path) -> None:
     del policy, folder  # it always asks under both fixed policies; `play` takes the requests of the one it wants
-    setting = LabelSetting(
-        prompting=prompting_of(CONFIG), rule=CONFIG.label.rule(), max_reply_tokens=40, seed=CONFIG.seed
-    )
-    _run(label_samples([SAMPLE], [decoded(SAMPLE, CONFIG.data)], engine=engine, judge=RuleJudge(), setting=setting))
+    setting = LabelSetting(rule=CONFIG.label.rule(), max_reply_tokens=40, seed=CONFIG.seed)
+    work = Work(key=0, sample=SAMPLE, asks=setting.asks(SAMPLE))
+    ends: list[End] = []
+    _run(runner_over(engine).run([work], lambda work, end: ends.append(end)))
+    assert len(ends) == 1
 
 
 def by_train(engine: ScriptedEngine, policy: ViewPolicy, folder: Path) -> None:
     del folder
-    picture = decoded(SAMPLE, CONFIG.data)
-    spec = prompting_of(CONFIG).spec(SAMPLE.question, size_of_picture(picture), policy)
-    prompt = Prompt(sample=SAMPLE, picture=picture, spec=spec, needed=True)
+    assert policy == "auto"
     found = _run(
         collect(
-            [prompt],
-            engine=engine,
-            judge=RuleJudge(),
+            [Prompt(sample=SAMPLE, needed=True)],
+            runner=runner_over(engine),
+            decode=lambda sample: decoded(sample, CONFIG.data),
             sampling=Sampling(max_tokens=40),
             group_size=1,
             rule=CONFIG.reward.rule(),
@@ -124,19 +125,11 @@ def by_train(engine: ScriptedEngine, policy: ViewPolicy, folder: Path) -> None:
 
 
 def by_evaluate(engine: ScriptedEngine, policy: ViewPolicy, folder: Path) -> None:
-    contenders = usual_contenders(Path("base"), Path("trained"), prompting=prompting_of(CONFIG), max_reply_tokens=40)
-    with asyncio.Runner() as runner:
-        asker = Asker(
-            contender=next(one for one in contenders if one.policy == policy),
-            benchmark=benchmark_of(CONFIG.data),
-            engine=engine,
-            judge=RuleJudge(),
-            config=CONFIG,
-            folder=folder,
-            progress=Progress("parity", 1, unit="answers", say=lambda line: None),
-            runner=runner,
-        )
-        assert len(asker.answers("test", [SAMPLE])) == 1
+    contenders = usual_contenders(Path("base"), Path("trained"), CONFIG)
+    contender = next(one for one in contenders if one.policy == policy)
+    series = series_of(contender, benchmark_of(CONFIG.data), "test", [SAMPLE], folder=folder, shard_size=8)
+    _run(ask_open(runner_over(engine), [series], total=1, max_lost_ratio=0.0, on_record=lambda: None))
+    assert len(series.book.finished()) == 1
 
 
 def by_serve(engine: ScriptedEngine, policy: ViewPolicy, folder: Path) -> None:
@@ -187,7 +180,7 @@ def drivers_of(policy: ViewPolicy) -> list[str]:
 
 def play(name: str, policy: ViewPolicy, lines: Sequence[str], folder: Path) -> Played:
     """The transcript `lines`, played back by the driver `name`."""
-    first_view = prompting_of(CONFIG).spec(SAMPLE.question, size_of_picture(decode(SAMPLE.picture)), policy).first_view
+    first_view = prompting_of(CONFIG).spec(SAMPLE.question, _size(decode(SAMPLE.picture)), policy).first_view
 
     def says(request: Request) -> ScriptLine:
         return lines[sum(message.role is Role.ASSISTANT for message in request.messages)]
@@ -227,9 +220,9 @@ def test_a_trainer_learns_from_what_the_model_was_shown(title: str, tmp_path: Pa
     """The trace that a trainer encodes is the conversation of the last request and the reply to it."""
     policy, lines = TRANSCRIPTS[title]
     picture = decode(SAMPLE.picture)
-    spec = prompting_of(CONFIG).spec(SAMPLE.question, size_of_picture(picture), policy)
+    spec = prompting_of(CONFIG).spec(SAMPLE.question, _size(picture), policy)
     engine: Engine = ScriptedEngine(list(lines))
-    (finish,) = _run(run_episodes(engine, [(spec, picture)], Sampling(max_tokens=40)))
+    finish = _run(run_episode(engine, spec, picture, Sampling(max_tokens=40)))
     assert isinstance(finish, Finish)
     encoded = Encoder(tiny_processor()).encode_trace(finish.trace, picture)
     want = play("evaluate", policy, lines, tmp_path)
@@ -248,6 +241,10 @@ def described(played: Played) -> dict[str, Json]:
         "tokens": len(played.ids),
         "tokens_written": sum(played.mask),
     }
+
+
+def _size(picture: Image.Image) -> Size:
+    return Size(width=picture.width, height=picture.height)
 
 
 def _run(work: Coroutine[object, object, Result]) -> Result:

@@ -4,7 +4,7 @@ import asyncio
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from http.client import HTTPConnection
 
 import openai
@@ -25,12 +25,12 @@ from tests.contract.serving.served import (
 )
 from tests.unit.engines.conversation import RULE, noise
 
-from visionthink.core.episode import BackendFailed, EpisodeSpec, FinishReason, ModelReply
+from visionthink.core.episode import BackendFailed, EpisodeSpec, Event, FinishReason, ModelReply
 from visionthink.core.geometry import Size
 from visionthink.core.protocol import get_protocol
 from visionthink.core.tool import ResizeImage, ToolBox
 from visionthink.engines import Request, Sampling, ScriptedEngine, ScriptLine
-from visionthink.episodes.driver import run_episodes
+from visionthink.episodes.driver import run_episode
 from visionthink.serving import ServingLimits
 
 
@@ -101,7 +101,7 @@ async def test_what_is_served_is_what_the_driver_asks_in_training() -> None:
         rule=RULE,
     )
     sampling = Sampling(seed=3, temperature=0.7, top_p=0.8, max_tokens=9)
-    await run_episodes(trained, [(spec, PICTURE)], sampling)
+    await run_episode(trained, spec, PICTURE, sampling)
     assert [(r.messages, r.sampling) for r in engine.requests] == [(r.messages, r.sampling) for r in trained.requests]
     assert all(r.picture.tobytes() == PICTURE.tobytes() for r in engine.requests)
 
@@ -189,13 +189,13 @@ class Stuck(ScriptedEngine):
         super().__init__([])
         self.asked, self.left, self.is_closed = asyncio.Event(), asyncio.Event(), False
 
-    async def generate(self, requests: Sequence[Request]) -> list[ModelReply | BackendFailed]:
+    async def reply(self, request: Request) -> Event:
         self.asked.set()
         try:
             await asyncio.Event().wait()
         finally:
             self.left.set()
-        return []
+        raise AssertionError("nothing ever happens")
 
     async def aclose(self) -> None:
         self.is_closed = True

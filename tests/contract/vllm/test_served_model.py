@@ -1,5 +1,6 @@
 """A real vLLM loads the checkpoint as it is, and says what our own engine says."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
@@ -9,17 +10,17 @@ from tests.contract.vllm.conftest import MODEL_NAME, Server
 
 from visionthink.config import RunConfig
 from visionthink.core.episode import AskModel, EpisodeSpec, FinishReason, ModelReply, Outcome, advance, start
+from visionthink.core.geometry import Size
 from visionthink.core.message import Message
 from visionthink.datasets.world import FAMILIES, generate
 from visionthink.engines import Engine, Request, Sampling
 from visionthink.engines.chat_client import ChatClient
 from visionthink.engines.openai_chat import OpenAIChatEngine
 from visionthink.engines.transformers_local import TransformersEngine
-from visionthink.episodes.driver import run_episodes
+from visionthink.episodes.driver import run_episode
 from visionthink.episodes.prompting import prompting_of
 from visionthink.model.speech import CALL
 from visionthink.picture import decode
-from visionthink.samples import size_of_picture
 
 # The first test waits for the server; see conftest.
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -55,7 +56,10 @@ def asked() -> list[Asked]:
         (sample.question, decode(sample.picture))
         for sample in generate("test", NUM_PROMPTS, seed=40, families=tuple(FAMILIES))
     ]
-    return [Asked(prompting.spec(question, size_of_picture(picture)), picture) for question, picture in pictures]
+    return [
+        Asked(prompting.spec(question, Size(width=picture.width, height=picture.height)), picture)
+        for question, picture in pictures
+    ]
 
 
 def after_a_call(spec: EpisodeSpec) -> tuple[Message, ...]:
@@ -67,7 +71,7 @@ def after_a_call(spec: EpisodeSpec) -> tuple[Message, ...]:
 
 
 async def replies(engine: Engine, requests: Sequence[Request]) -> list[ModelReply]:
-    events = await engine.generate(requests)
+    events = await asyncio.gather(*map(engine.reply, requests))
     found = [event for event in events if isinstance(event, ModelReply)]
     assert len(found) == len(requests), [event for event in events if not isinstance(event, ModelReply)][:1]
     return found
@@ -94,8 +98,10 @@ async def test_greedy_replies_to_two_views_are_those_of_the_local_engine(
 async def test_episodes_end_as_they_do_over_the_local_engine(
     served: OpenAIChatEngine, local: TransformersEngine
 ) -> None:
-    theirs = await run_episodes(served, asked(), GREEDY)
-    ours = await run_episodes(local, asked(), GREEDY)
+    theirs, ours = [
+        await asyncio.gather(*(run_episode(engine, item.spec, item.picture, GREEDY) for item in asked()))
+        for engine in (served, local)
+    ]
     assert {finish.outcome for finish in theirs} == {Outcome.ANSWERED}
     num_equal = sum(
         (one.answer, one.trace.views) == (other.answer, other.trace.views)

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
+from openai.types.chat import ChatCompletionMessageParam
 
-from visionthink.engines.chat_client import ChatClient, ChatSampling, RetryRule
+from visionthink.engines.chat_client import ChatClient, ChatError, ChatSampling, RetryRule, open_client
+from visionthink.engines.endpoint import Address
 from visionthink.errors import BackendError
 from visionthink.serving.server import background_server
 
@@ -178,3 +180,122 @@ async def test_serves_model_asks_for_the_list() -> None:
     client = ChatClient(server.url, model="m", timeout_s=5.0)
     assert not await client.serves_model()
     await client.aclose()
+
+
+async def test_a_server_that_refuses_fields_is_asked_in_its_own_way() -> None:
+    """As OpenAI's reasoning models do; the client remembers it."""
+    refusals = [
+        JSONResponse({"error": {"message": told, "param": param, "code": "unsupported_parameter"}}, status_code=400)
+        for param, told in (
+            ("max_tokens", "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."),
+            ("temperature", "'temperature' does not support 0.0 with this model."),
+        )
+    ]
+    with serving([*refusals, GOOD]) as server:
+        client = ChatClient(server.url, model="m", is_wish=True)
+        for _ in range(2):
+            await client.complete([{"role": "user", "content": "hi"}], SAMPLING)
+        await client.aclose()
+    assert len(server.requests) == 4
+    fields = [request.keys() - {"model", "messages"} for request in server.requests[2:]]
+    assert fields == [{"top_p", "max_completion_tokens"}] * 2
+
+
+async def test_a_temperature_that_a_caller_relies_on_is_not_left_out() -> None:
+    refusal = JSONResponse({"error": {"message": "'temperature' does not support 0.0"}}, status_code=400)
+    with serving([refusal, GOOD]) as server, pytest.raises(ChatError, match="'temperature' does not support"):
+        await ask(server.url, Clock())
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "want"),
+    [
+        ({"error": {"message": "too long", "code": 400}}, "too long"),
+        ({"error": "too long"}, "too long"),
+        ({"detail": [{"msg": "too long", "loc": ["body"]}]}, "too long"),
+        ({"message": "too long"}, "too long"),
+        ([{"error": {"message": "too long"}}], "too long"),
+        ({"detail": "too long " * 500}, "too long"),
+        ({}, "400"),
+        ("<html>" * 1000, "<html>"),
+    ],
+)
+async def test_an_error_of_any_shape_is_told_in_a_line(body: object, want: str) -> None:
+    with serving([JSONResponse(body, status_code=400)]) as server, pytest.raises(ChatError) as caught:
+        await ask(server.url, Clock())
+    assert want in str(caught.value) and len(str(caught.value)) < 450 and "\n" not in str(caught.value)
+
+
+async def test_fields_of_the_address_and_the_key_reach_the_server() -> None:
+    """Azure's older addresses: a version in the query, the key in a header of its own."""
+    seen: list[Request] = []
+    app = FastAPI()
+
+    @app.post("/openai/deployments/d/chat/completions")
+    async def chat(request: Request) -> Response:
+        seen.append(request)
+        return GOOD
+
+    with background_server(app, ready_path=None) as url:
+        place = f"{url}/openai/deployments/d?api-version=2024-10-21&model=m"
+        client = open_client(place, api_key="secret", timeout_s=5.0, max_connections=2)
+        await client.complete([], SAMPLING)
+        await client.aclose()
+    assert dict(seen[0].query_params) == {"api-version": "2024-10-21"}
+    assert seen[0].headers["api-key"] == "secret"
+
+
+async def test_what_a_request_holds_is_made_when_a_connection_is_free() -> None:
+    made = most = 0
+
+    def messages() -> list[ChatCompletionMessageParam]:
+        nonlocal made
+        made += 1
+        return [{"role": "user", "content": "hi"}]
+
+    with serving([GOOD], delay_s=0.02) as server:
+        client = ChatClient(server.url, model="m", max_connections=1)
+        tasks = [asyncio.create_task(client.complete(messages, SAMPLING)) for _ in range(12)]
+        while not all(task.done() for task in tasks):
+            most = max(most, made - sum(task.done() for task in tasks))
+            await asyncio.sleep(0.002)
+        await client.aclose()
+    assert made == 12 and most <= 2
+
+
+async def test_a_server_that_is_away_is_left_to_the_other() -> None:
+    clock = Clock()
+    with serving([GOOD]) as gone:
+        away = gone.url
+    with serving([GOOD]) as one:
+        addresses = [Address(base_url=away), Address(base_url=one.url)]
+        client = ChatClient(addresses, model="m", sleep=clock.sleep, jitter=lambda: 0.5)
+        for number in range(6):
+            await client.complete([{"role": "user", "content": "hi"}], SAMPLING, session=str(number))
+        assert await client.serves_model()
+        await client.aclose()
+    assert len(one.requests) == 6
+    assert clock.waits == [], "there was always another one to ask"
+
+
+async def test_sessions_share_the_servers_and_stay_where_they_are() -> None:
+    with serving([GOOD], delay_s=0.01) as one, serving([GOOD], delay_s=0.01) as other:
+        client = ChatClient([Address(base_url=one.url), Address(base_url=other.url)], model="m")
+        for _ in range(3):
+            asks = (client.complete([{"role": "user", "content": name}], SAMPLING, session=name) for name in "abcdefgh")
+            await asyncio.gather(*asks)
+        await client.aclose()
+    sessions = [
+        {str(message["content"]) for request in server.requests for message in request["messages"]}  # type: ignore[attr-defined]
+        for server in (one, other)
+    ]
+    assert sessions[0].isdisjoint(sessions[1]) and len(sessions[0]) == len(sessions[1]) == 4
+    assert len(one.requests) == len(other.requests) == 12
+
+
+async def test_a_dead_proxy_does_not_stand_before_a_server_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with serving([GOOD]) as server:
+        assert await ask(server.url, Clock(), RetryRule(max_retries=0)) == "hello"

@@ -11,7 +11,7 @@ from tests.unit.engines.conversation import noise, reply, user, view
 from tests.unit.engines.tiny_model import tiny_model, tiny_processor
 from transformers import GenerationConfig
 
-from visionthink.core.episode import BackendFailed, FinishReason, ModelReply
+from visionthink.core.episode import BackendFailed, FinishReason, ModelReply, NoRoom
 from visionthink.core.message import Message
 from visionthink.engines.batch import collate
 from visionthink.engines.encoding import Encoder
@@ -38,7 +38,7 @@ def engine(**options: int) -> TransformersEngine:
 
 
 async def replies(source: TransformersEngine, requests: list[Request]) -> list[ModelReply]:
-    events = await source.generate(requests)
+    events = await asyncio.gather(*map(source.reply, requests))
     assert all(isinstance(event, ModelReply) for event in events), events
     return [event for event in events if isinstance(event, ModelReply)]
 
@@ -98,14 +98,15 @@ async def test_a_reply_ends_at_the_end_of_turn_or_at_its_own_limit() -> None:
 
 async def test_a_request_that_cannot_be_encoded_fails_alone() -> None:
     good, bad = request(CONVERSATIONS[0]), request((user(view(56, 56), "<|im_start|>"),))
-    first, failed, last = await engine().generate([good, bad, good])
+    source = engine()
+    first, failed, last = await asyncio.gather(*map(source.reply, (good, bad, good)))
     assert isinstance(failed, BackendFailed) and "<|im_start|>" in failed.error
     assert isinstance(first, ModelReply) and isinstance(last, ModelReply)
 
 
-async def test_a_conversation_longer_than_the_context_fails_with_the_numbers() -> None:
-    (event,) = await engine().generate([request(CONVERSATIONS[0], max_tokens=4096)])
-    assert isinstance(event, BackendFailed) and "4096" in event.error
+async def test_a_conversation_longer_than_the_context_has_no_room_and_says_the_numbers() -> None:
+    event = await engine().reply(request(CONVERSATIONS[0], max_tokens=4096))
+    assert isinstance(event, NoRoom) and "4096" in event.error
 
 
 async def test_generating_leaves_model_and_random_numbers_as_they_were() -> None:
@@ -143,12 +144,13 @@ async def test_cancelled_requests_stop_the_model() -> None:
     model.register_forward_hook(count)
     source = TransformersEngine(model, tiny_processor())
     endless = request(CONVERSATIONS[0], max_tokens=3900, temperature=0.0)
-    task = asyncio.create_task(source.generate([endless] * 2))
+    tasks = [asyncio.create_task(source.reply(endless)) for _ in range(2)]
     assert await asyncio.to_thread(begun.wait, 30)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert len(await source.generate([request(CONVERSATIONS[0])])) == 1
+    for task in tasks:
+        task.cancel()
+    ends = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(end) for end in ends] == [asyncio.CancelledError] * 2
+    assert isinstance(await source.reply(request(CONVERSATIONS[0])), ModelReply)
     assert num_tokens < 1000
 
 
@@ -176,4 +178,4 @@ async def test_a_closed_engine_says_so() -> None:
     source = engine()
     await source.aclose()
     with pytest.raises(EngineError, match="closed"):
-        await source.generate([request(CONVERSATIONS[0])])
+        await source.reply(request(CONVERSATIONS[0]))

@@ -5,11 +5,10 @@ from pathlib import Path
 
 from visionthink.config import RunConfig
 from visionthink.core.gate import ContenderRole
-from visionthink.episodes.prompting import prompting_of
 from visionthink.evaluation import Answer
 from visionthink.evaluation.contender import Contender, usual_contenders
 
-CONTENDERS = usual_contenders(Path("base"), Path("trained"), prompting=prompting_of(RunConfig()), max_reply_tokens=40)
+CONTENDERS = usual_contenders(Path("base"), Path("trained"), RunConfig())
 TRAINED = CONTENDERS[3]
 
 

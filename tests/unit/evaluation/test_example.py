@@ -1,18 +1,20 @@
 import pytest
-from tests.unit.evaluation.answers import CONTENDERS, TRAINED, answer
+from tests.unit.evaluation.answers import answer
 
 from visionthink.config import RunConfig
-from visionthink.core.episode import AskModel, FinishReason, ModelReply, advance, start
+from visionthink.core.episode import AskModel, EpisodeSpec, Finish, FinishReason, ModelReply, advance, start
+from visionthink.core.geometry import Size
 from visionthink.core.message import Role
 from visionthink.datasets.world import generate
+from visionthink.episodes.prompting import prompting_of
+from visionthink.episodes.runner import Done, GradedEpisode, Lost
 from visionthink.errors import DataError
 from visionthink.evaluation import Answer
 from visionthink.evaluation.answer import to_answer
-from visionthink.evaluation.benchmarks.samples import PICTURE_WORLD
 from visionthink.evaluation.contender import all_views
 from visionthink.evaluation.example import choose_examples, to_example
-from visionthink.evaluation.question import questions_of
 from visionthink.judges import Grade
+from visionthink.picture import decode
 
 CALL = '<tool_call>{"name": "resize_image", "arguments": {"action": "resize"}}</tool_call>'
 
@@ -33,30 +35,58 @@ def test_choose_examples_leaves_failed_episodes_out() -> None:
     assert choose_examples([answer(failed=True)], 3) == []
 
 
-def test_example_shows_the_whole_conversation_with_its_views() -> None:
-    (sample,) = generate("test", 1, seed=0, families=["mark"])
-    (question,) = questions_of(PICTURE_WORLD, [sample], RunConfig().data)
-    step = start(question.episode(TRAINED)[0])
-    for text in (CALL, f"<answer>{sample.answer}</answer>"):
+def done(finish: Finish, grade: Grade) -> Done:
+    return Done(size=Size(width=112, height=112), episodes=(GradedEpisode(finish=finish, grade=grade),))
+
+
+def finished(spec: EpisodeSpec, *texts: str) -> Finish:
+    step = start(spec)
+    for text in texts:
         step = advance(step.state, ModelReply(text=text, finish_reason=FinishReason.STOP))
     assert not isinstance(step.command, AskModel)
-    made = to_answer(sample, step.command, Grade(correct=1.0), all_views)
+    return step.command
+
+
+def test_example_shows_the_whole_conversation_with_its_views() -> None:
+    (sample,) = generate("test", 1, seed=0, families=["mark"])
+    spec = prompting_of(RunConfig()).spec(sample.question, Size(width=112, height=112))
+    finish = finished(spec, CALL, f"<answer>{sample.answer}</answer>")
+    made = to_answer(sample, done(finish, Grade(correct=1.0)), all_views)
     assert (made.asked, made.visual_tokens, made.num_turns, made.score) == (True, 20, 2, 1.0)
-    example = to_example(question, step.command, made, max_view_bytes=100_000)
+    example = to_example("what ?", decode(sample.picture), finish, made, max_view_bytes=100_000)
     assert [turn.speaker for turn in example.turns] == [Role.USER, Role.ASSISTANT, Role.USER, Role.ASSISTANT]
     assert [[view.width for view in turn.views] for turn in example.turns] == [[56], [], [112], []]
-    assert (example.want, example.got, example.visual_tokens) == (sample.answer, sample.answer, 20)
+    assert (example.question, example.want, example.got) == ("what ?", sample.answer, sample.answer)
+    assert example.visual_tokens == 20
     assert [turn.note for turn in example.turns] == ["", "call granted: the whole picture at 112 x 112 pixels", "", ""]
 
 
-def test_answer_of_a_failed_judge_is_not_a_wrong_answer() -> None:
+def test_example_tells_why_a_call_was_refused() -> None:
     (sample,) = generate("test", 1, seed=0, families=["mark"])
-    step = start(questions_of(PICTURE_WORLD, [sample], RunConfig().data)[0].episode(CONTENDERS[0])[0])
-    step = advance(step.state, ModelReply(text="<answer>x</answer>", finish_reason=FinishReason.STOP))
-    assert not isinstance(step.command, AskModel)
-    made = to_answer(sample, step.command, Grade(correct=0.0, failed=True, error="timed out"), all_views)
-    assert made.failed and made.error == "timed out"
-    assert made.score == 0
+    spec = prompting_of(RunConfig()).spec(sample.question, Size(width=112, height=112))
+    finish = finished(spec, CALL.replace("resize_image", "zoom"), "<answer>x</answer>")
+    made = to_answer(sample, done(finish, Grade(correct=0.0)), all_views)
+    example = to_example("what ?", decode(sample.picture), finish, made, max_view_bytes=100_000)
+    assert example.turns[1].note.startswith("call refused: ") and "zoom" in example.turns[1].note
+
+
+def test_contender_counts_what_an_episode_cost() -> None:
+    """A method that drops tokens within the model tells its own count."""
+    (sample,) = generate("test", 1, seed=0, families=["mark"])
+    spec = prompting_of(RunConfig()).spec(sample.question, Size(width=112, height=112))
+    finish = finished(spec, CALL, "<answer>x</answer>")
+    made = to_answer(sample, done(finish, Grade(correct=0.4)), lambda trace: trace.visual_tokens // 4)
+    assert (made.visual_tokens, made.score) == (5, 0.4)
+
+
+def test_answer_that_cannot_be_had_or_graded_is_not_a_wrong_answer() -> None:
+    (sample,) = generate("test", 1, seed=0, families=["mark"])
+    spec = prompting_of(RunConfig()).spec(sample.question, Size(width=112, height=112), "always_low")
+    grade = Grade(correct=0.0, failed=True, error="timed out")
+    made = to_answer(sample, done(finished(spec, "<answer>x</answer>"), grade), all_views)
+    assert (made.failed, made.error, made.got) == (True, "timed out", "x")
+    lost = to_answer(sample, Lost(error="a content filter"), all_views)
+    assert (lost.failed, lost.error, lost.got) == (True, "a content filter", None)
 
 
 def test_answer_survives_json() -> None:

@@ -11,6 +11,7 @@ from tests.fakes.stage_task import TaskMaker, task_maker
 
 from visionthink.engines import Engine
 from visionthink.errors import ConfigError
+from visionthink.evaluation.contender import Contender
 from visionthink.evaluation.stage import evaluate_with
 from visionthink.runs import StageResult
 from visionthink.samples import samples_to_evaluate
@@ -37,14 +38,14 @@ def maker(tmp_path: Path) -> TaskMaker:
     return made
 
 
-def opener(maker: TaskMaker, *, broken: str = "") -> Callable[[Path], Engine]:
+def opener(maker: TaskMaker, *, broken: str = "") -> Callable[[Contender], Engine]:
     """The base model and the champion never ask; `broken` is a part of the name of a model that cannot be loaded."""
     tests = samples_to_evaluate(maker.config)
 
-    def open_engine(folder: Path) -> Engine:
-        if broken and broken in str(folder):
-            raise ConfigError(f"the model in {folder} cannot be loaded: torn")
-        return seeing_engine([*tests.samples, *tests.held_out], asks=folder.name == "trained")
+    def open_engine(contender: Contender) -> Engine:
+        if broken and broken in str(contender.model):
+            raise ConfigError(f"the model in {contender.model} cannot be loaded: torn")
+        return seeing_engine([*tests.samples, *tests.held_out], asks=contender.model.name == "trained")
 
     return open_engine
 

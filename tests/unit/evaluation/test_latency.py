@@ -1,22 +1,22 @@
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import pytest
+from tests.fakes.asked import runner_over
 from tests.fakes.seeing import seeing_engine
-from tests.fakes.stage_task import ticking, tiny_config
+from tests.fakes.stage_task import ticking
 from tests.unit.evaluation.answers import TRAINED
 
 from visionthink.core.sample import Sample
 from visionthink.datasets.world import generate
 from visionthink.engines import Engine
-from visionthink.errors import DataError
+from visionthink.errors import DataError, EngineError
+from visionthink.evaluation.asking import ask_of
 from visionthink.evaluation.benchmarks.samples import PICTURE_WORLD
 from visionthink.evaluation.latency import Latency
-from visionthink.evaluation.question import questions_of
 from visionthink.evaluation.timing import choose_samples, measure
 
-CONFIG = tiny_config()
 FAMILIES = ["color", "shape", "mark", "code"]
 
 
@@ -52,32 +52,41 @@ def test_choose_samples_of_nothing_is_nothing() -> None:
     assert choose_samples([], 24) == []
 
 
-def test_measure_asks_one_question_at_a_time_and_does_not_count_the_first() -> None:
+async def timed(engine: Engine, samples: Sequence[Sample]) -> Latency:
+    return await measure(
+        runner_over(engine),
+        samples,
+        partial(ask_of, TRAINED, PICTURE_WORLD),
+        headline=["color", "absent"],
+        clock=ticking(0.5),
+    )
+
+
+async def test_measure_asks_one_question_at_a_time_and_does_not_count_the_first() -> None:
     samples = list(generate("test", 4, seed=0, families=["color"]))
     engine = seeing_engine(samples)
-    assert timed(engine, samples) == Latency(by_family={"color": (0.5, 0.5, 0.5, 0.5)}, headline=("color",))
+    want = Latency(by_family={"color": (0.5, 0.5, 0.5, 0.5)}, headline=("color",))
+    assert await timed(engine, samples) == want
     assert len(engine.requests) == 5
+    assert {request.sampling.temperature for request in engine.requests} == {0.0}
 
 
-def test_measure_takes_no_latency_from_a_request_that_failed() -> None:
+async def test_measure_takes_no_latency_from_a_request_that_failed() -> None:
     """B28: a refused connection takes a tenth of a millisecond."""
     samples = list(generate("test", 4, seed=0, families=["color"]))
-    assert timed(seeing_engine(samples, fails_on=[samples[1].id]), samples).by_family == {"color": (0.5, 0.5, 0.5)}
-    dead = timed(seeing_engine(samples, fails_on=[sample.id for sample in samples]), samples)
-    assert dead == Latency(by_family={}, headline=())
-    assert (dead.mean_s, dead.p95_s, dead.of_family("color")) == (None, None, None)
+    latency = await timed(seeing_engine(samples, fails_on=[samples[1].id]), samples)
+    assert latency.by_family == {"color": (0.5, 0.5, 0.5)}
 
 
-def timed(engine: Engine, samples: Sequence[Sample]) -> Latency:
-    with asyncio.Runner() as runner:
-        return measure(
-            engine,
-            questions_of(PICTURE_WORLD, samples, CONFIG.data),
-            contender=TRAINED,
-            headline=["color", "absent"],
-            clock=ticking(0.5),
-            runner=runner,
-        )
+async def test_measure_of_nothing_but_failures_is_none() -> None:
+    samples = list(generate("test", 2, seed=0, families=["color"]))
+    with pytest.raises(EngineError, match=f"{samples[1].id}: out of order"):
+        await timed(seeing_engine(samples, fails_on=[sample.id for sample in samples]), samples)
+
+
+def test_latency_of_nothing_is_none() -> None:
+    latency = Latency(by_family={}, headline=())
+    assert (latency.mean_s, latency.p95_s, latency.of_family("color")) == (None, None, None)
 
 
 def test_latency_means_are_of_the_headline_families() -> None:

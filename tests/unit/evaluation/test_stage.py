@@ -1,6 +1,6 @@
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,23 +9,29 @@ from PIL import Image
 from tests.fakes.seeing import seeing_engine
 from tests.fakes.stage_task import TaskMaker, task_maker
 from tests.fakes.stern_judge import SternJudge
-from tests.unit.evaluation.answers import TRAINED as ASKING
+from tests.unit.evaluation.answers import TRAINED as TRAINED_ONE
+from tests.unit.evaluation.answers import answer
+from tests.unit.evaluation.test_example import done, finished
 
 from visionthink.config import RunConfig, ViewConfig
-from visionthink.core.episode import AskModel, FinishReason, ModelReply, advance, start
+from visionthink.core.episode import BackendFailed, Event
+from visionthink.core.geometry import Size
 from visionthink.core.sample import Sample
 from visionthink.datasets.world import generate
-from visionthink.engines import Engine, ScriptedEngine
+from visionthink.engines import Engine, Request, ScriptedEngine
 from visionthink.episodes.prompting import prompting_of
 from visionthink.errors import ConfigError, DataError, EngineError, UserError
 from visionthink.evaluation.answer import to_answer
 from visionthink.evaluation.benchmarks.samples import PICTURE_WORLD
-from visionthink.evaluation.contender import all_views
+from visionthink.evaluation.contender import Contender, all_views
 from visionthink.evaluation.example import to_example
-from visionthink.evaluation.question import Question
+from visionthink.evaluation.incumbent import Incumbent
+from visionthink.evaluation.interval import Bootstrap
+from visionthink.evaluation.latency import Latency
+from visionthink.evaluation.outcome import Measured, evaluation_of
 from visionthink.evaluation.showing import max_view_bytes
 from visionthink.evaluation.stage import evaluate_with
-from visionthink.judges import Grade, GradeItem
+from visionthink.judges import Grade, GradeItem, Judge
 from visionthink.report import ReportInput, render_report
 from visionthink.runs import StageResult
 from visionthink.runs.judged_model import model_to_judge
@@ -52,15 +58,15 @@ def engines_of(maker: TaskMaker) -> dict[Path, ScriptedEngine]:
     return {BASE: seeing_engine(samples, asks=False), TRAINED: seeing_engine(samples)}
 
 
-def opener(engines: dict[Path, ScriptedEngine]) -> Callable[[Path], Engine]:
-    return lambda folder: engines[folder]
+def opener(engines: Mapping[Path, Engine]) -> Callable[[Contender], Engine]:
+    return lambda contender: engines[contender.model]
 
 
 def evaluated(maker: TaskMaker) -> StageResult:
     return evaluated_with(engines_of(maker), maker)
 
 
-def evaluated_with(engines: dict[Path, ScriptedEngine], maker: TaskMaker) -> StageResult:
+def evaluated_with(engines: Mapping[Path, Engine], maker: TaskMaker) -> StageResult:
     return evaluate_with(opener(engines), base=BASE, candidate=TRAINED, task=maker.task("evaluate"))
 
 
@@ -150,7 +156,7 @@ def test_evaluate_stage_refuses_answers_to_other_samples(maker: TaskMaker) -> No
     evaluated(maker)
     answers = maker.folder.stage_dir("evaluate") / "answers" / "base"
     shutil.copy(answers / "test-00001.json", answers / "test-00000.json")
-    with pytest.raises(DataError, match=r"base/test-00000\.json holds answers to other samples"):
+    with pytest.raises(DataError, match=r"base/test-00000\.json holds answers of other samples"):
         evaluated(maker)
 
 
@@ -183,32 +189,87 @@ def test_evaluate_stage_refuses_names_that_no_number_can_bear_before_it_asks(
     assert [len(engine.requests) for engine in engines.values()] == [0, 0]
 
 
-def test_evaluate_stage_without_a_graded_answer_has_no_figures(maker: TaskMaker) -> None:
-    @dataclass
-    class DeafJudge(SternJudge):
-        async def grade(self, item: GradeItem) -> Grade:
-            return Grade(correct=0.0, failed=True, error="timed out")
+def test_evaluation_without_a_graded_answer_has_no_figures() -> None:
+    lost = Measured(
+        contender=TRAINED_ONE,
+        answers=[answer(failed=True, error="timed out")],
+        held_out=(),
+        latency=Latency(by_family={}, headline=()),
+    )
+    with pytest.raises(EngineError, match=r"no answer of the trained model could be graded, .* timed out"):
+        evaluation_of(
+            [lost],
+            benchmark=PICTURE_WORLD,
+            bootstrap=Bootstrap(num_bootstraps=20, seed=0),
+            incumbent=Incumbent(state="none"),
+        )
 
-    maker.open_judge = DeafJudge
-    with pytest.raises(EngineError, match=r"no answer of the quarter view only could be graded, .* timed out"):
-        evaluated(maker)
+
+def test_evaluate_stage_words_and_scores_as_its_benchmark_says(
+    maker: TaskMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Partial credit, words of its own, and a judge that is told the clean question."""
+    told: list[str] = []
+
+    async def half(item: GradeItem, judge: Judge) -> Grade:
+        told.append(item.question)
+        return Grade(correct=0.5 * (await judge.grade(item)).correct)
+
+    world = replace(PICTURE_WORLD, prompt=lambda sample: f"{sample.question} answer in one word .", score=half)
+    monkeypatch.setattr("visionthink.evaluation.stage.benchmark_of", lambda data: world)
+    engines = engines_of(maker)
+    result = evaluated_with(engines, maker)
+    assert result.metrics["eval/accuracy/trained"] == pytest.approx(0.5)
+    asked = {request.messages[0].text for engine in engines.values() for request in engine.requests}
+    assert all("answer in one word ." in text for text in asked)
+    assert {sample.question for sample in samples_of(maker)} == set(told)
+
+
+@dataclass
+class PickyEngine:
+    """Refuses one question."""
+
+    inner: Engine
+    question: str
+    model: str = "picky"
+
+    async def reply(self, request: Request) -> Event:
+        if self.question in request.messages[0].text:
+            return BackendFailed(error="a content filter", retryable=False)
+        return await self.inner.reply(request)
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
+def test_evaluate_stage_says_what_it_ended_without(maker: TaskMaker) -> None:
+    """One question that is refused for its own fault is counted and named, and is in no share."""
+    samples = samples_of(maker)
+    refused = next(sample for sample in samples if sample.family == "color")
+
+    engines: dict[Path, Engine] = {**engines_of(maker)}
+    engines[TRAINED] = PickyEngine(engines[TRAINED], refused.question)
+    result = evaluated_with(engines, maker)
+    rows = result.facts["rows"]
+    assert isinstance(rows, dict) and isinstance(rows["trained"], dict)
+    lost = rows["trained"]["num_failed"]
+    assert isinstance(lost, int) and lost > 0
+    assert rows["trained"]["failures"] == {"a content filter": lost}
+    assert result.metrics["eval/num_failed/trained"] == lost
+    assert result.metrics["eval/accuracy/trained"] == 1.0
+    assert "a content filter" in maker.folder.report_path.read_text()
 
 
 def test_report_of_large_views_can_still_be_sent(tmp_path: Path) -> None:
     """B15: six examples of noise, 2048 pixels a side, came to 78 MiB."""
     side = 2048
     picture = Image.frombytes("RGB", (side, side), random.Random(0).randbytes(3 * side * side))
-    sample = replace(next(iter(generate("test", 1, seed=0, families=["mark"]))), picture=b"")
-    question = Question(sample=sample, text="what ?", picture=picture)
+    sample = next(iter(generate("test", 1, seed=0, families=["mark"])))
     config = RunConfig(view=ViewConfig(max_pixels=side**2, min_pixels=1))
-    asking = replace(ASKING, prompting=prompting_of(config))
     call = '<tool_call>{"name": "resize_image", "arguments": {"action": "resize"}}</tool_call>'
-    step = start(question.episode(asking)[0])
-    for text in (call, "<answer>x</answer>"):
-        step = advance(step.state, ModelReply(text=text, finish_reason=FinishReason.STOP))
-    assert not isinstance(step.command, AskModel)
-    made = to_answer(sample, step.command, Grade(correct=1.0), all_views)
+    finish = finished(prompting_of(config).spec("what ?", Size(width=side, height=side)), call, "<answer>x</answer>")
+    made = to_answer(sample, done(finish, Grade(correct=1.0)), all_views)
     most = max_view_bytes(12)
-    examples = (to_example(question, step.command, made, max_view_bytes=most),) * 6
+    examples = (to_example("what ?", picture, finish, made, max_view_bytes=most),) * 6
     assert [view.width for turn in examples[0].turns for view in turn.views] == [1036, 2044]
     assert len(render_report(ReportInput(title="x", examples=examples))) < 8 * 1024**2

@@ -106,7 +106,7 @@ async def test_a_saved_model_is_loaded_by_the_auto_classes_and_says_the_same(tmp
     request = Request(messages=messages, picture=PICTURE, sampling=Sampling(temperature=0.0, max_tokens=8))
     written = []
     for engine in (TransformersEngine(model, processor), TransformersEngine(loaded, again)):
-        (event,) = await engine.generate([request])
+        event = await engine.reply(request)
         assert isinstance(event, ModelReply)
         written.append(event.token_ids)
     assert written[0] == written[1]

@@ -4,19 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.fakes.asked import held
 from transformers import AutoModelForImageTextToText, AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
-from visionthink.config import RunConfig
 from visionthink.datasets.world import FAMILIES, generate
 from visionthink.engines import Sampling
 from visionthink.engines.transformers_local import TransformersEngine
-from visionthink.episodes.driver import run_episodes
-from visionthink.episodes.prompting import ViewPolicy, prompting_of
+from visionthink.episodes.prompting import ViewPolicy
 from visionthink.errors import ConfigError
 from visionthink.judges import GradeItem, RuleJudge
 from visionthink.model.bundled import bundled_path
-from visionthink.picture import decode
-from visionthink.samples import size_of_picture
 from visionthink.storage import verify
 
 MAX_BYTES = 12 * 10**6
@@ -57,13 +54,8 @@ def test_the_stock_classes_load_it(folder: Path) -> None:
 async def accuracy(folder: Path, policy: ViewPolicy, families: list[str]) -> float:
     """Share of greedy answers that are right, on pictures of the test split."""
     samples = list(generate("test", NUM_QUESTIONS, seed=20, families=families))
-    prompting, engine = prompting_of(RunConfig()), TransformersEngine.load(folder, batch_size=NUM_QUESTIONS)
-    pictures = [decode(sample.picture) for sample in samples]
-    episodes = [
-        (prompting.spec(sample.question, size_of_picture(picture), policy), picture)
-        for sample, picture in zip(samples, pictures, strict=True)
-    ]
-    finishes = await run_episodes(engine, episodes, Sampling(temperature=0.0, max_tokens=40))
+    engine = TransformersEngine.load(folder, batch_size=NUM_QUESTIONS)
+    finishes = await held(engine, samples, policy, Sampling(temperature=0.0, max_tokens=40))
     await engine.aclose()
     items = [
         GradeItem(question=sample.question, answer=sample.answer, prediction=finish.answer)

@@ -6,11 +6,11 @@ from typing import Any, cast
 import pytest
 import torch
 from tests.unit.engines.tiny_model import tiny_processor
-from tests.unit.training.written import ASK, prompt, rollout, saying, small_model
+from tests.unit.training.written import ASK, picture_of, prompt, rollout, saying, small_model, spec_of
 
 from visionthink.engines import Sampling
 from visionthink.engines.transformers_local import TransformersEngine
-from visionthink.episodes.driver import run_episodes
+from visionthink.episodes.driver import run_episode
 from visionthink.training.local.policy import Policy, targets
 
 ROLLOUTS = [
@@ -82,9 +82,10 @@ async def test_no_other_token_was_likelier_than_one_of_a_greedy_reply() -> None:
     """Engine and policy look at one distribution: masks and ids agree."""
     made, asked = policy(), prompt(0)
     engine = TransformersEngine(made.model, tiny_processor())
-    (ended,) = await run_episodes(engine, [(asked.spec, asked.picture)], Sampling(temperature=0.0, max_tokens=6))
+    sampling = Sampling(temperature=0.0, max_tokens=6)
+    ended = await run_episode(engine, spec_of(asked), picture_of(asked.sample), sampling)
     await engine.aclose()
-    batch = made.batch([replace(ROLLOUTS[0], prompt=asked, finish=ended)])
+    batch = made.batch([replace(ROLLOUTS[0], prompt=asked, picture=picture_of(asked.sample), finish=ended)])
     with torch.no_grad():
         logits = cast("Any", made.model)(**batch.model_inputs()).logits[:, :-1]
         got = made.score(batch).log_probs

@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Sequence
 
 import pytest
-from tests.unit.training.written import ASK, ScriptedJudge, prompt, saying
+from tests.fakes.asked import runner_over
+from tests.unit.training.written import ASK, ScriptedJudge, picture_of, prompt, saying
 
-from visionthink.core.episode import BackendFailed, Outcome
+from visionthink.core.episode import BackendFailed
 from visionthink.core.reward import RewardRule
 from visionthink.engines import Sampling, ScriptedEngine, ScriptLine
+from visionthink.errors import EngineError
 from visionthink.judges import GradeItem, RuleJudge
 from visionthink.training.local.rollout import Prompt, Rollouts, collect
 
@@ -22,11 +24,11 @@ async def collected(
     rule: RewardRule = RULE,
     group_size: int = 2,
 ) -> Rollouts:
-    """Rollouts whose replies are `lines`, in the order of prompts and rollouts (all first turns, then the second)."""
+    """Rollouts whose replies are `lines`: episode after episode, each with its turns."""
     return await collect(
         prompts or [prompt(0)],
-        engine=ScriptedEngine(lines),
-        judge=judge or RuleJudge(),
+        runner=runner_over(ScriptedEngine(lines), judge),
+        decode=picture_of,
         sampling=Sampling(max_tokens=40, seed=0),
         group_size=group_size,
         rule=rule,
@@ -51,7 +53,7 @@ async def test_rollouts_come_group_after_group() -> None:
 
 
 async def test_a_second_turn_belongs_to_its_rollout() -> None:
-    found = await collected([ASK, saying("X"), saying("A")])
+    found = await collected([ASK, saying("A"), saying("X")])
     first, second = found.rollouts
     assert (first.graded.num_tool_calls, second.graded.num_tool_calls) == (1, 0)
     assert first.finish.answer == "A" and second.finish.answer == "X"
@@ -97,7 +99,14 @@ async def test_a_group_with_a_failed_grade_is_dropped_and_counted() -> None:
     assert [item.advantage for item in found.rollouts[:2]] == [0.0, 0.0]
 
 
-async def test_an_engine_that_failed_counts_as_a_grade_that_failed() -> None:
-    found = await collected([saying("A"), BackendFailed(error="out of memory")])
-    assert found.rollouts[1].finish.outcome is Outcome.FAILED
-    assert found.advantages.num_judge_failed == 1 and found.advantages.num_kept == 0
+async def test_a_group_of_which_a_rollout_could_not_be_had_is_lost_and_counted() -> None:
+    refused = BackendFailed(error="a content filter", retryable=False)
+    found = await collected([saying("A"), refused, saying("A"), saying("X")], [prompt(0), prompt(1)])
+    assert [item.prompt.sample.id for item in found.rollouts] == ["sample-1", "sample-1"]
+    assert (found.num_lost, found.advantages.num_kept) == (1, 1)
+
+
+async def test_a_step_without_a_single_group_is_an_error() -> None:
+    refused = BackendFailed(error="a content filter", retryable=False)
+    with pytest.raises(EngineError, match=r"no group of a step could be had.*a content filter"):
+        await collected([refused, refused])

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import torch
 from tests.unit.engines.tiny_model import tiny_processor
-from tests.unit.training.written import ScriptedJudge, prompt, small_model
+from tests.unit.training.written import ScriptedJudge, picture_of, prompt, small_model
 
 from visionthink import metrics
-from visionthink.config import RewardConfig, TrainConfig
-from visionthink.errors import DataError, JudgeError
+from visionthink.config import RewardConfig, RunConfig, TrainConfig
+from visionthink.episodes.prompting import prompting_of
+from visionthink.errors import DataError, EngineError
 from visionthink.judges import Grade, GradeItem, Judge
 from visionthink.model.folder import load_model
 from visionthink.training.local import trainer as subject
@@ -54,7 +55,15 @@ def trained(
 ) -> tuple[dict[str, torch.Tensor], Steps]:
     """Weights after training, and what was told; `stop_after` dies when that step has been told."""
     model, told = small_model(), list[tuple[int, Mapping[str, float]]]()
-    made = LocalTrainer(model, tiny_processor(), judge=judge or AlternatingJudge(), setting=how, checkpoint_dir=folder)
+    made = LocalTrainer(
+        model,
+        tiny_processor(),
+        judge=judge or AlternatingJudge(),
+        prompting=prompting_of(RunConfig()),
+        decode=picture_of,
+        setting=how,
+        checkpoint_dir=folder,
+    )
 
     def on_step(step: int, values: Mapping[str, float]) -> None:
         told.append((step, values))
@@ -159,7 +168,7 @@ def test_another_seed_is_another_run(tmp_path: Path) -> None:
 
 def test_a_judge_that_fails_on_everything_ends_the_training(tmp_path: Path) -> None:
     """Else a model that learned nothing would pass for a trained one."""
-    with pytest.raises(JudgeError, match="failed on all of 12 answers"):
+    with pytest.raises(EngineError, match=r"no group of a step could be had.*could not tell"):
         trained(tmp_path, setting(num_steps=2), judge=ScriptedJudge(lambda item: None))
     assert checkpoint_step(tmp_path) == 0
 
@@ -203,7 +212,15 @@ def test_the_cheaper_of_two_right_ways_becomes_the_usual_one(
         max_reply_tokens=40,
     )
     judge, told = ScriptedJudge(lambda item: 1.0), list[Mapping[str, float]]()
-    made = LocalTrainer(loaded.model, loaded.processor, judge=judge, setting=how, checkpoint_dir=tmp_path)
+    made = LocalTrainer(
+        loaded.model,
+        loaded.processor,
+        judge=judge,
+        prompting=prompting_of(RunConfig()),
+        decode=picture_of,
+        setting=how,
+        checkpoint_dir=tmp_path,
+    )
     made.run([*NEEDED, *REST], lambda step, values: told.append(values))
     first, last = told[0], told[-1]
     assert 0.25 < first["resize/rate"] < 0.75 and first["reward/penalty"] > 0.03

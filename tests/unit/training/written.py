@@ -10,7 +10,8 @@ from tests.unit.engines.tiny_model import tiny_processor
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from visionthink.config import RunConfig
-from visionthink.core.episode import BackendFailed, Finish, FinishReason, ModelReply, advance, start
+from visionthink.core.episode import BackendFailed, EpisodeSpec, Finish, FinishReason, ModelReply, advance, start
+from visionthink.core.geometry import Size
 from visionthink.core.reward import Graded, RewardParts
 from visionthink.core.sample import Sample
 from visionthink.datasets.world import draw_scene, paint
@@ -18,7 +19,6 @@ from visionthink.episodes.prompting import prompting_of
 from visionthink.judges import Grade, GradeItem
 from visionthink.model.architecture import build_config, build_model
 from visionthink.model.speech import CALL
-from visionthink.samples import size_of_picture
 from visionthink.training.local.rollout import Prompt, Rollout
 
 ASK = f"<think>i need more pixels .</think>{CALL}"
@@ -51,13 +51,23 @@ def prompt(number: int = 0, *, needed: bool | None = True, answer: str = "A") ->
         source="test",
         picture=b"",
     )
-    spec = prompting_of(RunConfig()).spec(sample.question, size_of_picture(picture(number)))
-    return Prompt(sample=sample, picture=picture(number), spec=spec, needed=needed)
+    return Prompt(sample=sample, needed=needed)
+
+
+def picture_of(sample: Sample) -> Image.Image:
+    """Stands in for decoding: the picture of the number in the sample's id."""
+    return picture(int(sample.id.removeprefix("sample-")))
+
+
+def spec_of(asked: Prompt) -> EpisodeSpec:
+    """The episode that a trainer holds."""
+    shown = picture_of(asked.sample)
+    return prompting_of(RunConfig()).spec(asked.sample.question, Size(width=shown.width, height=shown.height))
 
 
 def finish(asked: Prompt, replies: Sequence[str], *, is_cut: bool = False, fails: bool = False) -> Finish:
     """The end of an episode in which the model writes `replies`, the last one cut off or followed by a failure."""
-    step = start(asked.spec)
+    step = start(spec_of(asked))
     for index, text in enumerate(replies):
         ids = tuple(tiny_processor().tokenizer(text, add_special_tokens=False)["input_ids"])
         ends = not (is_cut and index == len(replies) - 1)
@@ -89,11 +99,19 @@ def rollout(
 ) -> Rollout:
     ended = finish(asked, replies, is_cut=is_cut)
     graded = Graded(correct=correct, format_ok=True, num_tool_calls=ended.trace.num_tool_calls)
-    return Rollout(prompt=asked, finish=ended, graded=graded, reward=reward, advantage=advantage, is_kept=is_kept)
+    return Rollout(
+        prompt=asked,
+        picture=picture_of(asked.sample),
+        finish=ended,
+        graded=graded,
+        reward=reward,
+        advantage=advantage,
+        is_kept=is_kept,
+    )
 
 
 class ScriptedJudge:
-    """Grades by a function of the item; None says that the judge failed."""
+    """Grades by a function of the item; None says that the judge cannot tell."""
 
     def __init__(self, grade: Callable[[GradeItem], float | None]) -> None:
         self._grade = grade
@@ -102,7 +120,7 @@ class ScriptedJudge:
     async def grade(self, item: GradeItem) -> Grade:
         self.items.append(item)
         value = self._grade(item)
-        return Grade(correct=value or 0.0, failed=value is None)
+        return Grade(correct=value or 0.0, failed=value is None, retryable=False)
 
     async def aclose(self) -> None:
         """Nothing to give back."""

@@ -30,7 +30,7 @@ class Policy:
 
     def batch(self, rollouts: Sequence[Rollout]) -> Batch:
         """The rollouts' conversations side by side."""
-        rows = [self.encoder.encode_trace(item.finish.trace, item.prompt.picture) for item in rollouts]
+        rows = [self.encoder.encode_trace(item.finish.trace, item.picture) for item in rollouts]
         return collate(rows, self.encoder, padding="right")
 
     def score(self, batch: Batch) -> TokenScores:

@@ -34,7 +34,7 @@ def step_metrics(
         m.OPTIM_LEARNING_RATE: learning_rate,
         m.GROUP_NUM_KEPT: rollouts.advantages.num_kept,
         m.GROUP_NUM_ZERO_VARIANCE: rollouts.advantages.num_zero_variance,
-        m.GROUP_NUM_JUDGE_FAILED: rollouts.advantages.num_judge_failed,
+        m.GROUP_NUM_JUDGE_FAILED: rollouts.advantages.num_judge_failed + rollouts.num_lost,
         m.PERF_STEP_S: rollout_s + train_s,
         m.PERF_ROLLOUT_S: rollout_s,
         m.PERF_TRAIN_S: train_s,

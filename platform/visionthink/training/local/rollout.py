@@ -1,32 +1,30 @@
 """From prompts to graded, rewarded groups of rollouts: everything of a step that needs no gradient.
 
-Rule: the episodes are those of `engines.driver`, the rewards those of `core`; nothing is decided here.
+Rule: the episodes are those of `visionthink.episodes`, the rewards those of `core`; nothing is decided here. A group
+that could not be had or not be graded as a whole gives no gradient, and is counted.
 """
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from PIL import Image
 
 from visionthink.core.advantage import Advantages, group_advantages
-from visionthink.core.episode import EpisodeSpec, Finish, Outcome
+from visionthink.core.episode import Finish, Outcome
 from visionthink.core.reply import FormatRule, format_ok
 from visionthink.core.reward import Graded, RewardParts, RewardRule, group_rewards
 from visionthink.core.sample import Sample
-from visionthink.engines import Engine, Sampling
-from visionthink.episodes.driver import run_episodes
-from visionthink.errors import EngineError, JudgeError
-from visionthink.judges import GradeItem, Judge
+from visionthink.core.tool import ToolBox
+from visionthink.engines import Sampling
+from visionthink.episodes.runner import Ask, Done, End, EpisodeRunner, GradedEpisode, Work
+from visionthink.errors import EngineError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Prompt:
-    """A sample made ready: picture decoded, episode specified."""
+    """A sample to train on. Its picture is decoded when it is drawn."""
 
     sample: Sample
-    picture: Image.Image
-    spec: EpisodeSpec
     needed: bool | None
     """The label: whether the full view is needed."""
 
@@ -36,6 +34,7 @@ class Rollout:
     """One episode, what it earned, and how much better than its group that was."""
 
     prompt: Prompt
+    picture: Image.Image
     finish: Finish
     graded: Graded
     reward: RewardParts
@@ -50,13 +49,15 @@ class Rollouts:
 
     rollouts: tuple[Rollout, ...]
     advantages: Advantages
+    num_lost: int = 0
+    """Groups of which a rollout could not be had; they have none here."""
 
 
 async def collect(
     prompts: Sequence[Prompt],
     *,
-    engine: Engine,
-    judge: Judge,
+    runner: EpisodeRunner,
+    decode: Callable[[Sample], Image.Image],
     sampling: Sampling,
     group_size: int,
     rule: RewardRule,
@@ -65,57 +66,68 @@ async def collect(
     """`group_size` rollouts of every prompt, graded and compared within their group.
 
     Raises:
-        EngineError: not one rollout came off.
+        EngineError, JudgeError: there is an outage, or no group could be had.
+        DataError: a picture cannot be decoded.
     """
-    episodes = [(prompt.spec, prompt.picture) for prompt in prompts for _ in range(group_size)]
-    finishes = await run_episodes(engine, episodes, sampling)
-    if finishes and all(finish.error for finish in finishes):
-        raise EngineError(f"every rollout of a step failed, the first with: {finishes[0].error}", retryable=True)
-    owners = [prompt for prompt in prompts for _ in range(group_size)]
-    graded = await _grade(owners, finishes, judge, format_rule)
-    groups = [graded[start : start + group_size] for start in range(0, len(graded), group_size)]
+    ends: dict[int, End] = {}
+    # Decoded here and not as they are asked for: then what shares a batch does not depend on how fast that was.
+    pictures = [decode(prompt.sample) for prompt in prompts]
+    left = await runner.run(
+        [
+            Work(key=index, sample=prompt.sample, asks=_asks(index, sampling, group_size), picture=pictures[index])
+            for index, prompt in enumerate(prompts)
+        ],
+        lambda work, end: ends.__setitem__(work.key, end),
+    )
+    whole = {index: end.episodes for index, end in sorted(ends.items()) if isinstance(end, Done)}
+    if not whole:
+        text = f"no group of a step could be had, the first because of: {_why(left.open, ends)}"
+        raise EngineError(text, retryable=True)
+    toolbox = runner.prompting.toolbox
+    groups = [[_graded(episode, toolbox, format_rule) for episode in episodes] for episodes in whole.values()]
     rewards = [group_rewards(group, rule) for group in groups]
     advantages = group_advantages(
         [[parts.total for parts in group] for group in rewards],
         [any(item.judge_failed for item in group) for group in groups],
     )
-    flat_rewards = [parts for group in rewards for parts in group]
-    flat_values = [value for group in advantages.values for value in group]
-    flat_kept = [kept for kept in advantages.kept for _ in range(group_size)]
     return Rollouts(
         rollouts=tuple(
-            Rollout(prompt=prompt, finish=finish, graded=grade, reward=reward, advantage=value, is_kept=kept)
-            for prompt, finish, grade, reward, value, kept in zip(
-                owners, finishes, graded, flat_rewards, flat_values, flat_kept, strict=True
+            Rollout(
+                prompt=prompts[index],
+                picture=pictures[index],
+                finish=episode.finish,
+                graded=graded,
+                reward=reward,
+                advantage=value,
+                is_kept=kept,
             )
+            for (index, episodes), group, parts, values, kept in zip(
+                whole.items(), groups, rewards, advantages.values, advantages.kept, strict=True
+            )
+            for episode, graded, reward, value in zip(episodes, group, parts, values, strict=True)
         ),
         advantages=advantages,
+        num_lost=len(prompts) - len(whole),
     )
 
 
-async def _grade(
-    prompts: Sequence[Prompt], finishes: Sequence[Finish], judge: Judge, format_rule: FormatRule
-) -> list[Graded]:
-    items = [
-        GradeItem(question=prompt.sample.question, answer=prompt.sample.answer, prediction=finish.answer)
-        for prompt, finish in zip(prompts, finishes, strict=True)
-    ]
-    grades = await asyncio.gather(*map(judge.grade, items))
-    if grades and all(grade.failed for grade in grades):
-        raise JudgeError(f"the judge failed on all of {len(grades)} answers: {grades[0].error}", retryable=True)
-    return [
-        Graded(
-            correct=grade.correct,
-            format_ok=_keeps_format(prompt, finish, format_rule),
-            num_tool_calls=finish.trace.num_tool_calls,
-            # An engine that failed says as little about the model as a judge that failed.
-            judge_failed=grade.failed or finish.outcome is Outcome.FAILED,
-        )
-        for prompt, finish, grade in zip(prompts, finishes, grades, strict=True)
-    ]
+def _asks(index: int, sampling: Sampling, group_size: int) -> tuple[Ask, ...]:
+    """The rollouts of prompt number `index`, each with a place of its own among all of the step."""
+    return tuple(
+        Ask(policy="auto", sampling=sampling, place=(index * group_size + rollout,)) for rollout in range(group_size)
+    )
 
 
-def _keeps_format(prompt: Prompt, finish: Finish, format_rule: FormatRule) -> bool:
-    if finish.outcome is not Outcome.ANSWERED:
-        return False
-    return format_ok(finish.trace.replies, format_rule, prompt.spec.toolbox)
+def _graded(episode: GradedEpisode, toolbox: ToolBox, format_rule: FormatRule) -> Graded:
+    finish, grade = episode.finish, episode.grade
+    return Graded(
+        correct=grade.correct,
+        format_ok=finish.outcome is Outcome.ANSWERED and format_ok(finish.trace.replies, format_rule, toolbox),
+        num_tool_calls=finish.trace.num_tool_calls,
+        judge_failed=grade.failed,
+    )
+
+
+def _why(left: Sequence[tuple[object, str]], ends: dict[int, End]) -> str:
+    errors = [error for _, error in left] + [end.error for end in ends.values() if not isinstance(end, Done)]
+    return errors[0] if errors else "there was no prompt"

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Final
 
 from visionthink import metrics as m
-from visionthink.config import RunConfig
 from visionthink.datasets.parquet import read_samples
 from visionthink.episodes.prompting import prompting_of
 from visionthink.model.bundled import base_folder
 from visionthink.model.folder import load_model, save_model
 from visionthink.runs import Progress, StageResult, StageTask
-from visionthink.samples import decoded, size_of_picture
+from visionthink.samples import decoded
 from visionthink.storage import is_complete
 from visionthink.training.local.checkpoint import checkpoint_step
 from visionthink.training.local.rollout import Prompt
@@ -49,12 +48,14 @@ def train_stage(task: StageTask) -> StageResult:
 
 def _train(task: StageTask, checkpoints: Path) -> None:
     config = task.config
-    prompts = read_prompts(task.folder.dataset_path, config)
+    prompts = read_prompts(task.folder.dataset_path)
     loaded = load_model(base_folder(config.model.base))
     trainer = LocalTrainer(
         loaded.model,
         loaded.processor,
         judge=task.open_judge(),
+        prompting=prompting_of(config),
+        decode=lambda sample: decoded(sample, config.data),
         setting=Setting(
             train=config.train,
             reward=config.reward,
@@ -77,19 +78,13 @@ def _train(task: StageTask, checkpoints: Path) -> None:
     save_model(loaded, task.folder.trained_model, config)
 
 
-def read_prompts(path: Path, config: RunConfig) -> list[Prompt]:
-    """The samples of a data set made ready to train on, each picture decoded once.
+def read_prompts(path: Path) -> list[Prompt]:
+    """The samples of a data set to train on. Pictures stay encoded: decoded, 20,000 photographs are 92 GiB.
 
     Raises:
-        DataError: there is no such data set, or a picture is broken.
+        DataError: there is no such data set.
     """
-    prompting = prompting_of(config)
-    prompts = []
-    for sample in read_samples(path):
-        picture = decoded(sample, config.data)
-        spec = prompting.spec(sample.question, size_of_picture(picture))
-        prompts.append(Prompt(sample=sample, picture=picture, spec=spec, needed=sample.needs_high_res))
-    return prompts
+    return [Prompt(sample=sample, needed=sample.needs_high_res) for sample in read_samples(path)]
 
 
 def _note(metrics: Mapping[str, float]) -> str:

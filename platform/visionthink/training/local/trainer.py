@@ -14,12 +14,16 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from PIL import Image
 from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
 
 from visionthink.config import RewardConfig, TrainConfig
+from visionthink.core.sample import Sample
 from visionthink.engines import Sampling
 from visionthink.engines.transformers_local import TransformersEngine
 from visionthink.episodes.driver import derived_seed
+from visionthink.episodes.prompting import Prompting
+from visionthink.episodes.runner import EpisodeRunner, RunnerLimits
 from visionthink.errors import DataError
 from visionthink.judges import Judge
 from visionthink.model.patch_embedding import use_linear_patches
@@ -53,15 +57,21 @@ class LocalTrainer:
         processor: Qwen2_5_VLProcessor,
         *,
         judge: Judge,
+        prompting: Prompting,
+        decode: Callable[[Sample], Image.Image],
         setting: Setting,
         checkpoint_dir: Path,
     ) -> None:
         """Train `model`; its weights at this moment are the base that the divergence is measured from."""
         self._setting = setting
         self._judge = judge
+        self._decode = decode
         self._checkpoint_dir = checkpoint_dir
         self._model = model
         self._engine = TransformersEngine(model, processor, batch_size=setting.batch_size, name="policy")
+        # All rollouts of a step at once: what shares a batch follows from the step alone.
+        limits = RunnerLimits(max_in_flight=setting.train.num_prompts * setting.train.group_size)
+        self._runner = EpisodeRunner(self._engine, judge, prompting, decode=decode, limits=limits)
         reference = copy.deepcopy(model).requires_grad_(False)
         if setting.train.freeze_vision:
             cast("Any", model).model.visual.requires_grad_(False)
@@ -92,14 +102,16 @@ class LocalTrainer:
         config = self._setting.train
         first = load_checkpoint(self._checkpoint_dir, self._model, self._optimizer)
         with asyncio.Runner() as runner:
-            for step in range(first, config.num_steps):
-                metrics = self._step(step, _pick(step, needed, rest, self._setting), runner)
-                # Told first: a step that a checkpoint holds is never taken again, so nobody could tell it later.
-                on_step(step + 1, metrics)
-                if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.num_steps:
-                    save_checkpoint(self._checkpoint_dir, step + 1, self._model, self._optimizer)
-            runner.run(self._engine.aclose())
-            runner.run(self._judge.aclose())
+            try:
+                for step in range(first, config.num_steps):
+                    metrics = self._step(step, _pick(step, needed, rest, self._setting), runner)
+                    # Told first: a step that a checkpoint holds is never taken again, so nobody could tell it later.
+                    on_step(step + 1, metrics)
+                    if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.num_steps:
+                        save_checkpoint(self._checkpoint_dir, step + 1, self._model, self._optimizer)
+            finally:
+                runner.run(self._engine.aclose())
+                runner.run(self._judge.aclose())
 
     def _step(self, step: int, prompts: Sequence[Prompt], runner: asyncio.Runner) -> Mapping[str, float]:
         config = self._setting.train
@@ -127,8 +139,8 @@ class LocalTrainer:
         )
         return await collect(
             prompts,
-            engine=self._engine,
-            judge=self._judge,
+            runner=self._runner,
+            decode=self._decode,
             sampling=sampling,
             group_size=setting.train.group_size,
             rule=setting.reward.rule(),
