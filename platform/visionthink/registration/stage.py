@@ -9,6 +9,7 @@ that its figures say nothing about the model that has come into use since.
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from visionthink.core.gate import ContenderRole, Decision, Figures, Unmeasured, decide_promotion
 from visionthink.core.json_value import Json
@@ -20,6 +21,7 @@ from visionthink.tracking import RegisteredModel, TrackerRequiredError, keep_jso
 
 _CARD = "evaluation.json"
 """The file beside the weights with the figures that the gate decided by."""
+_NEEDED: Final = (ContenderRole.CANDIDATE, ContenderRole.FULL_VIEW, ContenderRole.BASE)
 
 
 def register_stage(task: StageTask) -> StageResult:
@@ -55,24 +57,25 @@ def decide(facts: Mapping[str, Json], task: StageTask) -> Decision:
     Raises:
         DataError: the evaluation's facts are not of this version.
     """
-    match facts.get("gate"):
-        case {
-            ContenderRole.CANDIDATE: dict() as candidate,
-            ContenderRole.FULL_VIEW: dict() as full_view,
-            ContenderRole.BASE: dict() as base,
-        } as gate:
-            return decide_promotion(
-                _figures(candidate),
-                full_view=_figures(full_view),
-                base=_figures(base),
-                incumbent=_incumbent(gate.get(ContenderRole.INCUMBENT), facts.get("incumbent"), task),
-                rule=task.config.register_model.rule(),
-            )
-        case other:
-            raise DataError(f"the evaluation of run {task.folder.path} has no figures for the gate, but {other!r}")
+    gate = facts.get("gate")
+    measured = gate.items() if isinstance(gate, dict) else ()
+    figures = {role: _figures(one) for role, one in measured if isinstance(one, dict)}
+    missing = [role.value for role in _NEEDED if role not in figures]
+    if missing:
+        raise DataError(
+            f"the evaluation of run {task.folder.path} has no figures for the gate of {', '.join(missing)}; start a "
+            "fresh run"
+        )
+    return decide_promotion(
+        figures[ContenderRole.CANDIDATE],
+        full_view=figures[ContenderRole.FULL_VIEW],
+        base=figures[ContenderRole.BASE],
+        incumbent=_incumbent(figures.get(ContenderRole.INCUMBENT), facts.get("incumbent"), task),
+        rule=task.config.register_model.rule(),
+    )
 
 
-def _incumbent(figures: Json, found: Json, task: StageTask) -> Figures | Unmeasured | None:
+def _incumbent(figures: Figures | None, found: Json, task: StageTask) -> Figures | Unmeasured | None:
     """What the candidate has to stand against, as the alias stands now and as the evaluation found it."""
     settings = task.config.register_model
     try:
@@ -91,7 +94,7 @@ def _incumbent(figures: Json, found: Json, task: StageTask) -> Figures | Unmeasu
                 return _moved(current, version, task)
             if state == "unmeasured":
                 return None if is_own else Unmeasured(reason=reason)
-            return _figures(figures) if isinstance(figures, dict) else None
+            return figures
         case _:
             raise DataError(
                 f"the evaluation of run {task.folder.path} does not say which model was in use, but {found!r}; "

@@ -194,11 +194,13 @@ def test_two_runs_measured_against_one_champion_do_not_both_replace_it(tmp_path:
     registry = MemoryRegistry()
     assert promoted(evaluated(tmp_path / "run-1", trained=GOOD, registry=registry))
     champion, incumbent = figures(0.96, 9.0, 0.98, 0.01), found("measured", "1")
-    for name, want in (("run-2", True), ("run-3", False)):
-        maker = evaluated(tmp_path / name, trained=GOOD, champion=champion, incumbent=incumbent, registry=registry)
-        assert promoted(maker) is want
+    second, third = (
+        evaluated(tmp_path / name, trained=GOOD, champion=champion, incumbent=incumbent, registry=registry)
+        for name in ("run-2", "run-3")
+    )
+    assert promoted(second) and not promoted(third)
     assert registry.aliases == {"champion": "2"}
-    assert "it was version 1 when run run-3 was evaluated" in why_not(maker)
+    assert "it was version 1 when run run-3 was evaluated" in why_not(third)
 
 
 @pytest.mark.parametrize("is_away_later", [True, False])
@@ -224,3 +226,10 @@ def test_evaluation_of_another_version_is_refused(tmp_path: Path) -> None:
     assert promoted(evaluated(tmp_path / "run-1", trained=GOOD, registry=registry))
     with pytest.raises(DataError, match="does not say which model was in use"):
         register_stage(evaluated(tmp_path / "run-2", trained=GOOD, incumbent=None, registry=registry).task("register"))
+
+
+def test_evaluation_without_figures_for_the_gate_is_refused(tmp_path: Path) -> None:
+    maker = evaluated(tmp_path / "run-1", trained=GOOD)
+    maker.folder.keep_result("evaluate", StageResult(facts={"gate": {"candidate": GOOD}, "incumbent": NOTHING}))
+    with pytest.raises(DataError, match="no figures for the gate of full_view, base"):
+        register_stage(maker.task("register"))
