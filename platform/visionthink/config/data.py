@@ -19,7 +19,7 @@ class ViewConfig(Section):
     min_pixels: PositiveInt = 112 * 112
     """A smaller picture is scaled up to this first; 1 switches that off. The paper's released code: 512 x 512."""
     shrink: PositiveInt = 2
-    """The first look's sides are divided by this; 2 is a quarter of the pixels."""
+    """The first look's sides are divided by this; 2 is a quarter of the pixels, 4 a sixteenth."""
 
     def rule(self) -> ViewRule:
         """The geometry's own record."""

@@ -48,6 +48,10 @@ class EpisodeConfig(Section):
     """Named texts that offer the tool. For Qwen2.5-VL-7B: `efficient-v1`, the paper's."""
     direct_protocol: str = "compact-general-v1"
     """Named texts without a tool, for labels and for the rows `always_low` and `always_high`."""
+    tools: tuple[str, ...] = ("resize_image",)
+    """Tools that the model may call, in the order in which it is told of them: `resize_image`, the paper's;
+    `crop_image`, a region; `zoom_image`, the whole at a chosen size. The last two go with the protocols `tools-v1` and
+    `compact-tools-v1`."""
     max_turns: PositiveInt = 2
     """Turns in which a call is possible."""
     max_reply_tokens: PositiveInt = 40
@@ -61,16 +65,21 @@ class RewardConfig(Section):
     """Reward of a correct answer."""
     format_weight: NonNegative = 0.5
     """Reward of keeping the format."""
-    penalty: Literal["paper", "released", "none"] = "paper"
-    """Whose rule: the paper's equations, its released code, or no penalty."""
+    penalty: Literal["paper", "released", "tokens", "none"] = "paper"
+    """Whose rule: the paper's equations, its released code, `tokens` by the visual tokens asked for, or no penalty."""
     tool_penalty: NonNegative = 0.1
-    """Taken off for asking."""
+    """Taken off for asking; with `tokens`, for as many visual tokens after the first view as the full view has."""
     direct_penalty: NonNegative = 0.1
     """Taken off for not asking, where the rule says so."""
     theta: Share = 0.2
     """Share of direct answers among correct ones below which answering directly costs."""
+    token_penalty: NonNegative = 0.0
+    """Taken off on top of any rule, for as many visual tokens after the first view as the full view has."""
     format_rule: Literal["paper", "released"] = "paper"
-    """`paper` also checks the call's JSON, `released` only the tags."""
+    """`paper` also wants each call accepted by its tool, `released` checks only the tags."""
+    advantage_eps: NonNegative = 1e-6
+    """Added to a group's spread of rewards before dividing by it. A larger one quietens groups whose rewards hardly
+    differ: they then weigh less than those with right and wrong answers."""
 
     @model_validator(mode="after")
     def _rule_fits(self) -> "RewardConfig":
@@ -86,6 +95,7 @@ class RewardConfig(Section):
             direct_penalty=self.direct_penalty,
             theta=self.theta,
             rule=self.penalty,
+            token_penalty=self.token_penalty,
         )
 
 

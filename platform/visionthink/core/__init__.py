@@ -5,6 +5,7 @@ sees, how it is rewarded, labelled or promoted stands here once, and every stage
 """
 
 from visionthink.core.advantage import Advantages, group_advantages
+from visionthink.core.closer_look import TOOLS, CropImage, ZoomImage, get_tool
 from visionthink.core.episode import (
     TRANSITIONS,
     Action,
@@ -28,6 +29,7 @@ from visionthink.core.episode import (
     advance,
     start,
 )
+from visionthink.core.format import FormatRule, format_ok
 from visionthink.core.gate import (
     ContenderRole,
     Decision,
@@ -38,45 +40,61 @@ from visionthink.core.gate import (
     decide_promotion,
 )
 from visionthink.core.geometry import (
+    MIN_REGION_SIDE,
     TOKEN_SIDE,
     Box,
     Size,
     View,
     ViewRule,
+    enlarged_view,
     fitted,
     full_view,
+    grown,
     oriented,
     quarter_view,
     region_view,
+    shown_box,
+    shows,
     snapped,
+    to_original,
+    to_view,
+    view_scale,
     visual_tokens,
 )
 from visionthink.core.json_value import Json, JsonObject
 from visionthink.core.label import Label, LabelRule
 from visionthink.core.label import decide as decide_label
-from visionthink.core.message import ImagePart, Message, Role, TextPart
-from visionthink.core.protocol import IMAGE_MARKER, PROTOCOLS, Protocol, get_protocol
+from visionthink.core.message import IMAGE_MARKER, ImagePart, Message, Role, TextPart
+from visionthink.core.protocol import PROTOCOLS, Protocol, get_protocol
 from visionthink.core.reply import (
     AnswerReply,
     BadCallReply,
     CallReply,
     EmptyReply,
-    FormatRule,
     Reply,
     UntaggedReply,
     closed_answer,
-    format_ok,
     parse_reply,
     render_call,
 )
-from visionthink.core.reward import Graded, PenaltyRule, RewardParts, RewardRule, direct_ratio, group_rewards
+from visionthink.core.reward import (
+    Graded,
+    PenaltyRule,
+    RewardParts,
+    RewardRule,
+    asked_token_ratio,
+    direct_ratio,
+    group_rewards,
+)
 from visionthink.core.sample import Sample
-from visionthink.core.tool import ResizeImage, Tool, ToolBox
+from visionthink.core.tool import Look, ResizeImage, Tool, ToolBox
 
 __all__ = [
     "IMAGE_MARKER",
+    "MIN_REGION_SIDE",
     "PROTOCOLS",
     "TOKEN_SIDE",
+    "TOOLS",
     "TRANSITIONS",
     "Action",
     "Advantages",
@@ -88,6 +106,7 @@ __all__ = [
     "CallReply",
     "Command",
     "ContenderRole",
+    "CropImage",
     "Decision",
     "EmptyReply",
     "EpisodeSpec",
@@ -105,6 +124,7 @@ __all__ = [
     "JsonObject",
     "Label",
     "LabelRule",
+    "Look",
     "Message",
     "ModelReply",
     "NoRoom",
@@ -131,23 +151,33 @@ __all__ = [
     "UntaggedReply",
     "View",
     "ViewRule",
+    "ZoomImage",
     "advance",
+    "asked_token_ratio",
     "closed_answer",
     "decide_label",
     "decide_promotion",
     "direct_ratio",
+    "enlarged_view",
     "fitted",
     "format_ok",
     "full_view",
     "get_protocol",
+    "get_tool",
     "group_advantages",
     "group_rewards",
+    "grown",
     "oriented",
     "parse_reply",
     "quarter_view",
     "region_view",
     "render_call",
+    "shown_box",
+    "shows",
     "snapped",
     "start",
+    "to_original",
+    "to_view",
+    "view_scale",
     "visual_tokens",
 ]

@@ -12,7 +12,7 @@ pair leads to the next phase, to an end, or to another ask. Which asking phase f
     LAST       the budget's last turn: a call is answered with the demand for a final answer
     FORCED     that demand: a call ends the episode without an answer
     DONE       ended by the model's reply, or by a context that is full; accepts nothing
-    FAILED     ended by the backend; accepts nothing
+    FAILED     ended by the backend, which gave no reply or broke off in the middle of one; accepts nothing
 
 So an episode asks at most ``max_turns + 1`` times.
 Source: VisionThink 3.2 for the two turns; the forced answer is ours.
@@ -35,7 +35,7 @@ from visionthink.core.reply import (
     closed_answer,
     parse_reply,
 )
-from visionthink.core.tool import ToolBox
+from visionthink.core.tool import Look, ToolBox
 from visionthink.core.trace import FinishReason, ModelReply, Outcome, Signal, Trace, TurnTrace
 from visionthink.errors import ConfigError, EpisodeError, ToolArgumentError
 
@@ -203,6 +203,7 @@ class _Reading(NamedTuple):
     signal: Signal
     answer: str | None = None
     error: str | None = None
+    call: CallReply | None = None
     view: View | None = None
     retryable: bool = False
 
@@ -237,7 +238,7 @@ def advance(state: EpisodeState, event: Event) -> Step:
         raise EpisodeError(f"an episode that is {state.phase.value} was sent a {type(event).__name__}; start a new one")
     reading = _read(state, event)
     target = TRANSITIONS[state.phase][reading.signal]
-    if isinstance(event, ModelReply):
+    if isinstance(event, ModelReply) and reading.signal is not Signal.BACKEND_FAILED:
         granted = reading.view if target is Action.SHOW_VIEW else None
         state = _with_reply(state, event, reading._replace(view=granted))
     if isinstance(target, Outcome):
@@ -268,6 +269,9 @@ def _read(state: EpisodeState, event: Event) -> _Reading:
         return _Reading(Signal.BACKEND_FAILED, error=event.error, retryable=event.retryable)
     if isinstance(event, NoRoom):
         return _Reading(Signal.NO_ROOM, error=event.error)
+    if event.finish_reason is FinishReason.ABORTED:
+        # Half a reply says nothing of what the model would have done; it is not read, graded or kept.
+        return _Reading(Signal.BACKEND_FAILED, error="the engine gave up in mid-reply", retryable=True)
     reply = parse_reply(event.text)
     if isinstance(reply, EmptyReply):
         return _Reading(Signal.EMPTY)
@@ -281,17 +285,19 @@ def _read(state: EpisodeState, event: Event) -> _Reading:
         case BadCallReply():
             return _Reading(Signal.BAD_CALL, error=reply.error)
         case CallReply():
-            return _read_call(state.spec, reply)
+            return _read_call(state, reply)
         case _:
             assert_never(reply)
 
 
-def _read_call(spec: EpisodeSpec, call: CallReply) -> _Reading:
+def _read_call(state: EpisodeState, call: CallReply) -> _Reading:
+    spec = state.spec
     toolbox = spec.toolbox if spec.protocol.offers_tools else ToolBox()
+    look = Look(original=spec.original, rule=spec.rule, views=state.views)
     try:
-        return _Reading(Signal.CALL, view=toolbox.view(call.name, call.arguments, spec.original, spec.rule))
+        return _Reading(Signal.CALL, call=call, view=toolbox.view(call.name, call.arguments, look))
     except ToolArgumentError as error:
-        return _Reading(Signal.BAD_CALL, error=str(error))
+        return _Reading(Signal.BAD_CALL, call=call, error=str(error))
 
 
 def _with_reply(state: EpisodeState, reply: ModelReply, reading: _Reading) -> EpisodeState:
@@ -300,6 +306,7 @@ def _with_reply(state: EpisodeState, reply: ModelReply, reading: _Reading) -> Ep
         forced=state.phase is Phase.FORCED,
         signal=reading.signal,
         reply=reply,
+        call=reading.call,
         error=reading.error,
         view=reading.view,
     )
@@ -321,9 +328,10 @@ def _ask_again(state: EpisodeState, action: Action, reading: _Reading) -> Step:
     views = state.views
     match action:
         case Action.SHOW_VIEW:
-            assert reading.view is not None, "a call is only read as one when a tool gave a view"
+            assert reading.view and reading.call, "a call is only read as one when a tool gave a view"
             views = (*views, reading.view)
-            told = state.spec.protocol.tool_result_message(reading.view)
+            words = state.spec.toolbox.told(reading.call.name)
+            told = state.spec.protocol.tool_result_message(reading.view, number=len(views), told=words)
         case Action.TELL_ERROR:
             told = state.spec.protocol.tool_error_message(reading.error or "")
         case Action.FORCE_ANSWER:

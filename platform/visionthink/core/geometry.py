@@ -1,7 +1,8 @@
 """How big a view of a picture is, and how many visual tokens it costs.
 
-Rule: this is the one place that decides a size. Labelling, training, evaluation and serving cut the views that are
-computed here, so a view costs the same number of tokens everywhere. Sizes come in as values; no picture is opened.
+Rule: this is the one place that decides a size, or says which part of a picture a pixel of a view shows. Labelling,
+training, evaluation and serving cut the views that are computed here, so a view costs the same number of tokens
+everywhere. Sizes come in as values; no picture is opened.
 
 A picture goes through three steps (fact: released ``process_image``; rounding made explicit as in its forks):
 
@@ -19,6 +20,13 @@ from visionthink.errors import ConfigError, DataError
 
 TOKEN_SIDE = 28
 """Pixels of one visual token's side in Qwen2.5-VL: patches of 14, merged 2 x 2."""
+
+MIN_REGION_SIDE = 2 * TOKEN_SIDE
+"""Pixels that ``grown`` leaves no side of a region below: of fewer than 56 x 56 pixels Qwen2.5-VL's processor makes a
+larger picture, whose tokens would not be those counted here."""
+
+_AS_FINE_RATIO = 0.9
+"""A view at this share of a scale shows as much: rounding to whole tokens alone moves a scale by some percent."""
 
 _SWAPPING_ORIENTATIONS = frozenset({5, 6, 7, 8})
 """EXIF orientations that turn a picture by a quarter (EXIF 2.32, tag 0x0112)."""
@@ -49,7 +57,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
-    """A region in pixels of the oriented original; ``right`` and ``bottom`` are exclusive."""
+    """A region in pixels of the oriented original, or of a view; ``right`` and ``bottom`` are exclusive."""
 
     left: int
     top: int
@@ -69,6 +77,15 @@ class Box:
         """Sides of the region."""
         return Size(width=self.right - self.left, height=self.bottom - self.top)
 
+    def contains(self, other: "Box") -> bool:
+        """Whether ``other`` reaches out of it nowhere."""
+        return (
+            self.left <= other.left
+            and self.top <= other.top
+            and self.right >= other.right
+            and self.bottom >= other.bottom
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewRule:
@@ -84,7 +101,7 @@ class ViewRule:
     min_pixels: int = 512**2
     """A smaller original is scaled up to this before views are made. 1 switches that off."""
     shrink: int = 2
-    """The first look's sides are the fitted sides divided by this: 2 is a quarter of the pixels."""
+    """The first look's sides are the fitted sides divided by this: 2 is a quarter of the pixels, 4 a sixteenth."""
     max_aspect: int = 200
     """Longest allowed ratio of long to short side. Source: the processor refuses more than 200."""
 
@@ -187,9 +204,20 @@ def quarter_view(original: Size, rule: ViewRule) -> View:
     Raises:
         DataError: see ``fitted``.
     """
-    whole = fitted(original, rule)
-    small = Size(width=max(1, whole.width // rule.shrink), height=max(1, whole.height // rule.shrink))
-    return View(size=snapped(small, rule), multiple=rule.multiple)
+    return enlarged_view(original, rule, factor=1)
+
+
+def enlarged_view(original: Size, rule: ViewRule, factor: int) -> View:
+    """The whole picture at ``factor`` times the sides of the first look, at most the full view.
+
+    Raises:
+        DataError: see ``fitted``, or ``factor`` is below 1.
+    """
+    if factor < 1:
+        raise DataError(f"a view cannot have {factor} times the sides of the first look; give 1 or more")
+    whole, factor = fitted(original, rule), min(factor, rule.shrink)
+    sides = [max(1, side * factor // rule.shrink) for side in (whole.width, whole.height)]
+    return View(size=snapped(Size(width=sides[0], height=sides[1]), rule), multiple=rule.multiple)
 
 
 def region_view(original: Size, box: Box, rule: ViewRule, zoom: float = 1.0) -> View:
@@ -215,6 +243,79 @@ def region_view(original: Size, box: Box, rule: ViewRule, zoom: float = 1.0) -> 
         )
     scale = min(zoom, math.sqrt(rule.max_pixels / region.pixels))
     return View(size=snapped(_scaled(region, scale), rule), box=box, multiple=rule.multiple)
+
+
+def grown(box: Box, original: Size, rule: ViewRule) -> Box:
+    """``box``, widened around its middle where it is smaller than a region may be, and pushed back into the picture.
+
+    Then no side is below ``MIN_REGION_SIDE`` or a ``max_aspect``-th of the other, as far as the picture has so many
+    pixels. A box that is large enough stays as it is.
+    """
+    width, height = box.size.width, box.size.height
+    left, right = _widened(box.left, box.right, original.width, max(MIN_REGION_SIDE, -(-height // rule.max_aspect)))
+    top, bottom = _widened(box.top, box.bottom, original.height, max(MIN_REGION_SIDE, -(-width // rule.max_aspect)))
+    return Box(left=left, top=top, right=right, bottom=bottom)
+
+
+def shown_box(view: View, original: Size) -> Box:
+    """The region of the original that ``view`` shows."""
+    return view.box or Box(left=0, top=0, right=original.width, bottom=original.height)
+
+
+def to_original(box: Box, view: View, original: Size) -> Box:
+    """The region of the original behind ``box``, which is given in the pixels of ``view``.
+
+    Edges are rounded outwards, so that nothing of the box is lost, and never leave what the view shows.
+
+    Raises:
+        DataError: the box leaves the view.
+    """
+    size, region = view.size, shown_box(view, original)
+    if not Box(left=0, top=0, right=size.width, bottom=size.height).contains(box):
+        raise DataError(
+            f"box ({box.left}, {box.top}, {box.right}, {box.bottom}) leaves the view of "
+            f"{size.width} x {size.height} pixels; keep it inside"
+        )
+    left, right = _rescaled((box.left, box.right), size.width, region.size.width)
+    top, bottom = _rescaled((box.top, box.bottom), size.height, region.size.height)
+    return Box(left=region.left + left, top=region.top + top, right=region.left + right, bottom=region.top + bottom)
+
+
+def to_view(box: Box, view: View, original: Size) -> Box | None:
+    """Where ``box`` of the original is seen in ``view``, in the view's pixels; ``None`` where it is not in it at all.
+
+    Undoes ``to_original`` within a pixel of the coarser of the two. What lies beside the view is cut off.
+    """
+    size, region = view.size, shown_box(view, original)
+    left, right = max(box.left, region.left), min(box.right, region.right)
+    top, bottom = max(box.top, region.top), min(box.bottom, region.bottom)
+    if left >= right or top >= bottom:
+        return None
+    left, right = _rescaled((left - region.left, right - region.left), region.size.width, size.width)
+    top, bottom = _rescaled((top - region.top, bottom - region.top), region.size.height, size.height)
+    return Box(left=left, top=top, right=right, bottom=bottom)
+
+
+def view_scale(view: View, original: Size) -> float:
+    """Pixels of the view per pixel of the original, along a side."""
+    return math.sqrt(view.size.pixels / shown_box(view, original).size.pixels)
+
+
+def shows(view: View, box: Box, scale: float, original: Size) -> bool:
+    """Whether ``view`` holds all of ``box`` (of the original) at ``scale`` or finer, up to the rounding of views."""
+    return shown_box(view, original).contains(box) and view_scale(view, original) >= _AS_FINE_RATIO * scale
+
+
+def _rescaled(edges: tuple[int, int], from_side: int, to_side: int) -> tuple[int, int]:
+    """Both edges of a span on another grid, rounded outwards; whole numbers, so a whole side stays a whole side."""
+    low, high = edges
+    return low * to_side // from_side, -(-high * to_side // from_side)
+
+
+def _widened(low: int, high: int, side: int, floor: int) -> tuple[int, int]:
+    length = min(side, max(high - low, floor))
+    start = min(max(0, low - (length - (high - low)) // 2), side - length)
+    return start, start + length
 
 
 def _scaled(size: Size, scale: float) -> Size:

@@ -10,6 +10,9 @@ from enum import StrEnum
 from visionthink.core.geometry import View
 from visionthink.core.json_value import Json
 
+IMAGE_MARKER = "<image>"
+"""Stands for a view in the texts of protocols and tools, and in questions."""
+
 
 class Role(StrEnum):
     """Who speaks."""
@@ -42,7 +45,8 @@ class Message:
     token_ids: tuple[int, ...] | None = None
     """The model's own ids of an assistant message, without the end-of-turn token; ``None`` when unknown.
 
-    A trainer uses them as they are: tokenising the text again may yield other ids than the model wrote.
+    A trainer uses them as they are: tokenising the text again may yield other ids than the model wrote. Their
+    log-probabilities stand in the trace: its turns are the assistant messages, in order.
     """
 
     @property

@@ -3,22 +3,20 @@
 Rule: a protocol is data with a name and a version. No stage has a text of its own, and a text is never edited in place:
 a model was trained with these exact characters, so a better wording is a new version.
 
-Templates hold ``{question}``, ``{tools}`` and ``{error}``, which are replaced literally, and ``<image>``, where the
-view goes. A user turn whose template has no ``<image>`` takes the marker of the question itself (data sets carry
-one), or shows the view directly before the question.
+Templates hold ``{question}``, ``{tools}``, ``{error}`` and ``{told}``, which are replaced literally, and ``<image>``,
+where the view goes. A user turn whose template has no ``<image>`` takes the marker of the question itself (data sets
+carry one), or shows the view directly before the question.
 """
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from visionthink.core.geometry import View
-from visionthink.core.message import ImagePart, Message, Role, TextPart
+from visionthink.core.message import IMAGE_MARKER, ImagePart, Message, Role, TextPart
 from visionthink.core.tool import ToolBox
 from visionthink.errors import ConfigError, DataError, UserError
-
-IMAGE_MARKER = "<image>"
-"""Stands for the view in templates and in questions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +31,16 @@ class Protocol:
     user: str
     """First turn, with ``{question}``."""
     tool_result: str
-    """Turn after a good call, with one ``<image>``."""
+    """Turn after a good call, with one ``<image>``; of a tool that has no words of its own."""
     tool_error: str
     """Turn after a bad call, with ``{error}``. It shows no view."""
     force_answer: str
     """Turn that asks for the final answer when the turn budget is used up."""
     offers_tools: bool
     """Whether a call is a legal reply."""
+    tool_frame: str | None = None
+    """Turn after a good call of a tool that has words of its own, which go to ``{told}`` and bring the ``<image>``.
+    ``None`` says ``tool_result`` after every tool's call."""
 
     def __post_init__(self) -> None:
         """Refuse a protocol that would lose a question, a view or an error."""
@@ -49,6 +50,8 @@ class Protocol:
             "user may hold <image> once": self.user.count(IMAGE_MARKER) > 1,
             "tool_result must hold <image> once": self.tool_result.count(IMAGE_MARKER) != 1,
             "tool_error must hold {error} once": self.tool_error.count("{error}") != 1,
+            "tool_frame must hold {told} once and no <image>": self.tool_frame is not None
+            and (self.tool_frame.count("{told}") != 1 or IMAGE_MARKER in self.tool_frame),
         }
         found = [problem for problem, present in problems.items() if present]
         if found:
@@ -66,9 +69,20 @@ class Protocol:
         system = self.system.replace("{tools}", rendered_tools(toolbox))
         return (Message(role=Role.SYSTEM, parts=(TextPart(text=system),)), user)
 
-    def tool_result_message(self, view: View) -> Message:
-        """The turn that shows the view a call asked for."""
-        return Message(role=Role.USER, parts=_with_view(self.tool_result, view))
+    def tool_result_message(self, view: View, *, number: int = 2, told: str | None = None) -> Message:
+        """The turn that shows the view a call asked for.
+
+        Args:
+            view: what is shown.
+            number: which of the views shown it is, from 1.
+            told: the tool's own words; see ``Tool.told``.
+        """
+        if told is None or self.tool_frame is None:
+            return Message(role=Role.USER, parts=_with_view(self.tool_result, view))
+        facts = {"number": number, "width": view.size.width, "height": view.size.height}
+        for name, value in facts.items():
+            told = told.replace(f"{{{name}}}", str(value))
+        return Message(role=Role.USER, parts=_with_view(self.tool_frame.replace("{told}", told), view))
 
     def tool_error_message(self, error: str) -> Message:
         """The turn that says what was wrong with a call."""
@@ -102,16 +116,17 @@ def rendered_tools(toolbox: ToolBox) -> str:
     return "\n".join(re.sub(r"\\(.)", lambda escape: "\n" if escape[1] == "n" else escape[0], line) for line in lines)
 
 
-def get_protocol(name: str) -> Protocol:
-    """The shipped protocol called ``name``.
+def get_protocol(name: str, protocols: Sequence[Protocol] | None = None) -> Protocol:
+    """The protocol called ``name``, of the shipped ones if no others are given.
 
     Raises:
         UserError: there is none; the message lists those that exist.
     """
-    for protocol in PROTOCOLS:
+    protocols = PROTOCOLS if protocols is None else protocols
+    for protocol in protocols:
         if protocol.name == name:
             return protocol
-    known = ", ".join(protocol.name for protocol in PROTOCOLS)
+    known = ", ".join(protocol.name for protocol in protocols)
     raise UserError(f"there is no protocol {name!r}; choose one of: {known}")
 
 
@@ -176,6 +191,32 @@ _FORCE_ANSWER = (
     "your final answer inside <answer> and </answer>."
 )
 
+# Ours: the paper has one tool. Its texts, with several tools in them and none of them named.
+_TOOLS_SYSTEM = """You are a helpful assistant.
+
+# Tools
+
+You may call the function tools shown below, one per step, to assist with the user query.
+
+You are provided with the function signatures within <tools></tools> XML tags:
+<tools>
+{tools}
+</tools>
+For each function call, return a json object with the function name and the corresponding argument within \
+<tool_call></tool_call> XML tags:
+<tool_call>
+{"name": <function-name>, "arguments": <args-json-object>}
+</tool_call>"""
+
+_TOOL_FRAME = (
+    "<tool_response>\n{told}\n</tool_response>\n"
+    "Please carefully analyze the content returned from the function tool in combination with the original question "
+    "and the images shown before, continue your reasoning process inside <think> and </think> and then call another "
+    "function tool or write your final answer inside <answer> and </answer>."
+)
+
+_TOOLS_RESULT = _TOOL_FRAME.replace("{told}", "The requested view is shown below:\n<image>")
+
 _COMPACT_TOOL_RESULT = "<image>here is the larger image ."
 _COMPACT_TOOL_ERROR = "that call failed : {error} . answer now ."
 _COMPACT_FORCE_ANSWER = "answer now ."
@@ -202,6 +243,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
         tool_error=_TOOL_ERROR,
         force_answer=_FORCE_ANSWER,
         offers_tools=True,
+        tool_frame=_TOOL_FRAME,
     ),
     # Short texts for a model of a few million parameters, whose whole context is a few hundred tokens.
     Protocol(
@@ -221,6 +263,29 @@ PROTOCOLS: tuple[Protocol, ...] = (
         user="<image>{question} you may ask for more pixels .",
         tool_result=_COMPACT_TOOL_RESULT,
         tool_error=_COMPACT_TOOL_ERROR,
+        force_answer=_COMPACT_FORCE_ANSWER,
+        offers_tools=True,
+    ),
+    # Several tools; the system text says which.
+    Protocol(
+        name="tools-v1",
+        version=1,
+        system=_TOOLS_SYSTEM,
+        user=_EFFICIENT_USER,
+        tool_result=_TOOLS_RESULT,
+        tool_error=_TOOL_ERROR,
+        force_answer=_FORCE_ANSWER,
+        offers_tools=True,
+        tool_frame=_TOOL_FRAME,
+    ),
+    # Several tools, in few words; a tool's own would be too many.
+    Protocol(
+        name="compact-tools-v1",
+        version=1,
+        system=None,
+        user="<image>{question} you may ask to see more .",
+        tool_result="<image>here is what you asked for .",
+        tool_error="that call failed : {error} . ask again or answer .",
         force_answer=_COMPACT_FORCE_ANSWER,
         offers_tools=True,
     ),

@@ -13,24 +13,22 @@ How tags are read:
 """
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from visionthink.core.json_value import Json, JsonObject
-from visionthink.core.tool import ToolBox
-from visionthink.errors import ToolArgumentError
 
-_CALL_OPEN, _CALL_CLOSE = "<tool_call>", "</tool_call>"
-_ANSWER_OPEN, _ANSWER_CLOSE = "<answer>", "</answer>"
-_THINK_OPEN, _THINK_CLOSE = "<think>", "</think>"
+CALL_TAGS = ("<tool_call>", "</tool_call>")
+ANSWER_TAGS = ("<answer>", "</answer>")
+THINK_TAGS = ("<think>", "</think>")
+"""What opens and closes each part of a reply."""
 
 _MAX_CALL_CHARS = 4096
 """A longer call is refused unread: no tool needs more, and a long one is a model in a loop."""
 
-FormatRule: TypeAlias = Literal["paper", "released"]
-"""Which well-formedness check earns the format reward; see ``format_ok``."""
+_MAX_CALL_DEPTH = 32
+"""Deeper nesting is refused: no tool needs it, and a call is kept in the trace, which must be written down later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,72 +97,7 @@ def render_call(name: str, arguments: JsonObject) -> str:
     body = json.dumps({"name": name, "arguments": dict(arguments)}, ensure_ascii=False, allow_nan=False)
     # A tag inside an argument would end the call; only strings can hold "<", and there the escape means the same.
     body = body.replace("<", "\\u003c")
-    return f"{_CALL_OPEN}\n{body}\n{_CALL_CLOSE}"
-
-
-def format_ok(replies: Sequence[str], rule: FormatRule, toolbox: ToolBox) -> bool:
-    """Whether all replies of an episode keep to the format, so that it earns the format reward.
-
-    Args:
-        replies: the model's replies in order; all but the last must be calls, the last an answer.
-        rule: ``released`` is the released check with its two slips (one opening and two closing call tags pass; white
-            space around the last of several replies fails). ``paper`` mends both and wants each call to be valid: one
-            JSON object with a known name and fitting arguments.
-        toolbox: the tools on offer. Without any, the single reply must be a monologue and an answer with nothing
-            around them, which is the released check of the variant that has no tool.
-
-    Source: VisionThink 3.3; released ``general_qa_tool`` and ``general_qa`` format checks.
-    """
-    if not replies:
-        return False
-    if not len(toolbox):
-        return len(replies) == 1 and _is_plain_answer_turn(replies[0].strip())
-    *calls, last = replies
-    if rule == "released":
-        stripped_last = last if calls else last.strip()
-        return all(_is_released_call(call.strip()) for call in calls) and _is_answer_turn(stripped_last)
-    return all(_is_valid_call_turn(call.strip(), toolbox) for call in calls) and _is_answer_turn(last.strip())
-
-
-# The released checks are patterns like "<think>.*</think>.*<answer>.*</answer>$". A model that repeats a tag by the
-# thousand keeps such a pattern busy for minutes, so the same conditions are looked up by position instead.
-
-
-def _is_plain_answer_turn(text: str) -> bool:
-    if not text.startswith(_THINK_OPEN) or not text.endswith(_ANSWER_CLOSE):
-        return False
-    inside = text[len(_THINK_OPEN) : -len(_ANSWER_CLOSE)]
-    return re.search(rf"{_THINK_CLOSE}\s*{_ANSWER_OPEN}", inside) is not None
-
-
-def _is_answer_turn(text: str) -> bool:
-    tags = (_THINK_OPEN, _THINK_CLOSE, _ANSWER_OPEN, _ANSWER_CLOSE)
-    if any(text.count(tag) != 1 for tag in tags) or _CALL_OPEN in text or _CALL_CLOSE in text:
-        return False
-    places = [text.index(tag) for tag in tags]
-    # One line break behind the end is what "$" lets pass.
-    return text.startswith(_THINK_OPEN) and places == sorted(places) and text.removesuffix("\n").endswith(_ANSWER_CLOSE)
-
-
-def _is_released_call(text: str) -> bool:
-    if text.count(_THINK_OPEN) != 1 or text.count(_THINK_CLOSE) != 1 or _ANSWER_OPEN in text or _ANSWER_CLOSE in text:
-        return False
-    is_framed = text.startswith(_THINK_OPEN) and text.endswith(_CALL_CLOSE)
-    opens_after_monologue = _CALL_OPEN in text.partition(_THINK_CLOSE)[2]
-    return is_framed and opens_after_monologue and 1 in (text.count(_CALL_OPEN), text.count(_CALL_CLOSE))
-
-
-def _is_valid_call_turn(text: str, toolbox: ToolBox) -> bool:
-    if not _is_released_call(text) or any(text.count(tag) != 1 for tag in (_CALL_OPEN, _CALL_CLOSE)):
-        return False
-    reply = parse_reply(text)
-    if not isinstance(reply, CallReply):
-        return False
-    try:
-        toolbox.check(reply.name, reply.arguments)
-    except ToolArgumentError:
-        return False
-    return True
+    return f"{CALL_TAGS[0]}\n{body}\n{CALL_TAGS[1]}"
 
 
 class _Span(NamedTuple):
@@ -196,7 +129,7 @@ def _spans(text: str, opening: str, closing: str) -> Iterator[_Span]:
 def _without_monologues(text: str) -> str:
     """``text`` with each closed monologue cut out."""
     kept, position = [], 0
-    for span in _spans(text, _THINK_OPEN, _THINK_CLOSE):
+    for span in _spans(text, *THINK_TAGS):
         if span.closed:
             kept.append(text[position : span.start])
             position = span.end
@@ -206,22 +139,22 @@ def _without_monologues(text: str) -> str:
 def _last_answer(text: str) -> _Answer | None:
     """The last closed and not blank answer. Of nested openings the innermost counts, as in the released split."""
     answers = [
-        _Answer(span.inner.rpartition(_ANSWER_OPEN)[2].strip(), span.start)
-        for span in _spans(text, _ANSWER_OPEN, _ANSWER_CLOSE)
+        _Answer(span.inner.rpartition(ANSWER_TAGS[0])[2].strip(), span.start)
+        for span in _spans(text, *ANSWER_TAGS)
         if span.closed
     ]
     return next((answer for answer in reversed(answers) if answer.answer), None)
 
 
 def _parse_tags(text: str) -> Reply | None:
-    calls = list(_spans(text, _CALL_OPEN, _CALL_CLOSE))
+    calls = list(_spans(text, *CALL_TAGS))
     answer = _last_answer(text)
     if answer is not None and (not calls or answer.start >= calls[-1].end):
         return AnswerReply(answer=answer.answer)
     if calls:
         return _parse_calls(calls)
-    _, opened, unclosed = text.rpartition(_ANSWER_OPEN)
-    is_answer = opened and unclosed.strip() and _ANSWER_CLOSE not in unclosed
+    _, opened, unclosed = text.rpartition(ANSWER_TAGS[0])
+    is_answer = opened and unclosed.strip() and ANSWER_TAGS[1] not in unclosed
     return AnswerReply(answer=unclosed.strip()) if is_answer else None
 
 
@@ -250,7 +183,27 @@ def _as_call(found: dict[str, Json]) -> CallReply | BadCallReply:
         return BadCallReply(error='the JSON object has no text under "name"')
     if not isinstance(arguments, dict):
         return BadCallReply(error='the JSON object has no object under "arguments"')
+    if not _can_be_kept(found):
+        return BadCallReply(error="the JSON object is nested too deep, or holds half a character or an endless number")
     return CallReply(name=name, arguments=arguments)
+
+
+def _can_be_kept(found: dict[str, Json]) -> bool:
+    """Whether a trace that holds this can be written down, sent and read again by anyone."""
+    if _is_deep(found, _MAX_CALL_DEPTH):
+        return False
+    try:
+        json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:  # "1e999" is read as infinity, "\ud800" as half a character
+        return False
+    return True
+
+
+def _is_deep(value: Json, limit: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return limit == 0 or any(_is_deep(item, limit - 1) for item in inner)
 
 
 def _json_objects(text: str) -> tuple[list[dict[str, Json]], bool]:

@@ -1,7 +1,8 @@
 """What an episode is worth: accuracy, plus format, minus a penalty that keeps the model from always or never asking.
 
 Rule: rewards belong to a *group*, all rollouts of one sample, because the penalty depends on how the group solved it.
-The paper and its released code disagree about the penalty; both are here, and ``none`` leaves it out.
+The paper and its released code disagree about the penalty; both are here. They charge by the episode, whatever it
+looked at; ``tokens`` charges for what was looked at, and ``none`` leaves the penalty out.
 
 With r the share of direct answers among the group's correct ones, and the default numbers:
 
@@ -9,21 +10,27 @@ With r the share of direct answers among the group's correct ones, and the defau
     paper     every direct answer loses 0.1               every episode with a call loses 0.1
     released  correct direct answers lose 0.1 if r > 0,   correct episodes with a call lose a tenth
               correct ones with a call lose a tenth
+    tokens    0.1 x visual tokens of the views after the first / those of the full view, right or wrong
     none      nothing                                     nothing
 
 So below the threshold ``paper`` prefers asking, while ``released`` only makes both worth the same. ``paper`` charges
-wrong answers too; ``released`` never does. Trying counts as a call, also when the tool refused it.
+wrong answers too; ``released`` never does. Trying counts as a call, also when the tool refused it; but that shows
+nothing, so ``tokens`` does not charge for it. Nothing but the turn budget caps the charge by tokens: each look costs
+what it shows. ``token_penalty`` charges so on top of any rule.
 
 Source: VisionThink equations 4 and 5; released trainer and ``general_qa_tool`` scorer (weights 1.0 and 0.5, theta 0.2).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, assert_never
 
+from visionthink.core.geometry import Size, ViewRule, full_view
+from visionthink.core.trace import Trace
 from visionthink.errors import ConfigError, DataError
 
-PenaltyRule: TypeAlias = Literal["paper", "released", "none"]
+PenaltyRule: TypeAlias = Literal["paper", "released", "tokens", "none"]
 """Who pays for calling, or for not calling; see the module."""
 
 _RELEASED_EPSILON = 1e-4
@@ -39,18 +46,21 @@ class RewardRule:
     format_weight: float = 0.5
     """Reward of keeping the format in every turn."""
     penalty: float = 0.1
-    """Taken off for calling a tool: an amount for ``paper``, a share of the accuracy for ``released``."""
+    """Taken off for calling a tool: an amount for ``paper``, a share of the accuracy for ``released``, and for
+    ``tokens`` the amount that the full view costs."""
     direct_penalty: float = 0.1
     """Taken off for not calling one, where the rule says so."""
     theta: float = 0.2
     """Share of direct answers among correct ones below which answering directly is what costs. 0 means never."""
     rule: PenaltyRule = "paper"
+    token_penalty: float = 0.0
+    """Taken off under every rule, for as many visual tokens after the first view as the full view has."""
 
     def __post_init__(self) -> None:
         """Refuse weights that turn the reward around."""
-        others = (self.format_weight, self.penalty, self.direct_penalty)
-        if not self.accuracy_weight > 0 or not all(weight >= 0 for weight in others):
-            raise ConfigError(f"accuracy_weight must be positive, the other weights at least 0, got {self}")
+        others = (self.format_weight, self.penalty, self.direct_penalty, self.token_penalty)
+        if not 0 < self.accuracy_weight < math.inf or not all(0 <= weight < math.inf for weight in others):
+            raise ConfigError(f"accuracy_weight must be positive, the other weights at least 0, all finite, got {self}")
         if not 0 <= self.theta <= 1:
             raise ConfigError(f"theta is a share from 0 to 1, got {self.theta}")
         if self.rule == "released" and self.theta > 0 and not 0 < self.penalty <= 1:
@@ -71,12 +81,18 @@ class Graded:
     """Turns that hold a call, valid or not."""
     judge_failed: bool = False
     """Whether ``correct`` is unknown. Such a group is dropped by the advantage, and its failed rollouts are worth 0."""
+    asked_token_ratio: float = 0.0
+    """Visual tokens of the views after the first over those of the full view; see ``asked_token_ratio``."""
 
     def __post_init__(self) -> None:
-        """Refuse a grade outside 0..1."""
+        """Refuse a grade outside 0..1, and what no episode can cost."""
         if not 0 <= self.correct <= 1 or self.num_tool_calls < 0:
             raise DataError(
                 f"a rollout cannot be graded {self.correct} with {self.num_tool_calls} calls; a judge gives 0 to 1"
+            )
+        if not 0 <= self.asked_token_ratio < math.inf:
+            raise DataError(
+                f"a rollout cannot have asked for {self.asked_token_ratio} full views; give a number from 0"
             )
 
     @property
@@ -113,9 +129,21 @@ def group_rewards(group: Sequence[Graded], rule: RewardRule) -> tuple[RewardPart
         case "released":
             direct_pays = 0 < _released_direct_ratio(judged) < rule.theta
             penalties = [_released_penalty(graded, rule, direct_pays) for graded in group]
+        case "tokens":
+            penalties = [rule.penalty * graded.asked_token_ratio for graded in group]
         case _:
             assert_never(rule.rule)
     return tuple(_parts(graded, rule, penalty) for graded, penalty in zip(group, penalties, strict=True))
+
+
+def asked_token_ratio(trace: Trace, original: Size, rule: ViewRule) -> float:
+    """What an episode looked at beyond its first view, in visual tokens, over what the full view costs.
+
+    1 for the full view once. Several views may make it more.
+    """
+    if not trace.visual_tokens_asked:
+        return 0.0
+    return trace.visual_tokens_asked / full_view(original, rule).visual_tokens
 
 
 def direct_ratio(group: Sequence[Graded]) -> float:
@@ -156,4 +184,5 @@ def _parts(graded: Graded, rule: RewardRule, penalty: float) -> RewardParts:
         return RewardParts(accuracy=0.0, format=0.0, penalty=0.0, total=0.0)
     accuracy = rule.accuracy_weight * graded.correct
     form = rule.format_weight * graded.format_ok
+    penalty += rule.token_penalty * graded.asked_token_ratio
     return RewardParts(accuracy=accuracy, format=form, penalty=penalty, total=accuracy + form - penalty)

@@ -1,21 +1,39 @@
 """The tools that a model may call to see more of the picture.
 
-Rule: a tool turns arguments into a *view*; it opens no picture and writes no text. That is all an episode needs, so a
-crop tool or a zoom factor joins by being put into a ``ToolBox``, and nothing else changes. Whatever is wrong with a
-call ends in one ``ToolArgumentError``, whose message is fed back to the model word for word in every driver.
+Rule: a tool turns arguments into a *view*, and may have words of its own for showing it; it opens no picture. That is
+all an episode needs, so a tool joins by being put into a ``ToolBox``, and nothing else changes. Whatever is wrong with
+a call ends in one ``ToolArgumentError``, whose message is fed back to the model word for word in every driver.
 """
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from visionthink.core.geometry import Size, View, ViewRule, full_view
 from visionthink.core.json_schema import quoted, violation
 from visionthink.core.json_value import Json, JsonObject
-from visionthink.errors import ConfigError, DataError, ToolArgumentError
+from visionthink.core.message import IMAGE_MARKER
+from visionthink.errors import ConfigError, DataError, EpisodeError, ToolArgumentError
 
 _MAX_COMPLAINT_CHARS = 300
 """A complaint may quote numbers of the model's choosing, and becomes part of the next prompt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What has been looked at when a tool is called."""
+
+    original: Size
+    """The picture with its EXIF orientation applied."""
+    rule: ViewRule
+    views: tuple[View, ...]
+    """Everything that the model was shown so far, the first view included, in order."""
+
+    def __post_init__(self) -> None:
+        """Refuse a look at nothing: an episode begins with a view."""
+        if not self.views:
+            raise EpisodeError("a tool was called before the first view was shown; start the episode first")
 
 
 class Tool(Protocol):
@@ -26,15 +44,26 @@ class Tool(Protocol):
         """Function name that the model writes."""
         ...
 
+    @property
+    def told(self) -> str | None:
+        """The tool's own words for the view it gave, for a protocol's ``tool_frame``.
+
+        They hold ``<image>`` once, and may hold ``{number}``, ``{width}`` and ``{height}``: which of the views shown
+        it is, from 1, and its sides in pixels. ``None`` leaves the words to the protocol's ``tool_result``.
+        """
+        ...
+
     def schema(self) -> dict[str, Json]:
         """Function description in OpenAI's shape: ``{"type": "function", "function": {"name", "parameters", ...}}``."""
         ...
 
-    def view(self, arguments: JsonObject, original: Size, rule: ViewRule) -> View:
-        """View to show next. ``arguments`` already fit the schema; ``original`` is the oriented picture.
+    def view(self, arguments: JsonObject, look: Look) -> View:
+        """View to show next. ``arguments`` already fit the schema.
+
+        Coordinates in arguments, and in complaints, are in the pixels of a view that the model saw.
 
         Raises:
-            ToolArgumentError: the arguments make no sense for this picture.
+            ToolArgumentError: the arguments make no sense for this picture, or for what was shown of it.
             DataError: from geometry; the tool box turns it into a ToolArgumentError.
         """
         ...
@@ -43,6 +72,7 @@ class Tool(Protocol):
 class ResizeImage:
     """The paper's only tool: the whole picture again, at full size.
 
+    Calling it again shows the full view again: the released rollout does, and the weights were trained with that.
     Source: VisionThink table 4. Key order and texts are those that the released weights were trained with.
     """
 
@@ -50,6 +80,11 @@ class ResizeImage:
     def name(self) -> str:
         """The released name."""
         return "resize_image"
+
+    @property
+    def told(self) -> None:
+        """The protocols' own ``tool_result`` texts speak of this tool."""
+        return
 
     def schema(self) -> dict[str, Json]:
         """The released function description."""
@@ -73,10 +108,10 @@ class ResizeImage:
             },
         }
 
-    def view(self, arguments: JsonObject, original: Size, rule: ViewRule) -> View:
+    def view(self, arguments: JsonObject, look: Look) -> View:
         """The full view, cut from the original and not scaled up from the first look."""
         del arguments  # The schema leaves one choice.
-        return full_view(original, rule)
+        return full_view(look.original, look.rule)
 
 
 class ToolBox:
@@ -86,10 +121,14 @@ class ToolBox:
         """Register ``tools``.
 
         Raises:
-            ConfigError: two tools have one name.
+            ConfigError: two tools have one name, or a tool's own words would not show its view.
         """
         by_name: dict[str, Tool] = {}
         for tool in tools:
+            if tool.told is not None and tool.told.count(IMAGE_MARKER) != 1:
+                raise ConfigError(
+                    f"tool {tool.name!r} must tell of its view with {IMAGE_MARKER} once, not {tool.told!r}"
+                )
             if tool.name in by_name:
                 raise ConfigError(f"two tools are named {tool.name!r}; rename one")
             by_name[tool.name] = tool
@@ -128,7 +167,11 @@ class ToolBox:
         if complaint is not None:
             raise ToolArgumentError(complaint)
 
-    def view(self, name: str, arguments: JsonObject, original: Size, rule: ViewRule) -> View:
+    def told(self, name: str) -> str | None:
+        """The tool's own words for the view that a call of it was granted; see ``Tool``."""
+        return self._tools[name].told
+
+    def view(self, name: str, arguments: JsonObject, look: Look) -> View:
         """View that a call asks for.
 
         Raises:
@@ -136,6 +179,6 @@ class ToolBox:
         """
         self.check(name, arguments)
         try:
-            return self._tools[name].view(arguments, original, rule)
-        except DataError as error:
+            return self._tools[name].view(arguments, look)
+        except (DataError, ToolArgumentError) as error:
             raise ToolArgumentError(str(error)[:_MAX_COMPLAINT_CHARS]) from error

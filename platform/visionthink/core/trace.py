@@ -3,12 +3,14 @@
 Rule: sums are computed from the turns and views, never stored beside them, so they cannot disagree.
 """
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
 from visionthink.core.geometry import View
 from visionthink.core.json_value import Json
 from visionthink.core.message import Message, message_to_dict, view_to_dict
+from visionthink.core.reply import CallReply
 from visionthink.errors import EpisodeError
 
 
@@ -19,6 +21,8 @@ class FinishReason(StrEnum):
     """It ended its turn."""
     LENGTH = "length"
     """It ran into the token limit."""
+    ABORTED = "aborted"
+    """The engine gave up in mid-reply. What stands there is no reply: the model would have gone on."""
 
 
 class Signal(StrEnum):
@@ -26,7 +30,7 @@ class Signal(StrEnum):
 
     ANSWER = "answer"
     CALL = "call"
-    """A call that a tool accepted."""
+    """A call that a tool accepted. Where turns are left its view is shown; else the answer is demanded."""
     BAD_CALL = "bad_call"
     """A call that could not be read or that a tool refused."""
     UNTAGGED = "untagged"
@@ -63,6 +67,9 @@ class ModelReply:
     finish_reason: FinishReason
     token_ids: tuple[int, ...] | None = None
     """The model's own ids without the end-of-turn token; ``None`` when the backend does not tell."""
+    log_probs: tuple[float, ...] | None = None
+    """Natural logarithm of each token's probability when it was drawn, one per id; ``None`` when the backend does not
+    tell. A trainer of another process than the engine's needs them."""
     num_prompt_tokens: int = 0
     """Tokens of the whole conversation that was sent, visual ones included."""
     num_reply_tokens: int = 0
@@ -70,12 +77,24 @@ class ModelReply:
     """Seconds from sending the turn to its last token."""
 
     def __post_init__(self) -> None:
-        """Refuse negative counts."""
+        """Refuse negative counts, and log-probabilities that belong to no token."""
+        self._check_log_probs()
         if min(self.num_prompt_tokens, self.num_reply_tokens) < 0 or not self.latency_s >= 0:
             raise EpisodeError(
                 f"a reply cannot cost {self.num_prompt_tokens} prompt tokens, {self.num_reply_tokens} reply tokens and "
                 f"{self.latency_s} s; mend the engine's counting"
             )
+
+    def _check_log_probs(self) -> None:
+        if self.log_probs is None:
+            return
+        num_ids = None if self.token_ids is None else len(self.token_ids)
+        if len(self.log_probs) != num_ids:
+            raise EpisodeError(
+                f"a reply has {len(self.log_probs)} log-probabilities for {num_ids or 'no'} token ids; mend the engine"
+            )
+        if not all(map(math.isfinite, self.log_probs)):
+            raise EpisodeError("a log-probability of a drawn token is not finite; mend the engine")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +107,8 @@ class TurnTrace:
     """Whether the final answer was demanded in this turn."""
     signal: Signal
     reply: ModelReply
+    call: CallReply | None = None
+    """The call that was read in the reply, whether or not a tool accepted it; ``None`` without one that can be read."""
     error: str | None = None
     """What was wrong with a bad call."""
     view: View | None = None
@@ -110,14 +131,24 @@ class Trace:
         return sum(view.visual_tokens for view in self.views)
 
     @property
+    def visual_tokens_asked(self) -> int:
+        """Visual tokens of the views shown beyond the first."""
+        return sum(view.visual_tokens for view in self.views[1:])
+
+    @property
     def num_tool_calls(self) -> int:
-        """Turns that hold a call, valid or not: the reward charges for trying."""
+        """Turns in which the model tried to ask: those that hold a call, valid or not. The reward charges for it."""
         return sum(turn.signal in (Signal.CALL, Signal.BAD_CALL) for turn in self.turns)
 
     @property
-    def num_resizes(self) -> int:
-        """Views shown beyond the first."""
-        return len(self.views) - 1
+    def num_views_asked(self) -> int:
+        """Views shown beyond the first: the calls that were granted."""
+        return len(self.views[1:])
+
+    @property
+    def asked(self) -> bool:
+        """Whether a further view was shown at least once. A call that was refused, or came too late, is none."""
+        return self.num_views_asked > 0
 
     @property
     def replies(self) -> tuple[str, ...]:
@@ -147,7 +178,7 @@ class Trace:
             "messages": [message_to_dict(message) for message in self.messages],
             "visual_tokens": self.visual_tokens,
             "num_tool_calls": self.num_tool_calls,
-            "num_resizes": self.num_resizes,
+            "num_views_asked": self.num_views_asked,
             "num_prompt_tokens": self.num_prompt_tokens,
             "num_reply_tokens": self.num_reply_tokens,
             "latency_s": self.latency_s,
@@ -159,6 +190,7 @@ def _turn_to_dict(turn: TurnTrace) -> dict[str, Json]:
         "turn": turn.turn,
         "forced": turn.forced,
         "signal": turn.signal.value,
+        "call": {"name": turn.call.name, "arguments": dict(turn.call.arguments)} if turn.call else None,
         "error": turn.error,
         "view": view_to_dict(turn.view) if turn.view else None,
         "reply": turn.reply.text,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from visionthink.core.protocol import IMAGE_MARKER
+from visionthink.core.message import IMAGE_MARKER
 from visionthink.core.sample import Sample
 from visionthink.errors import DataError, UserError
 from visionthink.storage import NotFoundError, Reader, open_store

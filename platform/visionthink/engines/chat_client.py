@@ -53,10 +53,10 @@ class RetryRule:
 
     Delay n is `first_delay_s` * 2**n, cut at `max_delay_s`, times a random factor in [0.5, 1): a server that comes back
     is not met by everybody at once. A `Retry-After` header takes the delay's place, cut at `max_delay_s` as well. The
-    defaults wait about a minute and a half in all: a vLLM that is started again takes most of that.
+    defaults wait about two and a half minutes in all: a vLLM that is started again is back in one or two.
     """
 
-    max_retries: int = 10
+    max_retries: int = 14
     first_delay_s: float = 0.5
     max_delay_s: float = 20.0
 

@@ -2,16 +2,27 @@
 
 Rule: labelling, training, evaluation and serving make their episodes here, so a model is judged and served with exactly
 the episodes that it was trained on.
+
+Settings name protocols and tools. What ships is looked up first; a package that is installed beside this one can bring
+more, as entry points of the two groups below, each an object: a `core.Protocol`, or something that is a `core.Tool`.
+Every process finds them then, also one that was started with nothing but the settings.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from importlib.metadata import entry_points
+from typing import Any, Final, Literal, TypeAlias
 
-from visionthink.config import RunConfig
+from visionthink.config import EpisodeConfig, RunConfig
+from visionthink.core.closer_look import TOOLS, get_tool
 from visionthink.core.episode import EpisodeSpec
 from visionthink.core.geometry import Size, ViewRule
-from visionthink.core.protocol import Protocol, get_protocol
-from visionthink.core.tool import ResizeImage, ToolBox
+from visionthink.core.protocol import PROTOCOLS, Protocol, get_protocol
+from visionthink.core.tool import ToolBox
+from visionthink.errors import ConfigError
+
+TOOL_GROUP: Final = "visionthink.tools"
+PROTOCOL_GROUP: Final = "visionthink.protocols"
 
 ViewPolicy: TypeAlias = Literal["auto", "always_low", "always_high"]
 """auto: the model decides. always_low, always_high: one turn on the quarter or the full view, without a tool."""
@@ -27,16 +38,35 @@ class Prompting:
     """Used when the view is fixed: one turn without tools."""
     rule: ViewRule
     toolbox: ToolBox
+    """Offered where `protocol` offers tools."""
     max_turns: int = 2
+
+    def __post_init__(self) -> None:
+        """Refuse texts and tools of which no episode can be made.
+
+        Raises:
+            ConfigError: `protocol` offers tools and there are none, or `direct_protocol` offers any.
+        """
+        if self.protocol.offers_tools and not len(self.toolbox):
+            raise ConfigError(
+                f"protocol {self.protocol.name!r} offers tools, but episode.tools is empty; name some of: "
+                f"{', '.join(TOOLS)}"
+            )
+        if self.direct_protocol.offers_tools:
+            raise ConfigError(
+                f"episode.direct_protocol {self.direct_protocol.name!r} offers tools, but a fixed view leaves nothing "
+                "to ask for; choose one without, such as general-v1"
+            )
 
     def spec(self, question: str, original: Size, policy: ViewPolicy = "auto") -> EpisodeSpec:
         """The episode that answers `question` about a picture of size `original` under `policy`."""
         is_auto = policy == "auto"
+        protocol = self.protocol if is_auto else self.direct_protocol
         return EpisodeSpec(
             question=question,
             original=original,
-            protocol=self.protocol if is_auto else self.direct_protocol,
-            toolbox=self.toolbox if is_auto else ToolBox(),
+            protocol=protocol,
+            toolbox=self.toolbox if protocol.offers_tools else ToolBox(),
             rule=self.rule,
             first_view="full" if policy == "always_high" else "quarter",
             max_turns=self.max_turns if is_auto else 1,
@@ -47,12 +77,32 @@ def prompting_of(config: RunConfig) -> Prompting:
     """The prompting that the settings name.
 
     Raises:
-        UserError: there is no such protocol.
+        UserError: there is no such protocol or tool, or the two do not fit each other.
     """
+    protocols = _protocols(config.episode)
+    tools = TOOLS if TOOLS.keys() >= set(config.episode.tools) else {**dict(_installed(TOOL_GROUP)), **TOOLS}
     return Prompting(
-        protocol=get_protocol(config.episode.protocol),
-        direct_protocol=get_protocol(config.episode.direct_protocol),
+        protocol=get_protocol(config.episode.protocol, protocols),
+        direct_protocol=get_protocol(config.episode.direct_protocol, protocols),
         rule=config.view.rule(),
-        toolbox=ToolBox([ResizeImage()]),
+        toolbox=ToolBox(get_tool(name, tools) for name in config.episode.tools),
         max_turns=config.episode.max_turns,
     )
+
+
+def _protocols(episode: EpisodeConfig) -> tuple[Protocol, ...]:
+    """The shipped protocols, and those of other packages only if one is named: importing them takes time."""
+    if {protocol.name for protocol in PROTOCOLS} >= {episode.protocol, episode.direct_protocol}:
+        return PROTOCOLS
+    return (*PROTOCOLS, *(protocol for _, protocol in _installed(PROTOCOL_GROUP)))
+
+
+def _installed(group: str) -> Iterator[tuple[str, Any]]:
+    for entry in entry_points(group=group):
+        try:
+            yield entry.name, entry.load()
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(
+                f"{entry.name!r} of the entry points {group} cannot be loaded from {entry.value} ({error}); mend or "
+                "remove the package that brings it"
+            ) from error

@@ -69,7 +69,7 @@ def to_answer(sample: Sample, end: End, visual_tokens: Callable[[Trace], int]) -
                 got=finish.answer,
                 score=0.0 if grade.failed else float(grade.correct),
                 error=(grade.error or "the judge gave no grade") if grade.failed else None,
-                asked=finish.trace.num_resizes > 0,
+                asked=finish.trace.asked,
                 visual_tokens=visual_tokens(finish.trace),
                 num_turns=len(finish.trace.turns),
                 outcome=finish.outcome.value,

@@ -4,6 +4,7 @@ Rule: chosen by a rule, never by hand. Each kind of end (asked or not, right or 
 twice, so that the reader sees the mistakes beside the successes.
 """
 
+import json
 from collections.abc import Sequence
 
 from PIL import Image
@@ -78,16 +79,15 @@ def _turn_numbers(messages: Sequence[Message]) -> list[int]:
 
 
 def _note(turn: TurnTrace | None) -> str:
-    """What became of a reply: a call that was granted or refused."""
-    if turn is None:
+    """What became of a reply: a call that was granted or refused, with what it asked for."""
+    if turn is None or (turn.view is None and turn.error is None):
         return ""
-    if turn.error is not None:
-        return f"call refused: {turn.error}"
+    call = "call" if turn.call is None else f"{turn.call.name} {json.dumps(dict(turn.call.arguments))}"
     if turn.view is None:
-        return ""
+        return f"{call} refused: {turn.error}"
     size, box = turn.view.size, turn.view.box
     what = "the whole picture" if box is None else f"({box.left}, {box.top}) to ({box.right}, {box.bottom})"
-    return f"call granted: {what} at {size.width} x {size.height} pixels"
+    return f"{call} granted: {what} at {size.width} x {size.height} pixels"
 
 
 def _families_in_turn(answers: Sequence[Answer], indices: Sequence[int]) -> list[int]:

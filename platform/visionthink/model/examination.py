@@ -70,5 +70,5 @@ def _summary(samples: Sequence[Sample], ends: Mapping[int, Done], number: int, f
     return {
         "num_samples": len(own),
         "accuracy": round(sum(one.grade.correct for one in own) / len(own), 4),
-        "resize_rate": round(sum(one.finish.trace.num_resizes > 0 for one in own) / len(own), 4),
+        "resize_rate": round(sum(one.finish.trace.asked for one in own) / len(own), 4),
     }

@@ -78,7 +78,7 @@ def adaptive(finish: Finish, policy: ViewPolicy) -> dict[str, Json]:
         "policy": policy,
         "outcome": finish.outcome.value,
         "answer": finish.answer,
-        "resized": trace.num_resizes > 0,
+        "resized": trace.asked,
         "turns": len(trace.turns),
         "views": [view_to_dict(view) for view in trace.views],
         "visual_tokens": trace.visual_tokens,

@@ -32,7 +32,7 @@ class ServingMetrics:
     def count_answer(self, finish: Finish, *, latency_s: float) -> None:
         """An episode came to its end."""
         self._requests.labels(finish.outcome.value).inc()
-        self._resizes.inc(max(finish.trace.num_resizes, 0))
+        self._resizes.inc(finish.trace.num_views_asked)
         self._visual_tokens.observe(finish.trace.visual_tokens)
         self._turns.observe(len(finish.trace.turns))
         self._latency.observe(latency_s)

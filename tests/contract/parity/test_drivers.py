@@ -10,7 +10,7 @@ import base64
 import io
 import json
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -22,11 +22,12 @@ from tests.conftest import Golden
 from tests.fakes.asked import runner_over
 from tests.unit.engines.tiny_model import tiny_processor
 
-from visionthink.config import RunConfig
+from visionthink.config import RunConfig, override_config
 from visionthink.core.episode import Finish
 from visionthink.core.geometry import Size
 from visionthink.core.json_value import Json
 from visionthink.core.message import Message, Role, TextPart, message_to_dict
+from visionthink.core.reply import render_call
 from visionthink.core.sample import Sample
 from visionthink.datasets.world import draw_scene, paint
 from visionthink.engines import Engine, Request, Sampling, ScriptedEngine, ScriptLine
@@ -49,6 +50,23 @@ CALL: Final = '<tool_call>{"name": "resize_image", "arguments": {"action": "resi
 ANSWER: Final = "<think>now i can see it .</think><answer>H</answer>"
 SEED: Final = 3
 
+
+def crop(*box: int, view: int | None = None) -> str:
+    """A call for a region, in the pixels of the last view or of the one named."""
+    arguments: dict[str, Json] = {"bbox_2d": [*box]} if view is None else {"bbox_2d": [*box], "view": view}
+    return f"<think>i need to look there .</think>{render_call('crop_image', arguments)}"
+
+
+FIVE_TURNS: Final = "looks around in five turns"
+SEVERAL_TOOLS: Final = override_config(
+    CONFIG,
+    {
+        "episode.tools": ["resize_image", "crop_image", "zoom_image"],
+        "episode.protocol": "compact-tools-v1",
+        "episode.max_turns": 5,
+    },
+)
+
 TRANSCRIPTS: Final[dict[str, tuple[ViewPolicy, tuple[str, ...]]]] = {
     "answers at once": ("auto", (ANSWER,)),
     "asks, then answers": ("auto", (f"<think>the mark . this is too small .</think>{CALL}", ANSWER)),
@@ -57,6 +75,10 @@ TRANSCRIPTS: Final[dict[str, tuple[ViewPolicy, tuple[str, ...]]]] = {
     "asks until the answer is demanded": ("auto", (CALL, CALL, ANSWER)),
     "never answers": ("auto", (CALL, CALL, CALL)),
     "writes nothing": ("auto", ("",)),
+    FIVE_TURNS: (
+        "auto",
+        (crop(0, 0, 28, 42), crop(0, 0, 60, 84), crop(28, 42, 56, 84, view=1), CALL, crop(0, 0, 70, 70), ANSWER),
+    ),
     "quarter view only": ("always_low", (ANSWER,)),
     "full view only": ("always_high", (ANSWER,)),
 }
@@ -83,6 +105,11 @@ SAMPLE: Final = Sample(
 )
 
 
+def config_of(title: str) -> RunConfig:
+    """The settings of a transcript."""
+    return SEVERAL_TOOLS if title == FIVE_TURNS else CONFIG
+
+
 @dataclass(frozen=True)
 class Played:
     """What a driver showed the model before each turn, and the whole as a trainer takes it."""
@@ -95,46 +122,46 @@ class Played:
 
 
 Result = TypeVar("Result")
-Driver = Callable[[ScriptedEngine, ViewPolicy, Path], None]
+Driver = Callable[[RunConfig, ScriptedEngine, ViewPolicy, Path], None]
 
 
-def by_label(engine: ScriptedEngine, policy: ViewPolicy, folder: Path) -> None:
+def by_label(config: RunConfig, engine: ScriptedEngine, policy: ViewPolicy, folder: Path) -> None:
     del policy, folder  # it always asks under both fixed policies; `play` takes the requests of the one it wants
-    setting = LabelSetting(rule=CONFIG.label.rule(), max_reply_tokens=40, seed=CONFIG.seed)
+    setting = LabelSetting(rule=config.label.rule(), max_reply_tokens=40, seed=config.seed)
     work = Work(key=0, sample=SAMPLE, asks=setting.asks(SAMPLE))
     ends: list[End] = []
-    _run(runner_over(engine).run([work], lambda work, end: ends.append(end)))
+    _run(runner_over(engine, config=config).run([work], lambda work, end: ends.append(end)))
     assert len(ends) == 1
 
 
-def by_train(engine: ScriptedEngine, policy: ViewPolicy, folder: Path) -> None:
+def by_train(config: RunConfig, engine: ScriptedEngine, policy: ViewPolicy, folder: Path) -> None:
     del folder
     assert policy == "auto"
     found = _run(
         collect(
             [Prompt(sample=SAMPLE, needed=True)],
-            runner=runner_over(engine),
-            decode=lambda sample: decoded(sample, CONFIG.data),
+            runner=runner_over(engine, config=config),
+            decode=lambda sample: decoded(sample, config.data),
             sampling=Sampling(max_tokens=40),
             group_size=1,
-            rule=CONFIG.reward.rule(),
+            rule=config.reward.rule(),
             format_rule="paper",
         )
     )
     assert len(found.rollouts) == 1
 
 
-def by_evaluate(engine: ScriptedEngine, policy: ViewPolicy, folder: Path) -> None:
-    contenders = usual_contenders(Path("base"), Path("trained"), CONFIG)
+def by_evaluate(config: RunConfig, engine: ScriptedEngine, policy: ViewPolicy, folder: Path) -> None:
+    contenders = usual_contenders(Path("base"), Path("trained"), config)
     contender = next(one for one in contenders if one.policy == policy)
-    series = series_of(contender, benchmark_of(CONFIG.data), "test", [SAMPLE], folder=folder, shard_size=8)
-    _run(ask_open(runner_over(engine), [series], total=1, max_lost_ratio=0.0, on_record=lambda: None))
+    series = series_of(contender, benchmark_of(config.data), "test", [SAMPLE], folder=folder, shard_size=8)
+    _run(ask_open(runner_over(engine, config=config), [series], total=1, max_lost_ratio=0.0, on_record=lambda: None))
     assert len(series.book.finished()) == 1
 
 
-def by_serve(engine: ScriptedEngine, policy: ViewPolicy, folder: Path) -> None:
+def by_serve(config: RunConfig, engine: ScriptedEngine, policy: ViewPolicy, folder: Path) -> None:
     del folder
-    prompting = prompting_of(CONFIG)
+    prompting = prompting_of(config)
     app = create_app(
         engine,
         model_name="parity",
@@ -178,18 +205,19 @@ def drivers_of(policy: ViewPolicy) -> list[str]:
     return [name for name in DRIVERS if name != ("label" if policy == "auto" else "train")]
 
 
-def play(name: str, policy: ViewPolicy, lines: Sequence[str], folder: Path) -> Played:
-    """The transcript `lines`, played back by the driver `name`."""
-    first_view = prompting_of(CONFIG).spec(SAMPLE.question, _size(decode(SAMPLE.picture)), policy).first_view
+def play(name: str, title: str, folder: Path) -> Played:
+    """A transcript, played back by the driver `name`."""
+    config, (policy, lines) = config_of(title), TRANSCRIPTS[title]
+    first_view = prompting_of(config).spec(SAMPLE.question, _size(decode(SAMPLE.picture)), policy).first_view
 
     def says(request: Request) -> ScriptLine:
         return lines[sum(message.role is Role.ASSISTANT for message in request.messages)]
 
     engine = ScriptedEngine(says)
-    DRIVERS[name](engine, policy, folder)
+    DRIVERS[name](config, engine, policy, folder)
     requests = engine.requests
     if name == "label":  # eight rollouts at each size, the quarter view first
-        num = CONFIG.label.num_rollouts
+        num = config.label.num_rollouts
         ours = requests[:num] if first_view == "quarter" else requests[num:]
         assert len(requests) == 2 * num and all(request.messages == ours[0].messages for request in ours)
         requests = ours[:1]
@@ -206,8 +234,7 @@ def play(name: str, policy: ViewPolicy, lines: Sequence[str], folder: Path) -> P
 
 @pytest.mark.parametrize("title", TRANSCRIPTS)
 def test_every_driver_plays_a_transcript_alike(title: str, tmp_path: Path, golden: Golden) -> None:
-    policy, lines = TRANSCRIPTS[title]
-    played = {name: play(name, policy, lines, tmp_path / name) for name in drivers_of(policy)}
+    played = {name: play(name, title, tmp_path / name) for name in drivers_of(TRANSCRIPTS[title][0])}
     assert len(played) == 3
     first, *others = played.values()
     for other in others:
@@ -220,12 +247,12 @@ def test_a_trainer_learns_from_what_the_model_was_shown(title: str, tmp_path: Pa
     """The trace that a trainer encodes is the conversation of the last request and the reply to it."""
     policy, lines = TRANSCRIPTS[title]
     picture = decode(SAMPLE.picture)
-    spec = prompting_of(CONFIG).spec(SAMPLE.question, _size(picture), policy)
+    spec = prompting_of(config_of(title)).spec(SAMPLE.question, _size(picture), policy)
     engine: Engine = ScriptedEngine(list(lines))
     finish = _run(run_episode(engine, spec, picture, Sampling(max_tokens=40)))
     assert isinstance(finish, Finish)
     encoded = Encoder(tiny_processor()).encode_trace(finish.trace, picture)
-    want = play("evaluate", policy, lines, tmp_path)
+    want = play("evaluate", title, tmp_path)
     assert tuple(encoded.input_ids.tolist()) == want.ids and tuple(encoded.reply_mask.tolist()) == want.mask
     image_pads = want.ids.count(Encoder(tiny_processor()).image_id)
     assert image_pads == finish.trace.visual_tokens == sum(view.visual_tokens for view in finish.trace.views)

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -49,19 +50,73 @@ def folder() -> Path:
 @pytest.fixture(scope="session")
 def server(folder: Path, vllm_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The server, ready; ended with the session."""
-    home, port = tmp_path_factory.mktemp("vllm"), _free_port()
-    log = home / "server.log"
-    command = [str(vllm_python), "-m", "vllm.entrypoints.openai.api_server", *_ARGUMENTS]
-    command += [f"--model={folder}", f"--served-model-name={MODEL_NAME}", "--host=127.0.0.1", f"--port={port}"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, env=_environment(home), cwd=home, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+    machine = Machine(vllm_python, folder, tmp_path_factory.mktemp("vllm"))
+    try:
+        machine.start()
+        machine.wait()
+        yield Server(machine.url, folder)
+    finally:
+        machine.stop()
+
+
+class Machine:
+    """A vLLM that can be started, killed, and started again at the same address."""
+
+    def __init__(self, python: Path, folder: Path, home: Path) -> None:
+        self._home, self._log, self._port = home, home / "server.log", _free_port()
+        self._command = [str(python), "-m", "vllm.entrypoints.openai.api_server", *_ARGUMENTS, f"--model={folder}"]
+        self._command += [f"--served-model-name={MODEL_NAME}", "--host=127.0.0.1", f"--port={self._port}"]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Up to and with `/v1`."""
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    def start(self) -> None:
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self._command,
+                env=_environment(self._home),
+                cwd=self._home,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait(self) -> None:
+        assert self._process is not None
+        _wait(self._process, self._port, self._log)
+
+    def kill(self) -> None:
+        """As a node that fails: at once, with all that it started."""
+        assert self._process is not None
+        os.killpg(self._process.pid, 9)
+        self._process.wait()
+
+    def stop(self) -> None:
+        if self._process is not None:
+            _stop(self._process)
+
+    def num_answered(self) -> int:
+        """Requests that it has answered, as its own metrics say."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=10) as response:
+            lines = response.read().decode().splitlines()
+        return sum(
+            int(float(line.rsplit(" ", 1)[1])) for line in lines if line.startswith("vllm:request_success_total")
         )
-        try:
-            _wait(process, port, log)
-            yield Server(f"http://127.0.0.1:{port}/v1", folder)
-        finally:
-            _stop(process)
+
+
+@pytest.fixture
+def machine(folder: Path, vllm_python: Path, tmp_path: Path) -> Iterator[Machine]:
+    """A server of a test's own, ready; ended with the test."""
+    made = Machine(vllm_python, folder, tmp_path)
+    try:
+        made.start()
+        made.wait()
+        yield made
+    finally:
+        made.stop()
 
 
 def _environment(home: Path) -> dict[str, str]:

@@ -10,24 +10,27 @@ from tests.property.core.strategies import sizes, view_rules
 
 from visionthink.core import (
     PROTOCOLS,
+    TOOLS,
     TRANSITIONS,
     AskModel,
     BackendFailed,
+    Box,
     EpisodeSpec,
     Event,
     Finish,
     FinishReason,
+    Json,
     ModelReply,
     NoRoom,
     Outcome,
     Phase,
-    ResizeImage,
     Role,
     Signal,
     Step,
     ToolBox,
     advance,
     render_call,
+    shown_box,
     start,
 )
 from visionthink.errors import EpisodeError
@@ -71,14 +74,26 @@ def _any_text() -> st.SearchStrategy[str]:
 
 
 @st.composite
+def crops(draw: st.DrawFn) -> str:
+    """A crop of any box, most of them bad, in any view; or a zoom."""
+    if draw(st.integers(0, 3)) == 0:
+        return render_call("zoom_image", {"factor": draw(st.integers(1, 5))})
+    sides: list[Json] = [draw(st.integers(-2, 300)) for _ in range(4)]
+    numbers: dict[str, Json] = {"view": draw(st.integers(0, 5))} if draw(st.booleans()) else {}
+    return render_call("crop_image", {"bbox_2d": sides, **numbers})
+
+
+@st.composite
 def events(draw: st.DrawFn) -> Event:
     if draw(st.integers(0, 9)) == 0:
         error = draw(st.text(max_size=9))
         return BackendFailed(error=error) if draw(st.booleans()) else NoRoom(error=error)
+    token_ids = draw(st.none() | st.lists(st.integers(0, 999), max_size=3).map(tuple))
     return ModelReply(
-        text=draw(_any_text() | st.sampled_from(list(TEXTS.values()))),
+        text=draw(_any_text() | st.sampled_from(list(TEXTS.values())) | crops()),
         finish_reason=draw(st.sampled_from(FinishReason)),
-        token_ids=draw(st.none() | st.lists(st.integers(0, 999), max_size=3).map(tuple)),
+        token_ids=token_ids,
+        log_probs=draw(st.none() | st.just((-0.5,) * len(token_ids))) if token_ids is not None else None,
         num_prompt_tokens=draw(st.integers(0, 9999)),
         num_reply_tokens=draw(st.integers(0, 999)),
         latency_s=draw(st.floats(0, 9)),
@@ -91,7 +106,7 @@ def specs(draw: st.DrawFn) -> EpisodeSpec:
         question=draw(st.sampled_from(["what ?", "<image>\nwhat ?", ""])),
         original=draw(sizes()),
         protocol=draw(st.sampled_from(PROTOCOLS)),
-        toolbox=ToolBox([ResizeImage()]),
+        toolbox=ToolBox(TOOLS.values()),
         rule=draw(view_rules()),
         first_view=draw(st.sampled_from(["quarter", "full"])),
         max_turns=draw(st.integers(1, 5)),
@@ -211,16 +226,21 @@ def test_accounts_are_the_sums_of_their_parts(spec: EpisodeSpec, inputs: list[Ev
     steps = _played(spec, inputs)
     finish = steps[-1].command
     assert isinstance(finish, Finish)
-    replies = [event for event in inputs[: len(steps) - 1] if isinstance(event, ModelReply)]
+    replies = [
+        event
+        for event in inputs[: len(steps) - 1]
+        if isinstance(event, ModelReply) and event.finish_reason is not FinishReason.ABORTED
+    ]
     trace = finish.trace
     assert [turn.reply for turn in trace.turns] == replies
     assert trace.num_prompt_tokens == sum(reply.num_prompt_tokens for reply in replies)
     assert trace.num_reply_tokens == sum(reply.num_reply_tokens for reply in replies)
     assert trace.latency_s == sum(reply.latency_s for reply in replies)
     assert trace.visual_tokens == sum(view.visual_tokens for view in trace.views)
+    assert trace.visual_tokens_asked == sum(turn.view.visual_tokens for turn in trace.turns if turn.view)
     assert trace.visual_tokens == sum(view.visual_tokens for step in trace.messages for view in step.views)
-    assert trace.num_resizes == sum(turn.view is not None for turn in trace.turns) == len(trace.views) - 1
-    assert trace.num_tool_calls >= trace.num_resizes
+    assert trace.num_views_asked == sum(turn.view is not None for turn in trace.turns) == len(trace.views) - 1
+    assert trace.num_tool_calls >= trace.num_views_asked
     written = trace.to_dict()
     assert json.loads(json.dumps(written)) == written
 
@@ -234,3 +254,22 @@ def test_only_what_can_be_graded_has_an_answer(spec: EpisodeSpec, inputs: list[E
     if finish.outcome in {Outcome.EMPTY, Outcome.NO_ANSWER, Outcome.NO_ROOM, Outcome.FAILED}:
         assert finish.answer is None
     assert (finish.error is not None) is (finish.outcome in {Outcome.FAILED, Outcome.NO_ROOM})
+
+
+@given(specs(), st.lists(events(), min_size=6, max_size=6))
+def test_every_view_lies_in_the_picture_and_the_rule(spec: EpisodeSpec, inputs: list[Event]) -> None:
+    whole = Box(left=0, top=0, right=spec.original.width, bottom=spec.original.height)
+    for view in _played(spec, inputs)[-1].state.views:
+        assert whole.contains(shown_box(view, spec.original))
+        assert view.size.pixels <= spec.rule.max_pixels
+        assert view.size.aspect_ratio <= spec.rule.max_aspect
+
+
+@given(specs(), st.lists(events(), min_size=6, max_size=6))
+def test_a_turn_with_a_view_holds_the_call_that_it_answers(spec: EpisodeSpec, inputs: list[Event]) -> None:
+    for turn in _played(spec, inputs)[-1].state.turns:
+        assert turn.view is None or turn.call is not None
+        assert (turn.signal is Signal.CALL) <= (turn.call is not None) <= (turn.signal in CALLS)
+
+
+CALLS = {Signal.CALL, Signal.BAD_CALL}

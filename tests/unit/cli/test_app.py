@@ -103,7 +103,7 @@ def test_every_stage_command_takes_the_common_options(command: str, capsys: pyte
         (["config", "--set", "num_steps"], "setting 'num_steps' is not of the form section.key=value"),
         (
             ["config", "--penalty", "harsh"],
-            "reward.penalty: Input should be 'paper', 'released' or 'none'",
+            "reward.penalty: Input should be 'paper', 'released', 'tokens' or 'none'",
         ),
         (["config", "--config", "absent.toml"], "configuration absent.toml cannot be read"),
         (["label", "--families", "nope"], "unknown families ['nope']"),

@@ -35,7 +35,9 @@ def test_digest_differs_for_other_settings_only() -> None:
         pytest.param({"label.min_gap": 9}, "min_gap must lie between 1 and num_rollouts 8", id="a gap out of reach"),
         pytest.param({"view.max_pixels": 28 * 28}, "max_pixels 784 is below min_pixels", id="bounds that cross"),
         pytest.param({"data.families": ["corner"]}, "both trained on and held out", id="a family on both lists"),
-        pytest.param({"reward.penalty": "harsh"}, r"reward\.penalty: .*'paper', 'released' or 'none'", id="no rule"),
+        pytest.param(
+            {"reward.penalty": "harsh"}, r"reward\.penalty: .*'paper', 'released', 'tokens' or 'none'", id="no rule"
+        ),
     ],
 )
 def test_wrong_setting_is_refused_with_its_name(overrides: dict[str, object], want: str) -> None:

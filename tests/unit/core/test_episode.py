@@ -11,14 +11,13 @@ from visionthink.core import (
     Action,
     AskModel,
     BackendFailed,
-    Box,
+    CallReply,
+    CropImage,
     EpisodeSpec,
     EpisodeState,
     Event,
     Finish,
     FinishReason,
-    Json,
-    JsonObject,
     ModelReply,
     Outcome,
     Phase,
@@ -29,13 +28,12 @@ from visionthink.core import (
     Size,
     Step,
     ToolBox,
-    View,
     ViewRule,
+    ZoomImage,
     advance,
     full_view,
     get_protocol,
     quarter_view,
-    region_view,
     render_call,
     start,
 )
@@ -105,7 +103,7 @@ def test_a_call_shows_the_full_view_next_to_the_first_one() -> None:
 def test_a_call_costs_its_view_on_top_of_the_first() -> None:
     trace = _finish(_played(SPEC, CALL, ANSWER)).trace
     assert trace.visual_tokens == QUARTER.visual_tokens + FULL.visual_tokens == 252 + 999
-    assert (trace.num_tool_calls, trace.num_resizes) == (1, 1)
+    assert (trace.num_tool_calls, trace.num_views_asked) == (1, 1)
     assert trace.replies == (CALL, ANSWER)
 
 
@@ -123,7 +121,7 @@ def test_a_bad_call_is_explained_and_shows_nothing(call: str, want: str) -> None
     assert ask.messages[-1] == SPEC.protocol.tool_error_message(want)
     trace = _finish(_played(SPEC, call, ANSWER)).trace
     assert (trace.turns[0].signal, trace.turns[0].error) == (Signal.BAD_CALL, want)
-    assert (trace.num_tool_calls, trace.num_resizes) == (1, 0)
+    assert (trace.num_tool_calls, trace.num_views_asked) == (1, 0)
 
 
 @pytest.mark.parametrize("last_call", [CALL, BAD_CALL], ids=["good", "bad"])
@@ -204,7 +202,7 @@ def test_without_tools_a_call_forces_the_answer_at_once(protocol: str) -> None:
     spec = replace(SPEC, protocol=get_protocol(protocol), toolbox=ToolBox(), max_turns=5)
     assert _ask(_played(spec, CALL)).forced
     trace = _finish(_played(spec, CALL, ANSWER)).trace
-    assert (trace.turns[0].error, trace.num_resizes) == ('there is no function "resize_image", available: none', 0)
+    assert (trace.turns[0].error, trace.num_views_asked) == ('there is no function "resize_image", available: none', 0)
 
 
 def test_one_turn_leaves_only_the_forced_answer_after_a_call() -> None:
@@ -257,16 +255,17 @@ def test_trace_is_json_with_its_sums() -> None:
     )
     trace = _finish(_played(SPEC, reply, replace(reply, text=ANSWER, num_prompt_tokens=1400))).trace
     written = json.loads(json.dumps(trace.to_dict()))
-    assert {name: written[name] for name in ("visual_tokens", "num_tool_calls", "num_resizes")} == {
+    assert {name: written[name] for name in ("visual_tokens", "num_tool_calls", "num_views_asked")} == {
         "visual_tokens": 1251,
         "num_tool_calls": 1,
-        "num_resizes": 1,
+        "num_views_asked": 1,
     }
     assert (written["num_prompt_tokens"], written["num_reply_tokens"], written["latency_s"]) == (1700, 40, 1.0)
     assert written["turns"][0] == {
         "turn": 1,
         "forced": False,
         "signal": "call",
+        "call": {"name": "resize_image", "arguments": {"action": "resize"}},
         "error": None,
         "view": {"width": 1036, "height": 756, "visual_tokens": 999, "box": None},
         "reply": CALL,
@@ -309,65 +308,116 @@ def test_what_is_no_call_ends_with_the_outcome_of_its_name(phase: Phase) -> None
     assert TRANSITIONS[phase][Signal.ANSWER] is Outcome.ANSWERED
 
 
-class CropImage:
-    """A tool that this package does not ship: a box, and how many times to enlarge it."""
+class TestSeveralTools:
+    """Crops, a chosen size and the paper's tool in one episode of up to eight turns."""
 
-    @property
-    def name(self) -> str:
-        return "crop_image"
+    SPEC = replace(
+        SPEC,
+        protocol=get_protocol("tools-v1"),
+        toolbox=ToolBox([ResizeImage(), CropImage(), ZoomImage()]),
+        rule=replace(RULE, shrink=4),
+        max_turns=8,
+    )
+    FIRST = quarter_view(ORIGINAL, SPEC.rule)
+    CROP = render_call("crop_image", {"bbox_2d": [0, 0, 70, 56]})
+    FAR_CROP = render_call("crop_image", {"bbox_2d": [126, 98, 252, 196], "view": 1})
+    ZOOM = render_call("zoom_image", {"factor": 2})
 
-    def schema(self) -> dict[str, Json]:
-        box: dict[str, Json] = {"type": "array", "minItems": 4, "maxItems": 4, "items": {"type": "integer"}}
-        zoom: dict[str, Json] = {"type": "number", "minimum": 1, "maximum": 4}
-        return {
-            "type": "function",
-            "function": {
-                "name": self.name,
-                "description": "Cut out a region and enlarge it.",
-                "parameters": {"type": "object", "properties": {"bbox": box, "zoom": zoom}, "required": ["bbox"]},
-            },
-        }
-
-    def view(self, arguments: JsonObject, original: Size, rule: ViewRule) -> View:
-        sides, zoom = arguments["bbox"], arguments.get("zoom", 1)
-        assert isinstance(sides, list)
-        assert isinstance(zoom, int | float)
-        left, top, right, bottom = (side for side in sides if isinstance(side, int))
-        return region_view(original, Box(left=left, top=top, right=right, bottom=bottom), rule, zoom)
-
-
-class TestCropThroughRegistrationAlone:
-    """A crop tool, a zoom factor and four turns, with nothing in the package knowing of them."""
-
-    SPEC = replace(SPEC, toolbox=ToolBox([ResizeImage(), CropImage()]), max_turns=4)
-    CROP = render_call("crop_image", {"bbox": [0, 0, 280, 140]})
-    ZOOM = render_call("crop_image", {"bbox": [280, 280, 336, 336], "zoom": 3})
-
-    def test_the_model_is_told_of_both_tools(self) -> None:
+    def test_the_model_is_told_of_every_tool(self) -> None:
         system = _ask(start(self.SPEC)).messages[0].text
-        assert '"name": "resize_image"' in system
-        assert '"name": "crop_image"' in system
+        assert [system.count(f'"name": "{tool.name}"') for tool in self.SPEC.toolbox] == [1, 1, 1]
 
     def test_every_call_adds_its_view(self) -> None:
-        finish = _finish(_played(self.SPEC, self.CROP, self.ZOOM, CALL, ANSWER))
-        want = [QUARTER.size, Size(width=280, height=140), Size(width=168, height=168), FULL.size]
+        finish = _finish(_played(self.SPEC, self.CROP, self.FAR_CROP, self.ZOOM, CALL, ANSWER))
         assert finish.outcome is Outcome.ANSWERED
-        assert [view.size for view in finish.trace.views] == want
-        assert finish.trace.views[1].box == Box(left=0, top=0, right=280, bottom=140)
-        assert finish.trace.visual_tokens == 252 + 50 + 36 + 999
-        assert (finish.trace.num_resizes, finish.trace.num_tool_calls) == (3, 3)
+        assert [view.size for view in finish.trace.views] == [
+            Size(width=252, height=196),
+            Size(width=280, height=224),
+            Size(width=504, height=392),
+            Size(width=504, height=392),
+            FULL.size,
+        ]
+        assert [view.box is None for view in finish.trace.views] == [True, False, False, True, True]
+        assert (finish.trace.num_views_asked, finish.trace.num_tool_calls) == (4, 4)
+        assert finish.trace.visual_tokens_asked == finish.trace.visual_tokens - self.FIRST.visual_tokens
 
-    def test_a_fifth_turn_is_the_forced_answer(self) -> None:
-        ask = _ask(_played(self.SPEC, self.CROP, self.ZOOM, CALL, CALL))
-        assert (ask.turn, ask.forced) == (5, True)
+    def test_the_trace_says_what_was_called(self) -> None:
+        turns = _finish(_played(self.SPEC, self.CROP, self.CROP, BAD_CALL, ANSWER)).trace.turns
+        crop = CallReply(name="crop_image", arguments={"bbox_2d": [0, 0, 70, 56]})
+        assert [turn.call for turn in turns] == [crop, crop, None, None]
+        assert [turn.signal for turn in turns[:3]] == [Signal.CALL, Signal.BAD_CALL, Signal.BAD_CALL]
+        assert [turn.view is None for turn in turns] == [False, True, True, True]
 
-    def test_a_box_outside_the_picture_is_explained(self) -> None:
-        ask = _ask(_played(self.SPEC, render_call("crop_image", {"bbox": [0, 0, 2000, 10]})))
-        assert "leaves the picture of 1024 x 768 pixels" in ask.messages[-1].text
+    def test_a_view_is_shown_in_the_words_of_its_tool(self) -> None:
+        step = _played(self.SPEC, self.CROP, self.FAR_CROP, CALL)
+        crop, far, resize = [message.text for message in _ask(step).messages if message.role is Role.USER][1:]
+        assert "View 2 shows the region in 280 x 224 pixels:" in crop
+        assert "View 3 shows the region in 504 x 392 pixels:" in far
+        assert "The requested view is shown below:" in resize
 
-    def test_a_zoom_off_the_schema_is_explained(self) -> None:
-        ask = _ask(_played(self.SPEC, render_call("crop_image", {"bbox": [0, 0, 9, 9], "zoom": 9})))
-        assert "arguments.zoom must be at most 4" in ask.messages[-1].text
+    def test_the_papers_own_texts_hold_another_tools_words_too(self) -> None:
+        told = _ask(_played(replace(self.SPEC, protocol=get_protocol("efficient-v1")), self.CROP)).messages[-1].text
+        assert "View 2 shows the region" in told
+        assert "resize" not in told
+
+    def test_a_bad_box_costs_a_turn_and_is_told_in_pixels_that_were_seen(self) -> None:
+        bad = render_call("crop_image", {"bbox_2d": [0, 0, 300, 20]})
+        ask = _ask(_played(self.SPEC, self.CROP, bad))
+        assert ask.turn == 3
+        assert "the box [0, 0, 300, 20] leaves view 2, which has 280 x 224 pixels" in ask.messages[-1].text
+
+    def test_the_ninth_turn_is_the_forced_answer(self) -> None:
+        step = _played(self.SPEC, *[CALL] * 8)
+        assert (_ask(step).turn, _ask(step).forced) == (9, True)
+        assert len(step.state.views) == 8
+
+    def test_tried_and_granted_are_told_apart(self) -> None:
+        once = replace(self.SPEC, max_turns=1)
+        for call in (self.CROP, BAD_CALL):  # a good call that came too late, and one that no tool takes
+            trace = _finish(_played(once, call, ANSWER)).trace
+            assert (trace.num_tool_calls, trace.num_views_asked, trace.asked) == (1, 0, False)
+        trace = _finish(_played(self.SPEC, self.CROP, ANSWER)).trace
+        assert (trace.num_tool_calls, trace.num_views_asked, trace.asked) == (1, 1, True)
+
+
+@pytest.mark.parametrize("shrink", [1, 2, 3, 4, 8])
+def test_a_resize_shows_the_full_view_however_small_the_first_look_was(shrink: int) -> None:
+    spec = replace(SPEC, rule=ViewRule(shrink=shrink))
+    first, second = _finish(_played(spec, CALL, ANSWER)).trace.views
+    assert second == FULL
+    assert first.visual_tokens == pytest.approx(FULL.visual_tokens / shrink**2, rel=0.1)
+
+
+def test_an_aborted_reply_fails_the_episode_and_is_no_part_of_it() -> None:
+    step = _played(SPEC, CALL, _reply(ANSWER, FinishReason.ABORTED))
+    finish = _finish(step)
+    assert (finish.outcome, finish.answer, finish.retryable) == (Outcome.FAILED, None, True)
+    assert finish.error == "the engine gave up in mid-reply"
+    assert finish.trace.replies == (CALL,)
+    assert finish.trace.messages == _ask(_played(SPEC, CALL)).messages
+    assert step.state.phase is Phase.FAILED
+
+
+def test_a_reply_keeps_a_log_probability_per_token() -> None:
+    reply = ModelReply(text=ANSWER, finish_reason=FinishReason.STOP, token_ids=(1, 2), log_probs=(-0.5, 0.0))
+    assert _finish(_played(SPEC, reply)).trace.turns[0].reply.log_probs == (-0.5, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("token_ids", "log_probs", "want"),
+    [
+        (None, (-0.5,), "1 log-probabilities for no token ids"),
+        ((1, 2), (-0.5,), "1 log-probabilities for 2 token ids"),
+        ((1,), (float("nan"),), "not finite"),
+        ((1,), (float("-inf"),), "not finite"),
+    ],
+    ids=["no ids", "too few", "no number", "impossible token"],
+)
+def test_log_probabilities_that_fit_no_tokens_are_refused(
+    token_ids: tuple[int, ...] | None, log_probs: tuple[float, ...], want: str
+) -> None:
+    with pytest.raises(EpisodeError, match=want):
+        ModelReply(text="", finish_reason=FinishReason.STOP, token_ids=token_ids, log_probs=log_probs)
 
 
 def test_a_protocol_of_ones_own_needs_no_registration() -> None:

@@ -8,12 +8,16 @@ from visionthink.core import (
     Size,
     View,
     ViewRule,
+    enlarged_view,
     fitted,
     full_view,
+    grown,
     oriented,
     quarter_view,
     region_view,
     snapped,
+    to_original,
+    to_view,
     visual_tokens,
 )
 from visionthink.errors import ConfigError, DataError
@@ -161,3 +165,56 @@ def test_view_rule_refuses_zero(number: str) -> None:
 def test_view_rule_refuses_a_cap_below_the_floor_or_one_token(max_pixels: int) -> None:
     with pytest.raises(ConfigError, match=f"max_pixels {max_pixels} is below"):
         ViewRule(max_pixels=max_pixels, min_pixels=1 if max_pixels == 783 else 512**2)
+
+
+@pytest.mark.parametrize(
+    ("shrink", "factor", "want"),
+    [(3, 1, (336, 252)), (3, 2, (672, 504)), (3, 3, (1008, 756)), (4, 1, (252, 196)), (4, 3, (756, 560))],
+)
+def test_enlarged_view_divides_the_full_sides(shrink: int, factor: int, want: tuple[int, int]) -> None:
+    view = enlarged_view(_size(1000, 750), ViewRule(shrink=shrink), factor)
+    assert (view.size.width, view.size.height) == want
+
+
+def test_enlarged_view_refuses_no_view() -> None:
+    with pytest.raises(DataError, match="cannot have 0 times the sides"):
+        enlarged_view(_size(100, 100), RULE, 0)
+
+
+def test_a_box_of_a_view_is_a_region_of_the_original() -> None:
+    original, view = _size(1000, 800), View(size=_size(500, 200), box=Box(left=0, top=400, right=1000, bottom=800))
+    box = Box(left=10, top=10, right=20, bottom=30)
+    assert to_original(box, view, original) == Box(left=20, top=420, right=40, bottom=460)
+    assert to_view(Box(left=20, top=420, right=40, bottom=460), view, original) == box
+    assert to_view(Box(left=20, top=0, right=40, bottom=400), view, original) is None
+
+
+def test_edges_between_pixels_go_outwards() -> None:
+    original, view = _size(100, 100), View(size=_size(28, 28))
+    assert to_original(Box(left=1, top=0, right=2, bottom=28), view, original) == Box(
+        left=3, top=0, right=8, bottom=100
+    )
+
+
+def test_a_box_that_leaves_its_view_is_refused() -> None:
+    with pytest.raises(DataError, match=r"leaves the view of 28 x 28 pixels; keep it inside"):
+        to_original(Box(left=0, top=0, right=29, bottom=28), View(size=_size(28, 28)), _size(100, 100))
+
+
+@pytest.mark.parametrize(
+    ("box", "original", "want"),
+    [
+        ((100, 100, 101, 101), (1000, 1000), (73, 73, 129, 129)),
+        ((0, 0, 1, 1), (1000, 1000), (0, 0, 56, 56)),
+        ((999, 999, 1000, 1000), (1000, 1000), (944, 944, 1000, 1000)),
+        ((10, 10, 90, 90), (1000, 1000), (10, 10, 90, 90)),
+        ((0, 500, 15000, 501), (15000, 1000), (0, 463, 15000, 538)),
+        ((5, 5, 6, 6), (40, 1000), (0, 0, 40, 56)),
+    ],
+    ids=["a pixel", "a corner", "the last pixel", "large enough", "a sliver", "a narrow picture"],
+)
+def test_a_small_box_grows_around_its_middle(
+    box: tuple[int, int, int, int], original: tuple[int, int], want: tuple[int, int, int, int]
+) -> None:
+    large = grown(Box(left=box[0], top=box[1], right=box[2], bottom=box[3]), _size(*original), RULE)
+    assert (large.left, large.top, large.right, large.bottom) == want

@@ -7,6 +7,7 @@ import pytest
 
 from visionthink.core import (
     PROTOCOLS,
+    TOOLS,
     AskModel,
     EpisodeSpec,
     Finish,
@@ -42,7 +43,10 @@ CONVERSATIONS = {
     "call": (GOOD_CALL, ANSWER),
     "bad_call": (BAD_CALL, ANSWER),
     "forced": (GOOD_CALL, GOOD_CALL, ANSWER),
+    "crop": (render_call("crop_image", {"bbox_2d": [0, 0, 100, 100]}), ANSWER),
 }
+SEVERAL = (get_protocol("tools-v1"), get_protocol("compact-tools-v1"))
+"""Protocols for several tools."""
 
 
 def _played(protocol: Protocol, replies: Sequence[str]) -> tuple[Message, ...]:
@@ -51,7 +55,7 @@ def _played(protocol: Protocol, replies: Sequence[str]) -> tuple[Message, ...]:
         question="What colour is the sign?",
         original=Size(width=1024, height=768),
         protocol=protocol,
-        toolbox=TOOLBOX,
+        toolbox=ToolBox(TOOLS.values()) if protocol in SEVERAL else TOOLBOX,
         rule=ViewRule(),
         first_view="quarter" if protocol.offers_tools else "full",
     )
@@ -74,8 +78,15 @@ def _shown(messages: Sequence[Message]) -> str:
     return "\n".join(lines) + "\n"
 
 
-@pytest.mark.parametrize("conversation", CONVERSATIONS)
-@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.name)
+@pytest.mark.parametrize(
+    ("protocol", "conversation"),
+    [
+        pytest.param(protocol, conversation, id=f"{protocol.name}-{conversation}")
+        for protocol in PROTOCOLS
+        for conversation in CONVERSATIONS
+        if conversation != "crop" or protocol in SEVERAL
+    ],
+)
 def test_conversation_is_word_for_word(
     protocol: Protocol, conversation: str, golden: Callable[[str, str], None]
 ) -> None:
@@ -85,6 +96,24 @@ def test_conversation_is_word_for_word(
 
 def test_no_two_protocols_share_a_name() -> None:
     assert len({protocol.name for protocol in PROTOCOLS}) == len(PROTOCOLS)
+
+
+def test_get_protocol_finds_one_among_others() -> None:
+    mine = replace(get_protocol("efficient-v1"), name="mine-v1")
+    assert get_protocol("mine-v1", (*PROTOCOLS, mine)) is mine
+
+
+def test_a_tools_own_words_name_the_view_and_fill_the_frame() -> None:
+    told = "view {number} of {width} x {height} : <image>"
+    message = get_protocol("tools-v1").tool_result_message(VIEW, number=3, told=told)
+    assert "<tool_response>\nview 3 of 28 x 28 : \n</tool_response>" in message.text
+    assert message.views == (VIEW,)
+
+
+@pytest.mark.parametrize("name", ["compact-efficient-v1", "compact-tools-v1"])
+def test_a_protocol_without_a_frame_keeps_its_own_words(name: str) -> None:
+    protocol = get_protocol(name)
+    assert protocol.tool_result_message(VIEW, told="mine : <image>") == protocol.tool_result_message(VIEW)
 
 
 @pytest.mark.parametrize("name", ["general-v1", "efficient-v1", "compact-general-v1", "compact-efficient-v1"])
@@ -159,6 +188,8 @@ def test_a_second_tool_gets_a_line_of_its_own() -> None:
         ("user", "<image><image>{question}", "user may hold <image> once"),
         ("tool_result", "no view", "tool_result must hold <image> once"),
         ("tool_error", "it failed", "tool_error must hold {error} once"),
+        ("tool_frame", "no words", "tool_frame must hold {told} once and no <image>"),
+        ("tool_frame", "{told} <image>", "tool_frame must hold {told} once and no <image>"),
     ],
 )
 def test_a_protocol_that_loses_something_is_refused(field: str, text: str, want: str) -> None:

@@ -7,19 +7,16 @@ from visionthink.core import (
     BadCallReply,
     CallReply,
     EmptyReply,
-    FormatRule,
     Reply,
-    ResizeImage,
-    ToolBox,
     UntaggedReply,
     closed_answer,
-    format_ok,
     parse_reply,
     render_call,
 )
 
 RESIZE = CallReply(name="resize_image", arguments={"action": "resize"})
 LINE = '{"name": "resize_image", "arguments": {"action": "resize"}}'
+NOT_KEPT = "the JSON object is nested too deep, or holds half a character or an endless number"
 PRETTY = '{\n  "name": "resize_image",\n  "arguments": {\n    "action": "resize"\n  }\n}'
 
 
@@ -71,6 +68,9 @@ def test_call_is_read_however_it_is_laid_out(inner: str) -> None:
         ('<tool_call>{"name": "r"}</tool_call>', 'the JSON object has no object under "arguments"'),
         ('<tool_call>{"name": "r", "arguments": "{}"}</tool_call>', 'the JSON object has no object under "arguments"'),
         (f"<tool_call>{' ' * 5000}{LINE}</tool_call>", "the call is longer than 4096 characters"),
+        ('<tool_call>{"name": "r", "arguments": {"zoom": 1e999}}</tool_call>', NOT_KEPT),
+        ('<tool_call>{"name": "r", "arguments": {"zoom": "\\ud800"}}</tool_call>', NOT_KEPT),
+        ('<tool_call>{"name": "r", "arguments": {"a": ' + "[" * 40 + "]" * 40 + "}}</tool_call>", NOT_KEPT),
     ],
 )
 def test_bad_call_is_told_one_clear_thing(text: str, want: str) -> None:
@@ -136,92 +136,3 @@ def test_render_call_refuses_what_json_cannot_hold() -> None:
 )
 def test_closed_answer_takes_only_what_was_finished(text: str, want: str | None) -> None:
     assert closed_answer(text) == want
-
-
-TOOLBOX = ToolBox([ResizeImage()])
-NO_TOOLS = ToolBox()
-DIRECT = "<think>clear</think><answer>red</answer>"
-CALL_TURN = f"<think>small</think>\n<tool_call>\n{LINE}\n</tool_call>"
-
-
-@pytest.mark.parametrize(
-    ("replies", "released", "paper"),
-    [
-        ([DIRECT], True, True),
-        ([f"\n{DIRECT}\n"], True, True),
-        (["<think>a</think> so <answer>red</answer>"], True, True),
-        (["<answer>red</answer>"], False, False),
-        ([f"Well. {DIRECT}"], False, False),
-        ([f"{DIRECT} Bye."], False, False),
-        (["<think>a</think><think>b</think><answer>red</answer>"], False, False),
-        (["<think>a</think><answer>red</answer><answer>blue</answer>"], False, False),
-        ([f"<think>a</think>{CALL}<answer>red</answer>"], False, False),
-        ([CALL_TURN], False, False),
-        ([CALL_TURN, DIRECT], True, True),
-        ([f"\n{CALL_TURN}\n", DIRECT], True, True),
-        ([CALL_TURN, CALL_TURN, DIRECT], True, True),
-        ([CALL_TURN, f"\n{DIRECT}"], False, True),
-        ([CALL_TURN, f"{DIRECT}\n"], True, True),
-        ([CALL_TURN, f"{DIRECT}\n\n"], False, True),
-        (["<think>a<answer>red</think></answer>"], False, False),
-        ([CALL, DIRECT], False, False),
-        ([f"{CALL_TURN} ok?", DIRECT], False, False),
-        ([DIRECT, DIRECT], False, False),
-        ([f"<think>a</think><answer>b</answer>{CALL}", DIRECT], False, False),
-        ([f"{CALL_TURN}</tool_call>", DIRECT], True, False),
-        ([f"{CALL_TURN}{CALL}", DIRECT], False, False),
-        (["<think>a</think><tool_call>{broken</tool_call>", DIRECT], True, False),
-        (['<think>a</think><tool_call>{"name": "zoom", "arguments": {}}</tool_call>', DIRECT], True, False),
-        ([CALL_TURN.replace('"resize"}', '"shrink"}'), DIRECT], True, False),
-        ([], False, False),
-    ],
-    ids=[
-        "direct answer",
-        "white space around a direct answer",
-        "prose between monologue and answer",
-        "no monologue",
-        "prose before",
-        "prose after",
-        "two monologues",
-        "two answers",
-        "call and answer in one turn",
-        "call without an answer",
-        "call and answer",
-        "white space around the call",
-        "two calls and an answer",
-        "white space before the last of several: a slip of the released check",
-        "one line break behind the last",
-        "two line breaks behind the last: the same slip",
-        "crossed tags",
-        "call without a monologue",
-        "prose after the call",
-        "two answers in two turns",
-        "answer in the call's turn",
-        "one opening and two closing tags: a slip of the released check",
-        "two calls in one turn",
-        "broken JSON: the released check never reads it",
-        "unknown function",
-        "wrong argument",
-        "nothing at all",
-    ],
-)
-def test_format_rules(replies: list[str], released: bool, paper: bool) -> None:
-    assert format_ok(replies, "released", TOOLBOX) is released
-    assert format_ok(replies, "paper", TOOLBOX) is paper
-
-
-@pytest.mark.parametrize("rule", ["paper", "released"])
-@pytest.mark.parametrize(
-    ("replies", "want"),
-    [
-        ([DIRECT], True),
-        ([f"\n{DIRECT}\n"], True),
-        (["<think>a</think> so <answer>red</answer>"], False),
-        ([DIRECT, DIRECT], False),
-        ([CALL_TURN], False),
-        ([], False),
-    ],
-    ids=["plain", "white space around", "prose between", "two turns", "a call", "nothing at all"],
-)
-def test_without_tools_the_general_format_holds(replies: list[str], want: bool, rule: FormatRule) -> None:
-    assert format_ok(replies, rule, NO_TOOLS) is want

@@ -3,13 +3,27 @@
 from dataclasses import replace
 
 import pytest
+from tests.fakes.replied import ORIGINAL, RULE
 
-from visionthink.core import Graded, PenaltyRule, RewardRule, direct_ratio, group_advantages, group_rewards
+from visionthink.core import (
+    Graded,
+    PenaltyRule,
+    RewardRule,
+    Trace,
+    View,
+    asked_token_ratio,
+    direct_ratio,
+    full_view,
+    group_advantages,
+    group_rewards,
+    quarter_view,
+)
 from visionthink.errors import ConfigError, DataError
 
 PAPER = RewardRule(rule="paper")
 RELEASED = RewardRule(rule="released")
 NONE = RewardRule(rule="none")
+TOKENS = RewardRule(rule="tokens")
 
 DIRECT_RIGHT = Graded(correct=1, format_ok=True, num_tool_calls=0)
 TOOL_RIGHT = Graded(correct=1, format_ok=True, num_tool_calls=1)
@@ -194,7 +208,55 @@ def test_direct_ratio_ignores_wrong_answers() -> None:
     assert direct_ratio([DIRECT_WRONG]) == direct_ratio([]) == 0
 
 
-@pytest.mark.parametrize("rule", [PAPER, RELEASED, NONE], ids=lambda rule: rule.rule)
+@pytest.mark.parametrize("is_correct", [True, False], ids=["right", "wrong"])
+@pytest.mark.parametrize(
+    ("ratio", "num_tool_calls", "want"),
+    [(0.0, 0, 0.0), (0.0, 2, 0.0), (0.25, 1, 0.025), (1.0, 1, 0.1), (1.25, 2, 0.125), (5.0, 5, 0.5)],
+    ids=[
+        "direct",
+        "tried in vain",
+        "a quarter of it",
+        "the full view once",
+        "a region and the full view",
+        "five times",
+    ],
+)
+@pytest.mark.parametrize("column", COLUMNS)
+def test_tokens_charge_for_what_was_shown(
+    ratio: float, num_tool_calls: int, want: float, is_correct: bool, column: str
+) -> None:
+    probe = Graded(correct=is_correct, format_ok=True, num_tool_calls=num_tool_calls, asked_token_ratio=ratio)
+    assert _total(probe, column, TOKENS) == pytest.approx(0.5 + is_correct - want)
+
+
+@pytest.mark.parametrize(
+    ("rule", "want"),
+    [("paper", 1.5 - 0.1 - 0.15), ("released", 1.5 - 0.1 - 0.15), ("tokens", 1.5 - 0.05 - 0.15), ("none", 1.5 - 0.15)],
+)
+def test_a_token_penalty_comes_on_top_of_every_rule(rule: PenaltyRule, want: float) -> None:
+    probe = replace(TOOL_RIGHT, asked_token_ratio=0.5)
+    assert _total(probe, "r >= theta", RewardRule(rule=rule, token_penalty=0.3)) == pytest.approx(want)
+
+
+def test_a_failed_judge_is_charged_no_tokens() -> None:
+    failed = replace(TOOL_RIGHT, asked_token_ratio=1.0, judge_failed=True)
+    assert group_rewards([failed], replace(TOKENS, token_penalty=1.0))[0].total == 0
+
+
+def _looked_at(*views: View) -> Trace:
+    return Trace(turns=(), views=views, messages=())
+
+
+def test_asked_tokens_are_counted_in_full_views() -> None:
+    first, full = quarter_view(ORIGINAL, RULE), full_view(ORIGINAL, RULE)
+    ratios = [
+        asked_token_ratio(_looked_at(*views), ORIGINAL, RULE)
+        for views in ((), (first,), (first, full), (first, full, first))
+    ]
+    assert ratios == [0.0, 0.0, 1.0, (999 + 252) / 999]
+
+
+@pytest.mark.parametrize("rule", [PAPER, RELEASED, TOKENS, NONE], ids=lambda rule: rule.rule)
 def test_an_empty_group_earns_nothing(rule: RewardRule) -> None:
     assert group_rewards([], rule) == ()
 
@@ -204,6 +266,9 @@ def test_an_empty_group_earns_nothing(rule: RewardRule) -> None:
     [
         ({"accuracy_weight": 0}, "accuracy_weight must be positive"),
         ({"format_weight": -0.5}, "the other weights at least 0"),
+        ({"token_penalty": -0.1}, "the other weights at least 0"),
+        ({"accuracy_weight": float("inf")}, "all finite"),
+        ({"penalty": float("inf")}, "all finite"),
         ({"penalty": float("nan")}, "the other weights at least 0"),
         ({"theta": 1.1}, "theta is a share from 0 to 1, got 1.1"),
     ],
@@ -223,3 +288,9 @@ def test_the_released_rule_needs_a_penalty_that_is_a_share(penalty: float) -> No
 def test_an_impossible_grade_is_refused(correct: float, num_tool_calls: int) -> None:
     with pytest.raises(DataError, match="a judge gives 0 to 1"):
         Graded(correct=correct, format_ok=True, num_tool_calls=num_tool_calls)
+
+
+@pytest.mark.parametrize("ratio", [-0.1, float("nan"), float("inf")])
+def test_an_impossible_share_of_tokens_is_refused(ratio: float) -> None:
+    with pytest.raises(DataError, match="cannot have asked for"):
+        Graded(correct=1, format_ok=True, num_tool_calls=1, asked_token_ratio=ratio)

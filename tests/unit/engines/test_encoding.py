@@ -197,7 +197,7 @@ def test_encoder_keeps_pixels_of_a_view_it_has_seen(encoder: Encoder) -> None:
     assert encoder.held_pixel_bytes == 2 * held
 
 
-@pytest.mark.parametrize("reason", FinishReason)
+@pytest.mark.parametrize("reason", [FinishReason.STOP, FinishReason.LENGTH])
 def test_encode_trace_ends_as_the_model_did(encoder: Encoder, reason: FinishReason) -> None:
     spec = EpisodeSpec(
         question="what color ?",

@@ -1,10 +1,12 @@
+from pathlib import Path
+
 import pytest
 
 from visionthink.config import RunConfig, override_config
 from visionthink.core.episode import AskModel, start
 from visionthink.core.geometry import Size
 from visionthink.episodes.prompting import ViewPolicy, prompting_of
-from visionthink.errors import UserError
+from visionthink.errors import ConfigError, UserError
 
 SIZE = Size(width=112, height=112)
 
@@ -26,6 +28,81 @@ def test_only_the_model_that_decides_is_offered_the_tool() -> None:
 def test_unknown_protocol_is_refused_with_those_that_exist() -> None:
     with pytest.raises(UserError, match="no protocol 'nope'; choose one of: general-v1"):
         prompting_of(override_config(RunConfig(), {"episode.protocol": "nope"}))
+
+
+def test_settings_name_the_tools_in_the_order_in_which_the_model_is_told_of_them() -> None:
+    config = override_config(
+        RunConfig(), {"episode.tools": ["crop_image", "resize_image"], "episode.protocol": "tools-v1"}
+    )
+    spec = prompting_of(config).spec("what ?", SIZE)
+    assert spec.toolbox.names == ("crop_image", "resize_image")
+    command = start(spec).command
+    assert isinstance(command, AskModel)
+    system = command.messages[0].text
+    assert 0 < system.index('"name": "crop_image"') < system.index('"name": "resize_image"')
+
+
+def test_a_protocol_without_tools_gets_an_empty_box() -> None:
+    config = override_config(RunConfig(), {"episode.protocol": "general-v1"})
+    assert len(prompting_of(config).spec("what ?", SIZE).toolbox) == 0
+
+
+@pytest.mark.parametrize(
+    ("overrides", "want"),
+    [
+        ({"episode.tools": ["zoom"]}, "no tool 'zoom'; choose one of: resize_image, zoom_image, crop_image"),
+        (
+            {"episode.tools": []},
+            "'compact-efficient-v1' offers tools, but episode.tools is empty; name some of: resize",
+        ),
+        ({"episode.tools": ["crop_image", "crop_image"]}, "two tools are named 'crop_image'"),
+        ({"episode.direct_protocol": "efficient-v1"}, "direct_protocol 'efficient-v1' offers tools"),
+    ],
+    ids=["unknown", "none", "one twice", "tools for a fixed view"],
+)
+def test_tools_that_no_episode_can_use_are_refused(overrides: dict[str, object], want: str) -> None:
+    with pytest.raises(UserError, match=want):
+        prompting_of(override_config(RunConfig(), overrides))
+
+
+PACKAGE = """
+from dataclasses import replace
+from visionthink.core import CropImage, get_protocol
+
+class Peek(CropImage):
+    @property
+    def name(self):
+        return "peek"
+
+peek = Peek()
+texts = replace(get_protocol("tools-v1"), name="peek-v1", user="peek : {question}")
+"""
+
+
+def install(folder: Path, entry_points: str) -> None:
+    """Put a package beside this one, as an installer would."""
+    (folder / "peeking.py").write_text(PACKAGE)
+    (folder / "peeking-1.0.dist-info").mkdir()
+    (folder / "peeking-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: peeking\nVersion: 1.0\n")
+    (folder / "peeking-1.0.dist-info" / "entry_points.txt").write_text(entry_points)
+
+
+def test_another_package_brings_tools_and_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, "[visionthink.tools]\npeek=peeking:peek\n[visionthink.protocols]\npeek-v1=peeking:texts\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    config = override_config(RunConfig(), {"episode.tools": ["peek", "resize_image"], "episode.protocol": "peek-v1"})
+    spec = prompting_of(config).spec("what ?", SIZE)
+    assert (spec.toolbox.names, spec.protocol.user) == (("peek", "resize_image"), "peek : {question}")
+    with pytest.raises(UserError, match="choose one of: peek, resize_image, zoom_image, crop_image"):
+        prompting_of(override_config(config, {"episode.tools": ["nope"]}))
+
+
+def test_a_package_that_cannot_be_loaded_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, "[visionthink.tools]\npeek=peeking:gone\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=r"'peek' of the entry points visionthink\.tools cannot be loaded"):
+        prompting_of(override_config(RunConfig(), {"episode.tools": ["peek"]}))
+    assert prompting_of(RunConfig()).toolbox.names == ("resize_image",)  # what ships needs nobody else
 
 
 POLICIES: tuple[ViewPolicy, ...] = ("auto", "always_low", "always_high")

@@ -152,7 +152,7 @@ async def test_when_everything_is_refused_nothing_is_lost() -> None:
     fate = Fate(a=[REFUSED], b=[REFUSED])
     ends, left = await ends_of(fate.runner(), [sample("a"), sample("b")])
     assert ends == {}
-    assert open_ids(left) == [("a", "a content filter"), ("b", "a content filter")]
+    assert sorted(open_ids(left)) == [("a", "a content filter"), ("b", "a content filter")]
 
 
 async def test_a_picture_without_a_view_is_lost() -> None:
@@ -166,7 +166,7 @@ async def test_a_judge_that_cannot_tell_is_no_failure_while_it_can_tell_elsewher
     assert left.open == () and isinstance(ends["a"], Done)
     assert ends["a"].episodes[0].grade == unclear
     ends, left = await ends_of(Fate(a=[unclear], b=[unclear]).runner(), [sample("a"), sample("b")])
-    assert ends == {} and [name for name, _ in open_ids(left)] == ["a", "b"]
+    assert ends == {} and sorted(name for name, _ in open_ids(left)) == ["a", "b"]
 
 
 async def test_a_judge_that_answers_blanks_alone_is_not_known_to_work() -> None:

@@ -4,9 +4,11 @@ from pathlib import Path
 import pytest
 from tests.fakes.stage_task import tiny_config
 
+from visionthink.config import override_config
 from visionthink.datasets.world import generate
+from visionthink.episodes.prompting import prompting_of
 from visionthink.errors import ConfigError, DataError
-from visionthink.model.card import with_card
+from visionthink.model.card import model_card, with_card
 from visionthink.serving.stage import first_needed
 
 CONFIG = tiny_config()
@@ -18,6 +20,15 @@ def test_card_of_a_model_wins_over_the_settings(tmp_path: Path) -> None:
     config = with_card(tmp_path, CONFIG)
     assert (config.episode.max_turns, config.view.max_pixels) == (3, 200704)
     assert config.train == CONFIG.train
+
+
+def test_tools_travel_with_the_model(tmp_path: Path) -> None:
+    taught = override_config(
+        CONFIG, {"episode.tools": ["crop_image", "zoom_image"], "episode.protocol": "compact-tools-v1"}
+    )
+    (tmp_path / "visionthink.json").write_text(json.dumps(model_card(taught)))
+    found = prompting_of(with_card(tmp_path, CONFIG))
+    assert (found.toolbox.names, found.protocol.name) == (("crop_image", "zoom_image"), "compact-tools-v1")
 
 
 def test_model_without_a_card_is_asked_as_the_settings_say(tmp_path: Path) -> None:

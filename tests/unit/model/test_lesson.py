@@ -9,10 +9,10 @@ from tests.unit.engines.tiny_model import tiny_processor
 
 from visionthink.config import ViewConfig
 from visionthink.core.episode import EpisodeSpec, Finish, FinishReason, ModelReply, Outcome, advance, start
+from visionthink.core.format import format_ok
 from visionthink.core.geometry import Size, View, full_view, quarter_view
 from visionthink.core.message import Message, Role
 from visionthink.core.protocol import get_protocol
-from visionthink.core.reply import format_ok
 from visionthink.core.tool import ResizeImage, ToolBox
 from visionthink.datasets.world import FAMILIES, SIDE, split_of
 from visionthink.datasets.world.generate import scenes
@@ -73,7 +73,7 @@ def test_an_episode_lesson_is_id_for_id_an_episode() -> None:
         assert got.input_ids.tolist() == want.input_ids.tolist()
         assert got.reply_mask.tolist() == want.reply_mask.tolist()
         assert finish.outcome is Outcome.ANSWERED
-        assert format_ok(finish.trace.replies, "paper", TOOLBOX)
+        assert format_ok(finish.trace, "paper", offers_tools=True)
 
 
 def test_the_pieces_of_a_lesson_are_its_replies() -> None:

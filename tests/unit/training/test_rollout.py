@@ -6,6 +6,7 @@ import pytest
 from tests.fakes.asked import runner_over
 from tests.unit.training.written import ASK, ScriptedJudge, picture_of, prompt, saying
 
+from visionthink.config import RunConfig, override_config
 from visionthink.core.episode import BackendFailed
 from visionthink.core.reward import RewardRule
 from visionthink.engines import Sampling, ScriptedEngine, ScriptLine
@@ -23,16 +24,19 @@ async def collected(
     judge: RuleJudge | ScriptedJudge | None = None,
     rule: RewardRule = RULE,
     group_size: int = 2,
+    advantage_eps: float = 1e-6,
+    config: RunConfig | None = None,
 ) -> Rollouts:
     """Rollouts whose replies are `lines`: episode after episode, each with its turns."""
     return await collect(
         prompts or [prompt(0)],
-        runner=runner_over(ScriptedEngine(lines), judge),
+        runner=runner_over(ScriptedEngine(lines), judge, config=config),
         decode=picture_of,
         sampling=Sampling(max_tokens=40, seed=0),
         group_size=group_size,
         rule=rule,
         format_rule="paper",
+        advantage_eps=advantage_eps,
     )
 
 
@@ -79,6 +83,26 @@ async def test_the_format_is_rewarded_only_where_it_is_kept(reply: str, keeps: b
     found = await collected([reply] * 6)
     assert [item.graded.format_ok for item in found.rollouts] == [keeps, keeps]
     assert found.rollouts[0].reward.format == 0.5 * keeps
+
+
+async def test_the_format_is_that_of_the_protocol_whatever_tools_there_are() -> None:
+    loose = "<think>a</think> well, <answer>A</answer>"
+    for protocol, keeps in (("compact-efficient-v1", True), ("compact-general-v1", False)):
+        config = override_config(RunConfig(), {"episode.protocol": protocol})
+        found = await collected([loose] * 2, config=config)
+        assert [item.graded.format_ok for item in found.rollouts] == [keeps, keeps]
+
+
+async def test_what_was_looked_at_is_charged_in_full_views() -> None:
+    found = await collected([ASK, saying("A"), saying("A")], rule=RewardRule(rule="tokens", penalty=0.2))
+    assert [item.graded.asked_token_ratio for item in found.rollouts] == [1.0, 0.0]
+    assert [item.reward.penalty for item in found.rollouts] == [0.2, 0.0]
+
+
+async def test_a_larger_eps_quietens_a_small_spread() -> None:
+    lines, rule = [ASK, saying("A"), saying("A")], RewardRule(rule="tokens")
+    plain, quiet = await collected(lines, rule=rule), await collected(lines, rule=rule, advantage_eps=0.1)
+    assert 0 < quiet.rollouts[1].advantage < 0.5 * plain.rollouts[1].advantage
 
 
 async def test_the_judge_sees_the_clean_question_and_the_extracted_answer() -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,13 @@ def test_the_rate_that_was_used_is_told(tmp_path: Path) -> None:
     _, told = trained(tmp_path, setting(learning_rate=1e-3, warmup_steps=2, hold_ratio=0.5, final_lr_ratio=0.1))
     rates = [values["optim/learning_rate"] for _, values in told]
     assert rates == pytest.approx([5e-4, 1e-3, 1e-3, 5e-4])
+
+
+def test_an_endless_eps_quietens_every_group(tmp_path: Path) -> None:
+    how = setting(num_steps=1, kl_weight=0.0)
+    deaf = replace(how, reward=RewardConfig(advantage_eps=1e9))
+    (_, heard), (_, quiet) = (trained(tmp_path / str(item is how), item)[1][0] for item in (how, deaf))
+    assert quiet["optim/grad_norm"] < 1e-6 < heard["optim/grad_norm"]
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ def _mean(rollouts: Sequence[Rollout], value: Callable[[Rollout], float]) -> flo
 
 
 def _asked(rollout: Rollout) -> float:
-    return rollout.finish.trace.num_resizes > 0
+    return rollout.finish.trace.asked
 
 
 def _is_truncated(rollout: Rollout) -> float:

@@ -11,11 +11,11 @@ from PIL import Image
 
 from visionthink.core.advantage import Advantages, group_advantages
 from visionthink.core.episode import Finish, Outcome
-from visionthink.core.reply import FormatRule, format_ok
-from visionthink.core.reward import Graded, RewardParts, RewardRule, group_rewards
+from visionthink.core.format import FormatRule, format_ok
+from visionthink.core.reward import Graded, RewardParts, RewardRule, asked_token_ratio, group_rewards
 from visionthink.core.sample import Sample
-from visionthink.core.tool import ToolBox
 from visionthink.engines import Sampling
+from visionthink.episodes.prompting import Prompting
 from visionthink.episodes.runner import Ask, Done, End, EpisodeRunner, GradedEpisode, Work
 from visionthink.errors import EngineError
 
@@ -62,6 +62,7 @@ async def collect(
     group_size: int,
     rule: RewardRule,
     format_rule: FormatRule,
+    advantage_eps: float = 1e-6,
 ) -> Rollouts:
     """`group_size` rollouts of every prompt, graded and compared within their group.
 
@@ -79,16 +80,18 @@ async def collect(
         ],
         lambda work, end: ends.__setitem__(work.key, end),
     )
-    whole = {index: end.episodes for index, end in sorted(ends.items()) if isinstance(end, Done)}
+    whole = {index: end for index, end in sorted(ends.items()) if isinstance(end, Done)}
     if not whole:
         text = f"no group of a step could be had, the first because of: {_why(left.open, ends)}"
         raise EngineError(text, retryable=True)
-    toolbox = runner.prompting.toolbox
-    groups = [[_graded(episode, toolbox, format_rule) for episode in episodes] for episodes in whole.values()]
+    groups = [
+        [_graded(end, episode, runner.prompting, format_rule) for episode in end.episodes] for end in whole.values()
+    ]
     rewards = [group_rewards(group, rule) for group in groups]
     advantages = group_advantages(
         [[parts.total for parts in group] for group in rewards],
         [any(item.judge_failed for item in group) for group in groups],
+        eps=advantage_eps,
     )
     return Rollouts(
         rollouts=tuple(
@@ -101,10 +104,10 @@ async def collect(
                 advantage=value,
                 is_kept=kept,
             )
-            for (index, episodes), group, parts, values, kept in zip(
+            for (index, end), group, parts, values, kept in zip(
                 whole.items(), groups, rewards, advantages.values, advantages.kept, strict=True
             )
-            for episode, graded, reward, value in zip(episodes, group, parts, values, strict=True)
+            for episode, graded, reward, value in zip(end.episodes, group, parts, values, strict=True)
         ),
         advantages=advantages,
         num_lost=len(prompts) - len(whole),
@@ -118,12 +121,15 @@ def _asks(index: int, sampling: Sampling, group_size: int) -> tuple[Ask, ...]:
     )
 
 
-def _graded(episode: GradedEpisode, toolbox: ToolBox, format_rule: FormatRule) -> Graded:
+def _graded(end: Done, episode: GradedEpisode, prompting: Prompting, format_rule: FormatRule) -> Graded:
     finish, grade = episode.finish, episode.grade
+    offers_tools = prompting.protocol.offers_tools
     return Graded(
         correct=grade.correct,
-        format_ok=finish.outcome is Outcome.ANSWERED and format_ok(finish.trace.replies, format_rule, toolbox),
+        format_ok=finish.outcome is Outcome.ANSWERED
+        and format_ok(finish.trace, format_rule, offers_tools=offers_tools),
         num_tool_calls=finish.trace.num_tool_calls,
+        asked_token_ratio=asked_token_ratio(finish.trace, end.size, prompting.rule),
         judge_failed=grade.failed,
     )
 

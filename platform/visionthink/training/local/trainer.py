@@ -145,6 +145,7 @@ class LocalTrainer:
             group_size=setting.train.group_size,
             rule=setting.reward.rule(),
             format_rule=setting.reward.format_rule,
+            advantage_eps=setting.reward.advantage_eps,
         )
 
 

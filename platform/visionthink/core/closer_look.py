@@ -1,0 +1,175 @@
+"""Tools beside the paper's: a region of the picture, or all of it at a chosen size; and every shipped tool by name.
+
+Rule: the model speaks of pixels that it saw. A box is in the pixels of one of the views shown, complaints are too, and
+the mapping to the original is the geometry's. A call must add pixels: what a shown view holds as finely already is
+refused, and the model is told where to look.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from visionthink.core.geometry import (
+    MIN_REGION_SIDE,
+    Box,
+    Size,
+    View,
+    enlarged_view,
+    grown,
+    region_view,
+    shown_box,
+    shows,
+    to_original,
+    view_scale,
+)
+from visionthink.core.json_value import Json, JsonObject
+from visionthink.core.tool import Look, ResizeImage, Tool
+from visionthink.errors import ToolArgumentError, UserError
+
+_FACTORS: Final = (2, 4)
+
+
+class ZoomImage:
+    """The whole picture at a chosen multiple of the first look's sides, at most the full view."""
+
+    @property
+    def name(self) -> str:
+        """The function's name."""
+        return "zoom_image"
+
+    @property
+    def told(self) -> str:
+        """That it is the whole picture again."""
+        return "View {number} shows the whole image in {width} x {height} pixels:\n<image>"
+
+    def schema(self) -> dict[str, Json]:
+        """A factor, out of two."""
+        factor: dict[str, Json] = {
+            "description": "How many times the width and height of view 1; the image's full resolution is the limit.",
+            "enum": [*_FACTORS],
+            "type": "integer",
+        }
+        description = (
+            "Show the whole image again, larger than in view 1. Use it when the information needed to answer the "
+            "question is too small to be seen and may stand anywhere."
+        )
+        return _function(self.name, description, {"factor": factor}, required="factor")
+
+    def view(self, arguments: JsonObject, look: Look) -> View:
+        """The whole picture, cut from the original.
+
+        Raises:
+            ToolArgumentError: it was shown in that size, or a larger one, before.
+        """
+        view = enlarged_view(look.original, look.rule, _integer(arguments["factor"]))
+        _refuse_shown(view, view_scale(view, look.original), look)
+        return view
+
+
+class CropImage:
+    """A region of the picture at the original's own resolution, given as a box in a view that was shown."""
+
+    @property
+    def name(self) -> str:
+        """The function's name."""
+        return "crop_image"
+
+    @property
+    def told(self) -> str:
+        """That it is the region, and the size in which further boxes may be given."""
+        return "View {number} shows the region in {width} x {height} pixels:\n<image>"
+
+    def schema(self) -> dict[str, Json]:
+        """A box, and which view it is given in."""
+        side: dict[str, Json] = {"type": "integer", "minimum": 0}
+        box: dict[str, Json] = {
+            "description": "Left, top, right and bottom edge of the region, in pixels of the view.",
+            "type": "array",
+            "items": side,
+            "minItems": 4,
+            "maxItems": 4,
+        }
+        view: dict[str, Json] = {
+            "description": "Number of the view that the box is given in, 1 being the first; the last one if left out.",
+            "type": "integer",
+            "minimum": 1,
+        }
+        description = (
+            "Show a region of the image at the image's own resolution. Use it when the information needed to answer "
+            f"the question is too small to be seen. A region of fewer than {MIN_REGION_SIDE} x {MIN_REGION_SIDE} "
+            "pixels of the image itself is widened around its middle."
+        )
+        return _function(self.name, description, {"bbox_2d": box, "view": view}, required="bbox_2d")
+
+    def view(self, arguments: JsonObject, look: Look) -> View:
+        """The region behind the box, cut from the original, within the rule's cap.
+
+        Raises:
+            ToolArgumentError: there is no such view, the box is empty or leaves it, or the region was shown before.
+        """
+        number = _chosen_view(arguments, look)
+        seen = look.views[number - 1]
+        box = grown(to_original(_box(arguments, number, seen.size), seen, look.original), look.original, look.rule)
+        # Only a picture that is itself narrower than a region may be is enlarged.
+        zoom = max(1.0, MIN_REGION_SIDE / min(box.size.width, box.size.height))
+        view = region_view(look.original, box, look.rule, zoom)
+        _refuse_shown(view, min(view_scale(view, look.original), zoom), look)
+        return view
+
+
+TOOLS: Final[Mapping[str, Tool]] = MappingProxyType(
+    {tool.name: tool for tool in (ResizeImage(), ZoomImage(), CropImage())}
+)
+"""Every shipped tool by its name. None of them has a state, so all episodes share them."""
+
+
+def get_tool(name: str, tools: Mapping[str, Tool] = TOOLS) -> Tool:
+    """The tool called ``name``.
+
+    Raises:
+        UserError: there is none; the message lists those that exist.
+    """
+    if name not in tools:
+        raise UserError(f"there is no tool {name!r}; choose one of: {', '.join(tools)}")
+    return tools[name]
+
+
+def _function(name: str, description: str, properties: dict[str, Json], *, required: str) -> dict[str, Json]:
+    parameters: dict[str, Json] = {"type": "object", "properties": properties, "required": [required]}
+    return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
+
+
+def _integer(value: Json) -> int:
+    assert isinstance(value, int), "the tool box has checked the arguments against the schema"
+    return value
+
+
+def _chosen_view(arguments: JsonObject, look: Look) -> int:
+    number = _integer(arguments.get("view", len(look.views)))
+    if number > len(look.views):
+        raise ToolArgumentError(f"there is no view {number}, the last one shown so far is view {len(look.views)}")
+    return number
+
+
+def _box(arguments: JsonObject, number: int, size: Size) -> Box:
+    sides = arguments["bbox_2d"]
+    assert isinstance(sides, list), "the tool box has checked the arguments against the schema"
+    left, top, right, bottom = map(_integer, sides)
+    if left >= right or top >= bottom:
+        raise ToolArgumentError(
+            f"the box {[left, top, right, bottom]} is empty, left < right and top < bottom must hold"
+        )
+    if right > size.width or bottom > size.height:
+        raise ToolArgumentError(
+            f"the box {[left, top, right, bottom]} leaves view {number}, which has {size.width} x {size.height} pixels"
+        )
+    return Box(left=left, top=top, right=right, bottom=bottom)
+
+
+def _refuse_shown(view: View, scale: float, look: Look) -> None:
+    region = shown_box(view, look.original)
+    for number, seen in enumerate(look.views, start=1):
+        if shows(seen, region, scale, look.original):
+            raise ToolArgumentError(
+                f"view {number} shows that already, at least as large, so there is nothing more to see of it"
+            )

@@ -1,0 +1,186 @@
+"""Regions and chosen sizes: what each call shows, and what the model hears when it shows nothing."""
+
+import pytest
+
+from visionthink.core import (
+    TOOLS,
+    Box,
+    CropImage,
+    Json,
+    Look,
+    Size,
+    ToolBox,
+    View,
+    ViewRule,
+    ZoomImage,
+    full_view,
+    get_tool,
+    quarter_view,
+)
+from visionthink.errors import ToolArgumentError, UserError
+
+ORIGINAL = Size(width=1120, height=840)
+RULE = ViewRule()
+FIRST, FULL = quarter_view(ORIGINAL, RULE), full_view(ORIGINAL, RULE)
+BOX = ToolBox([CropImage(), ZoomImage()])
+TOP_LEFT = View(size=Size(width=560, height=420), box=Box(left=0, top=0, right=560, bottom=420))
+
+
+def _view(
+    name: str, arguments: dict[str, Json], *views: View, original: Size = ORIGINAL, rule: ViewRule = RULE
+) -> View:
+    shown = views or (quarter_view(original, rule),)
+    return BOX.view(name, arguments, Look(original=original, rule=rule, views=shown))
+
+
+def _complaint(name: str, arguments: dict[str, Json], *views: View) -> str:
+    with pytest.raises(ToolArgumentError) as caught:
+        _view(name, arguments, *views)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "views", "want"),
+    [
+        ({"bbox_2d": [0, 0, 280, 210]}, (FIRST,), Box(left=0, top=0, right=560, bottom=420)),
+        ({"bbox_2d": [100, 50, 240, 120]}, (FIRST,), Box(left=200, top=100, right=480, bottom=240)),
+        ({"bbox_2d": [280, 0, 560, 210], "view": 1}, (FIRST, TOP_LEFT), Box(left=560, top=0, right=1120, bottom=420)),
+        ({"bbox_2d": [10, 20, 11, 21]}, (FIRST,), Box(left=0, top=13, right=56, bottom=69)),
+        ({"bbox_2d": [559, 419, 560, 420]}, (FIRST,), Box(left=1064, top=784, right=1120, bottom=840)),
+        ({"bbox_2d": [0, 10, 560, 11]}, (FIRST,), Box(left=0, top=0, right=1120, bottom=56)),
+    ],
+    ids=["a quarter", "any box", "of a view by number", "a pixel is widened", "in the corner", "a line is widened"],
+)
+def test_crop_shows_the_region_behind_the_box(arguments: dict[str, Json], views: tuple[View, ...], want: Box) -> None:
+    view = _view("crop_image", arguments, *views)
+    assert view.box == want
+    assert abs(view.size.width - want.size.width) <= 14 and abs(view.size.height - want.size.height) <= 14
+
+
+def test_crop_of_a_crop_is_given_in_the_pixels_of_the_crop() -> None:
+    original = Size(width=8000, height=6000)
+    left_half = _view("crop_image", {"bbox_2d": [0, 0, 588, 896]}, original=original)
+    assert left_half.box is not None and left_half.size.width < left_half.box.size.width  # the cap made it smaller
+    whole = quarter_view(original, RULE)
+    view = _view("crop_image", {"bbox_2d": [0, 0, 280, 280]}, whole, left_half, original=original)
+    assert view.box == Box(left=0, top=0, right=678, bottom=675)
+    assert view.size == Size(width=672, height=672)
+
+
+def test_crop_stays_within_the_cap() -> None:
+    original = Size(width=8000, height=6000)
+    assert _view("crop_image", {"bbox_2d": [0, 0, 1100, 800]}, original=original).size.pixels <= RULE.max_pixels
+
+
+def test_crop_of_a_picture_narrower_than_a_region_is_enlarged() -> None:
+    rule = ViewRule(min_pixels=1)
+    view = _view("crop_image", {"bbox_2d": [0, 0, 28, 28]}, original=Size(width=400, height=30), rule=rule)
+    assert view == View(size=Size(width=112, height=56), box=Box(left=0, top=0, right=58, bottom=30))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "views", "want"),
+    [
+        (
+            {"bbox_2d": [0, 0, 700, 100]},
+            (FIRST,),
+            "the box [0, 0, 700, 100] leaves view 1, which has 560 x 420 pixels",
+        ),
+        (
+            {"bbox_2d": [0, 0, 100, 421]},
+            (FIRST, FIRST),
+            "the box [0, 0, 100, 421] leaves view 2, which has 560 x 420 pixels",
+        ),
+        (
+            {"bbox_2d": [100, 0, 100, 50]},
+            (FIRST,),
+            "the box [100, 0, 100, 50] is empty, left < right and top < bottom must hold",
+        ),
+        (
+            {"bbox_2d": [0, 60, 100, 50]},
+            (FIRST,),
+            "the box [0, 60, 100, 50] is empty, left < right and top < bottom must hold",
+        ),
+        ({"bbox_2d": [0, 0, 9, 9], "view": 2}, (FIRST,), "there is no view 2, the last one shown so far is view 1"),
+        ({"bbox_2d": [0, 0, 9, 9], "view": 0}, (FIRST,), "arguments.view must be at least 1"),
+        ({"bbox_2d": [-1, 0, 9, 9]}, (FIRST,), "arguments.bbox_2d[0] must be at least 0"),
+        ({"bbox_2d": [0, 0, 9.5, 9]}, (FIRST,), "arguments.bbox_2d[2] must be of type integer"),
+        ({"bbox_2d": [0, 0, 9]}, (FIRST,), "arguments.bbox_2d must hold at least 4 and at most 4 items"),
+        ({}, (FIRST,), "arguments.bbox_2d is missing"),
+        (
+            {"bbox_2d": [0, 0, 280, 210]},
+            (FIRST, TOP_LEFT, FIRST),
+            "view 2 shows that already, at least as large, so there is nothing more to see of it",
+        ),
+        (
+            {"bbox_2d": [10, 10, 200, 200]},
+            (FIRST, TOP_LEFT),
+            "view 2 shows that already, at least as large, so there is nothing more to see of it",
+        ),
+        (
+            {"bbox_2d": [0, 0, 280, 210], "view": 1},
+            (FIRST, FULL),
+            "view 2 shows that already, at least as large, so there is nothing more to see of it",
+        ),
+    ],
+    ids=[
+        "too far right",
+        "too far down",
+        "no width",
+        "upside down",
+        "no such view",
+        "view zero",
+        "negative",
+        "half a pixel",
+        "three edges",
+        "no box",
+        "the same region again",
+        "inside a region",
+        "inside the full view",
+    ],
+)
+def test_crop_says_in_the_views_own_pixels_why_it_shows_nothing(
+    arguments: dict[str, Json], views: tuple[View, ...], want: str
+) -> None:
+    assert _complaint("crop_image", arguments, *views) == want
+
+
+@pytest.mark.parametrize(
+    ("shrink", "factor", "want"),
+    [
+        (2, 2, (1120, 840)),
+        (3, 2, (756, 560)),
+        (3, 4, (1120, 840)),
+        (4, 2, (560, 420)),
+        (4, 4, (1120, 840)),
+        (8, 2, (280, 224)),
+        (8, 4, (560, 420)),
+    ],
+)
+def test_zoom_shows_the_whole_at_a_multiple_of_the_first_look(shrink: int, factor: int, want: tuple[int, int]) -> None:
+    view = _view("zoom_image", {"factor": factor}, rule=ViewRule(shrink=shrink))
+    assert (view.size.width, view.size.height, view.box) == (*want, None)
+
+
+def test_zoom_refuses_what_adds_no_pixel() -> None:
+    assert _complaint("zoom_image", {"factor": 4}, FIRST, FULL).startswith("view 2 shows that already")
+    assert _complaint("zoom_image", {"factor": 3}) == "arguments.factor must be one of [2, 4]"
+
+
+def test_a_region_does_not_stand_for_the_whole() -> None:
+    assert _view("zoom_image", {"factor": 2}, FIRST, TOP_LEFT) == FULL
+
+
+def test_descriptions_say_how_a_small_box_is_treated() -> None:
+    assert "fewer than 56 x 56 pixels of the image itself is widened" in str(CropImage().schema())
+
+
+def test_tools_are_found_by_name() -> None:
+    assert list(TOOLS) == ["resize_image", "zoom_image", "crop_image"]
+    assert all(get_tool(name).name == name for name in TOOLS)
+    assert get_tool("mine", {"mine": CropImage()}).name == "crop_image"
+
+
+def test_an_unknown_tool_is_refused_with_those_that_exist() -> None:
+    with pytest.raises(UserError, match="no tool 'zoom'; choose one of: resize_image, zoom_image, crop_image"):
+        get_tool("zoom")
