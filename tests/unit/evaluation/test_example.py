@@ -1,7 +1,7 @@
 import pytest
 from tests.unit.evaluation.answers import answer
 
-from visionthink.config import RunConfig
+from visionthink.config import RunConfig, override_config
 from visionthink.core.episode import AskModel, EpisodeSpec, Finish, FinishReason, ModelReply, advance, start
 from visionthink.core.geometry import Size
 from visionthink.core.message import Role
@@ -15,6 +15,7 @@ from visionthink.evaluation.contender import all_views
 from visionthink.evaluation.example import choose_examples, to_example
 from visionthink.judges import Grade
 from visionthink.picture import decode
+from visionthink.report import ShownBox
 
 CALL = '<tool_call>{"name": "resize_image", "arguments": {"action": "resize"}}</tool_call>'
 
@@ -60,6 +61,28 @@ def test_example_shows_the_whole_conversation_with_its_views() -> None:
     assert example.visual_tokens == 20
     granted = 'resize_image {"action": "resize"} granted: the whole picture at 112 x 112 pixels'
     assert [turn.note for turn in example.turns] == ["", granted, "", ""]
+
+
+def test_example_draws_every_region_on_the_first_view_and_names_its_turn() -> None:
+    (sample,) = generate("test", 1, seed=0, families=["mark"])
+    tools = {"episode.tools": ["resize_image", "crop_image"], "episode.protocol": "compact-tools-v1"}
+    config = override_config(RunConfig(), {**tools, "episode.max_turns": 5})
+    crop, bad = (
+        f'<tool_call>{{"name": "crop_image", "arguments": {{"bbox_2d": {box}}}}}</tool_call>'
+        for box in ("[14, 0, 42, 28]", "[0, 0, 999, 999]")
+    )
+    spec = prompting_of(config).spec(sample.question, Size(width=112, height=112))
+    finish = finished(spec, crop, bad, CALL, "<answer>x</answer>")
+    made = to_answer(sample, done(finish, Grade(correct=0.0)), all_views)
+    example = to_example("what ?", decode(sample.picture), finish, made, max_view_bytes=100_000)
+    views = [view for turn in example.turns for view in turn.views]
+    box = ShownBox(left=0.25, top=0.0, width=0.5, height=0.5, label="turn 2")
+    assert [view.boxes for view in views] == [(box,), (), ()]
+    assert views[1].note == "(28, 0) to (84, 56) of the original"
+    notes = [turn.note for turn in example.turns if turn.note]
+    assert notes[0].startswith('crop_image {"bbox_2d": [14, 0, 42, 28]} granted: (28, 0) to (84, 56) at ')
+    assert notes[1].startswith('crop_image {"bbox_2d": [0, 0, 999, 999]} refused: ')
+    assert notes[2].startswith('resize_image {"action": "resize"} granted: the whole picture at 112 x 112 pixels')
 
 
 def test_example_tells_why_a_call_was_refused() -> None:
