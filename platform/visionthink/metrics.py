@@ -7,8 +7,11 @@ number that nobody explained. `docs/metrics.md` is written from this file by `to
 Naming: counts start with `num_`, means end with `_mean`, seconds with `_s`, other shares of one with `_ratio`; accuracy
 and resize rate are shares too, and keep the names that the method's paper gave them.
 A metric with labels becomes one MLflow key per value: `EVAL_ACCURACY.key(row="trained")` is `eval/accuracy/trained`.
+A label value may be any text that a data set calls its families by: what MLflow refuses is escaped, two values never
+share a key, and `check_names` refuses the few that can't be one before the work whose numbers they would name.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +19,13 @@ from enum import StrEnum
 
 from visionthink.errors import UserError
 
-_UNSAFE_LABEL = re.compile(r"[^A-Za-z0-9_.-]+")
+# MLflow 3 takes letters and digits of any script, `_ - . :`, blank and slash, and no "." or ".." between slashes. The
+# slash parts our labels and the colon begins an escape, so neither stands for itself.
+_ESCAPED = re.compile(r"[^\w.\- ]")
+_ONLY_DOTS = re.compile(r"\.+")
+_MAX_LABEL = 100
+"""Characters of one label value in a key. MLflow takes keys of 250; the longest name and two labels need 233."""
+_HASH_BYTES = 16
 _PROMETHEUS_UNITS = {"s": "seconds"}
 
 
@@ -60,19 +69,16 @@ class Metric:
     kind: Kind = Kind.GAUGE
 
     def key(self, **labels: str) -> str:
-        """Return the MLflow key: the name, then the label values in the order of `labels`.
-
-        Characters that a key may not hold (a slash in a data set's name, say) become `_`.
+        """Return the MLflow key: the name, then the label values in the order of `labels`, as `escaped` writes them.
 
         Raises:
-            UserError: the labels given are not the labels of this metric, or one is empty.
+            UserError: the labels given are not the labels of this metric, or one cannot name anything.
         """
         if set(labels) != set(self.labels):
             raise UserError(f"metric {self.name} takes the labels {list(self.labels)}, not {sorted(labels)}")
-        values = [_UNSAFE_LABEL.sub("_", labels[label]).strip(".") for label in self.labels]
-        if not all(values):
-            raise UserError(f"metric {self.name}: empty label in {labels}; give every label a value")
-        return "/".join((self.name, *values))
+        for label in self.labels:
+            check_names([labels[label]], of=f"label {label} of metric {self.name}")
+        return "/".join((self.name, *(escaped(labels[label]) for label in self.labels)))
 
     @property
     def prometheus(self) -> str:
@@ -82,8 +88,52 @@ class Metric:
         return f"{name}_total" if self.kind is Kind.COUNTER else name
 
 
+def escaped(value: str) -> str:
+    """Return a label value as it stands in a key: every byte (UTF-8) of what MLflow refuses as `:` and two digits.
+
+    Different values have different texts. One of more than 100 characters ends in `::` and a hash of the whole value;
+    any other can be read back with `unescaped`.
+    """
+    text = (_ONLY_DOTS if _ONLY_DOTS.fullmatch(value) else _ESCAPED).sub(_as_bytes, value)
+    if len(text) <= _MAX_LABEL:
+        return text
+    tail = f"::{hashlib.blake2b(value.encode(), digest_size=_HASH_BYTES).hexdigest()}"
+    return f"{text[: _MAX_LABEL - len(tail)]}{tail}"
+
+
+def unescaped(text: str) -> str:
+    """Return the value of which `escaped` made `text`; of a value that was cut, the text itself."""
+    if "::" in text:
+        return text
+    return re.sub(r"(?::[0-9A-F]{2})+", lambda found: bytes.fromhex(found[0].replace(":", "")).decode(), text)
+
+
+def _as_bytes(found: re.Match[str]) -> str:
+    return "".join(f":{byte:02X}" for byte in found[0].encode())
+
+
+def check_names(names: Iterable[str], *, of: str) -> None:
+    """Return when every name can stand in a key; `of` says in the error what they are names of.
+
+    Raises:
+        UserError: naming the first one that cannot.
+    """
+    for name in names:
+        if not name.strip():
+            raise UserError(f"{of}: {name!r} is no name, so no number can be told under it; give it one")
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(f"{of}: {name!r} is no text ({error.reason}); rename it") from error
+
+
+_defined: list[Metric] = []
+
+
 def _metric(name: str, unit: Unit, better: Better, meaning: str, *labels: str, kind: Kind = Kind.GAUGE) -> Metric:
-    return Metric(name=name, unit=unit, better=better, meaning=meaning, labels=labels, kind=kind)
+    """Define a metric and put it on the list of all."""
+    _defined.append(Metric(name=name, unit=unit, better=better, meaning=meaning, labels=labels, kind=kind))
+    return _defined[-1]
 
 
 _UP, _DOWN, _DEPENDS = Better.HIGHER, Better.LOWER, Better.DEPENDS
@@ -97,12 +147,14 @@ REWARD_ACCURACY = _metric("reward/accuracy", Unit.SHARE, _UP, "Mean accuracy par
 REWARD_FORMAT = _metric("reward/format", Unit.SHARE, _UP, "Share of rollouts whose every turn keeps the format.")
 REWARD_PENALTY = _metric("reward/penalty", Unit.POINTS, _DOWN, "Mean penalty taken off for asking, or for not asking.")
 
-RESIZE_RATE = _metric("resize/rate", Unit.SHARE, _DEPENDS, "Share of rollouts that asked for the larger view.")
+RESIZE_RATE = _metric(
+    "resize/rate", Unit.SHARE, _DEPENDS, "Share of rollouts that asked for a further view and were shown it."
+)
 RESIZE_RATE_NEEDED = _metric(
-    "resize/rate_needed", Unit.SHARE, _UP, "Share that asked, among the samples that need the full resolution."
+    "resize/rate_needed", Unit.SHARE, _UP, "The same share among the samples that need the full resolution."
 )
 RESIZE_RATE_NOT_NEEDED = _metric(
-    "resize/rate_not_needed", Unit.SHARE, _DOWN, "Share that asked, among the samples that the quarter view answers."
+    "resize/rate_not_needed", Unit.SHARE, _DOWN, "The same share among the samples that the quarter view answers."
 )
 
 POLICY_KL = _metric("policy/kl", Unit.NATS, _DOWN, "Mean k3 estimate of the distance from the base model.")
@@ -141,10 +193,6 @@ PERF_STEP_S = _metric("perf/step_s", Unit.SECONDS, _DOWN, "Wall time of a traini
 PERF_ROLLOUT_S = _metric("perf/rollout_s", Unit.SECONDS, _DOWN, "Part of a step spent on rollouts and judging.")
 PERF_TRAIN_S = _metric("perf/train_s", Unit.SECONDS, _DOWN, "Part of a step spent on the gradient.")
 
-# --- pretraining of the embedded base model ---
-BASE_LOSS = _metric("base/loss", Unit.NATS, _DOWN, "Cross entropy of a pretraining step.", "phase")
-BASE_ACCURACY = _metric("base/accuracy", Unit.SHARE, _UP, "Share of held-out answers right after a phase.", "phase")
-
 # --- labelling ---
 LABEL_NUM_SAMPLES = _metric("label/num_samples", Unit.COUNT, _DEPENDS, "Samples that were labelled.")
 LABEL_NUM_NEEDED = _metric("label/num_needed", Unit.COUNT, _DEPENDS, "Samples labelled: needs the full resolution.")
@@ -163,16 +211,23 @@ LABEL_ACCURACY_QUARTER = _metric(
 )
 LABEL_ACCURACY_FULL = _metric("label/accuracy_full", Unit.SHARE, _UP, "Share of correct rollouts on the full view.")
 
-# --- evaluation: row is always_low, always_high, base or trained ---
-EVAL_NUM_SAMPLES = _metric("eval/num_samples", Unit.COUNT, _DEPENDS, "Held-out samples that were answered.", "row")
-EVAL_ACCURACY = _metric("eval/accuracy", Unit.SHARE, _UP, "Share of correct answers.", "row")
+# --- evaluation: row is the name of a contender, such as always_low, always_high, base, trained or champion ---
+EVAL_NUM_SAMPLES = _metric(
+    "eval/num_samples", Unit.COUNT, _DEPENDS, "Held-out samples that were answered and graded.", "row"
+)
+EVAL_NUM_FAILED = _metric(
+    "eval/num_failed", Unit.COUNT, _DOWN, "Samples in no figure because an engine or judge failed on them.", "row"
+)
+EVAL_ACCURACY = _metric("eval/accuracy", Unit.SHARE, _UP, "Mean score: share of correct answers.", "row")
 EVAL_ACCURACY_LOW = _metric(
-    "eval/accuracy_low", Unit.SHARE, _UP, "Lower end of the 95 % bootstrap interval of the accuracy.", "row"
+    "eval/accuracy_low", Unit.SHARE, _UP, "Lower end of the 95 % interval of the accuracy.", "row"
 )
 EVAL_ACCURACY_HIGH = _metric(
-    "eval/accuracy_high", Unit.SHARE, _UP, "Upper end of the 95 % bootstrap interval of the accuracy.", "row"
+    "eval/accuracy_high", Unit.SHARE, _UP, "Upper end of the 95 % interval of the accuracy.", "row"
 )
-EVAL_RESIZE_RATE = _metric("eval/resize_rate", Unit.SHARE, _DEPENDS, "Share of samples with a second view.", "row")
+EVAL_RESIZE_RATE = _metric(
+    "eval/resize_rate", Unit.SHARE, _DEPENDS, "Share of samples on which a further view was asked for and shown.", "row"
+)
 EVAL_RESIZE_RATE_NEEDED = _metric(
     "eval/resize_rate_needed", Unit.SHARE, _UP, "Resize rate on samples that need the full resolution.", "row"
 )
@@ -180,16 +235,24 @@ EVAL_RESIZE_RATE_NOT_NEEDED = _metric(
     "eval/resize_rate_not_needed", Unit.SHARE, _DOWN, "Resize rate on samples that the quarter view answers.", "row"
 )
 EVAL_VISUAL_TOKENS_MEAN = _metric(
-    "eval/visual_tokens_mean", Unit.TOKENS, _DOWN, "Mean visual tokens of a sample, summed over all its views.", "row"
+    "eval/visual_tokens_mean",
+    Unit.TOKENS,
+    _DOWN,
+    "Mean visual tokens of a sample, as its row counts them: of all views.",
+    "row",
 )
 EVAL_VISUAL_TOKEN_RATIO = _metric(
-    "eval/visual_token_ratio", Unit.SHARE, _DOWN, "Visual tokens divided by those of always_high; can exceed 1.", "row"
+    "eval/visual_token_ratio",
+    Unit.SHARE,
+    _DOWN,
+    "Visual tokens divided by those of the full view; can exceed 1.",
+    "row",
 )
 EVAL_LATENCY_S = _metric("eval/latency_s", Unit.SECONDS, _DOWN, "Mean seconds from question to final answer.", "row")
 EVAL_LATENCY_P95_S = _metric("eval/latency_p95_s", Unit.SECONDS, _DOWN, "95th percentile of the same.", "row")
 
 EVAL_FAMILY_ACCURACY = _metric(
-    "eval/family_accuracy", Unit.SHARE, _UP, "Share of correct answers within a family of questions.", "row", "family"
+    "eval/family_accuracy", Unit.SHARE, _UP, "Mean score within a family of questions.", "row", "family"
 )
 EVAL_FAMILY_RESIZE_RATE = _metric(
     "eval/family_resize_rate", Unit.SHARE, _DEPENDS, "Resize rate within a family.", "row", "family"
@@ -264,8 +327,7 @@ SERVE_HELD_BYTES = _metric(
     "serve/held_bytes", Unit.NUMBER, _DEPENDS, "Bytes of bodies and pixels that the requests in flight hold."
 )
 
-# Read off the module, so that a metric can't be defined and then forgotten here.
-METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
+METRICS: tuple[Metric, ...] = tuple(_defined)
 
 _BY_NAME = {metric.name: metric for metric in METRICS}
 

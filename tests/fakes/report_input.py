@@ -1,5 +1,6 @@
 """A report input as a good run of the embedded world would make it, for tests and for looking at."""
 
+import dataclasses
 import io
 import math
 import random
@@ -7,15 +8,15 @@ import random
 from PIL import Image, ImageDraw
 
 from visionthink import metrics
+from visionthink.core.gate import ContenderRole
 from visionthink.report.record import (
     Confusion,
+    ContenderFigures,
     Curve,
     Example,
     FamilyFigures,
     Interval,
     ReportInput,
-    Row,
-    RowFigures,
     ShownTurn,
     ShownView,
 )
@@ -42,7 +43,7 @@ def view(side: int) -> ShownView:
     draw.text((79, 82), "47", fill="black")
     buffer = io.BytesIO()
     picture.resize((side, side), Image.Resampling.LANCZOS).save(buffer, "PNG")
-    return ShownView(png=buffer.getvalue(), width=side, height=side, visual_tokens=(side // 28) ** 2)
+    return ShownView(data=buffer.getvalue(), width=side, height=side, visual_tokens=(side // 28) ** 2)
 
 
 def example(*, asks: bool, correct: bool = True) -> Example:
@@ -64,7 +65,7 @@ def example(*, asks: bool, correct: bool = True) -> Example:
         needs_high_res=asks,
         want=want,
         got=got,
-        correct=correct,
+        score=float(correct),
         visual_tokens=tokens,
         turns=tuple(turns),
     )
@@ -101,12 +102,21 @@ def curves(num_steps: int = 160) -> tuple[Curve, ...]:
     )
 
 
-def rows() -> tuple[RowFigures, ...]:
-    def row(
-        name: Row, accuracy: float, half: float, tokens: float, spread: float, rates: tuple[float, float, float]
-    ) -> RowFigures:
-        return RowFigures(
-            row=name,
+def contenders() -> tuple[ContenderFigures, ...]:
+    def one(
+        name: str,
+        label: str,
+        role: ContenderRole,
+        accuracy: float,
+        half: float,
+        tokens: float,
+        spread: float,
+        rates: tuple[float, float, float],
+    ) -> ContenderFigures:
+        return ContenderFigures(
+            name=name,
+            label=label,
+            role=role,
             num_samples=1200,
             accuracy=Interval(value=accuracy, low=accuracy - half, high=min(1.0, accuracy + half)),
             visual_tokens=Interval(value=tokens, low=tokens - spread, high=tokens + spread),
@@ -116,11 +126,25 @@ def rows() -> tuple[RowFigures, ...]:
             latency_s=0.011 + tokens / 2000,
         )
 
+    role = ContenderRole
     return (
-        row(Row.ALWAYS_LOW, 0.676, 0.027, 4.0, 0.0, (0.0, 0.0, 0.0)),
-        row(Row.ALWAYS_HIGH, 0.981, 0.008, 16.0, 0.0, (0.0, 0.0, 0.0)),
-        row(Row.BASE, 0.829, 0.021, 11.8, 0.45, (0.487, 0.512, 0.475)),
-        row(Row.TRAINED, 0.976, 0.009, 9.36, 0.43, (0.335, 0.983, 0.011)),
+        one("always_low", "quarter view only", role.QUARTER_VIEW, 0.676, 0.027, 4.0, 0.0, (0.0, 0.0, 0.0)),
+        one("always_high", "full view always", role.FULL_VIEW, 0.981, 0.008, 16.0, 0.0, (0.0, 0.0, 0.0)),
+        one("base", "base model", role.BASE, 0.829, 0.021, 11.8, 0.45, (0.487, 0.512, 0.475)),
+        one("trained", "trained model", role.CANDIDATE, 0.976, 0.009, 9.36, 0.43, (0.335, 0.983, 0.011)),
+    )
+
+
+def champion() -> ContenderFigures:
+    """A model in use, on which three questions failed."""
+    return dataclasses.replace(
+        contenders()[2],
+        name="champion",
+        label="model in use",
+        role=ContenderRole.INCUMBENT,
+        accuracy=Interval(value=0.94, low=0.92, high=0.96),
+        visual_tokens=Interval(value=10.1, low=9.7, high=10.5),
+        failures={"connection refused": 2, "the judge gave no grade": 1},
     )
 
 
@@ -128,23 +152,24 @@ def families() -> tuple[FamilyFigures, ...]:
     rng = random.Random(1)
     found = []
     for family, (needed, held_out) in FAMILIES.items():
-        for row in Row:
-            asks = {Row.BASE: 0.5, Row.TRAINED: 0.98 if needed else 0.012}.get(row, 0.0)
+        for one in contenders():
+            trained = 0.98 if needed else 0.012
+            asks = {ContenderRole.BASE: 0.5, ContenderRole.CANDIDATE: trained}.get(one.role, 0.0)
             accuracy = 0.97
-            if needed and row is Row.ALWAYS_LOW:
+            if needed and one.role is ContenderRole.QUARTER_VIEW:
                 accuracy = 0.09
-            if needed and row is Row.BASE:
+            if needed and one.role is ContenderRole.BASE:
                 accuracy = 0.53
             found.append(
                 FamilyFigures(
                     family=family,
-                    row=row,
+                    contender=one.name,
                     needs_high_res=needed,
                     held_out=held_out,
                     num_samples=120,
                     accuracy=min(1.0, accuracy + rng.uniform(-0.03, 0.03)),
                     resize_rate=min(1.0, max(0.0, asks + (rng.uniform(-0.02, 0.02) if asks else 0))),
-                    visual_tokens=16.0 if row is Row.ALWAYS_HIGH else 4 + 16 * asks,
+                    visual_tokens=16.0 if one.role is ContenderRole.FULL_VIEW else 4 + 16 * asks,
                     latency_s=0.02,
                 )
             )
@@ -155,11 +180,12 @@ def report_input() -> ReportInput:
     return ReportInput(
         title="Embedded picture world, seed 0",
         subtitle="tiny Qwen2.5-VL, 1.2 M parameters · run 20261123-181500 · 1,200 held-out questions",
-        rows=rows(),
+        contenders=contenders(),
         families=families(),
         curves=curves(),
         confusion=Confusion(needed_asked=393, needed_answered=7, not_needed_asked=9, not_needed_answered=791),
         examples=(example(asks=True), example(asks=False), example(asks=True, correct=False)),
+        notes=("The model in use (version 3) is the one that is judged here.",),
         config={
             "seed": "0",
             "train.learning_rate": "0.0001",

@@ -2,14 +2,17 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mlflow.utils.validation import _validate_metric_name
 
 from visionthink import metrics
 from visionthink.errors import UserError
 from visionthink.metrics import EVAL_ACCURACY, EVAL_FAMILY_ACCURACY, METRICS, REWARD_MEAN, Kind, Metric
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
-# What MLflow's own validation lets through, less the characters that only some stores take.
-MLFLOW_KEY = re.compile(r"[A-Za-z0-9_]+(/[A-Za-z0-9_.-]+)+")
+MLFLOW_KEY = re.compile(r"[A-Za-z0-9_]+(/[\w.\-: ]+)+")
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=300).filter(str.strip)
 PROMETHEUS_NAME = re.compile(r"visionthink_[a-z0-9_]+")
 
 
@@ -68,16 +71,59 @@ def test_key_appends_label_values_in_declared_order() -> None:
     assert EVAL_FAMILY_ACCURACY.key(family="code", row="trained") == "eval/family_accuracy/trained/code"
 
 
-def test_key_replaces_what_a_store_refuses() -> None:
-    assert EVAL_FAMILY_ACCURACY.key(row="base", family="lmms-lab/Chart QA: ä") == (
-        "eval/family_accuracy/base/lmms-lab_Chart_QA_"
-    )
+@pytest.mark.parametrize(
+    ("family", "want"),
+    [
+        pytest.param("chart-qa_2.1 en", "chart-qa_2.1 en", id="what MLflow takes"),
+        pytest.param("数学", "数学", id="letters of any script"),
+        pytest.param("lmms-lab/Chart QA: ä?", "lmms-lab:2FChart QA:3A ä:3F", id="what it refuses"),
+        pytest.param("€%", ":E2:82:AC:25", id="a character of three bytes"),
+        pytest.param("..", ":2E:2E", id="what a path would swallow"),
+        pytest.param("v1..", "v1..", id="dots that a path keeps"),
+    ],
+)
+def test_key_escapes_what_mlflow_refuses(family: str, want: str) -> None:
+    assert EVAL_FAMILY_ACCURACY.key(row="base", family=family) == f"eval/family_accuracy/base/{want}"
+    assert metrics.unescaped(want) == family
 
 
-@pytest.mark.parametrize("labels", [{}, {"row": "base", "family": "x"}, {"line": "base"}, {"row": ""}, {"row": ".."}])
+@given(NAMES)
+def test_key_is_one_that_mlflow_takes(name: str) -> None:
+    key = metrics.EVAL_FAMILY_VISUAL_TOKENS_MEAN.key(row=name, family=name)
+    _validate_metric_name(key)  # type: ignore[no-untyped-call]
+    assert len(key) <= 250
+    assert metrics.lookup(key) is metrics.EVAL_FAMILY_VISUAL_TOKENS_MEAN
+
+
+@given(NAMES, NAMES)
+def test_different_names_never_share_a_key(one: str, other: str) -> None:
+    assert (metrics.escaped(one) == metrics.escaped(other)) == (one == other)
+
+
+@given(NAMES)
+def test_escape_can_be_undone_but_for_long_names(name: str) -> None:
+    text = metrics.escaped(name)
+    assert metrics.unescaped(text) == (text if "::" in text else name)
+    assert "::" not in text or len(text) == 100
+
+
+def test_long_names_that_begin_alike_have_keys_of_their_own() -> None:
+    one, other = ("x" * 400 + end for end in "ab")
+    assert metrics.escaped(one) != metrics.escaped(other)
+    assert metrics.escaped(one).startswith("xxxx") and len(metrics.escaped(one)) == 100
+
+
+@pytest.mark.parametrize("labels", [{}, {"row": "base", "family": "x"}, {"line": "base"}, {"row": ""}, {"row": " "}])
 def test_key_refuses_wrong_labels(labels: dict[str, str]) -> None:
     with pytest.raises(UserError, match="eval/accuracy"):
         EVAL_ACCURACY.key(**labels)
+
+
+@pytest.mark.parametrize("name", ["", "  ", "half \ud800 a character"])
+def test_names_that_no_number_can_bear_are_refused_by_name(name: str) -> None:
+    metrics.check_names(["code", "...", "数学"], of="family")
+    with pytest.raises(UserError, match="family: "):
+        metrics.check_names(["code", name], of="family")
 
 
 def test_prometheus_name_follows_the_rule() -> None:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from visionthink.cli.settings import RUNS_DIR, Settings
-from visionthink.config import RunConfig
+from visionthink.config import RunConfig, override_config
 from visionthink.errors import ConfigError
 from visionthink.model.bundled import check_model
 from visionthink.model.card import with_card
 from visionthink.runs.choice import choose_judging_run, choose_run, latest_run, point_latest
 from visionthink.runs.folder import RunFolder, check_run_id
+from visionthink.samples import WORLD
 
 _QUESTIONS: Final = frozenset({"seed", "data", "evaluate"})
 """Sections that say what a model is asked in an evaluation."""
@@ -91,7 +92,7 @@ def choose_judged_run(
     There it is the unfinished one that asks the same, or a new one.
 
     Where nothing else is said, the settings are those of the run that made the model, or else the defaults with what
-    the model's card says.
+    the model's card says. Families that this run did not train on are held apart from those that it did.
 
     Raises:
         ConfigError: there is no such model, or the settings are wrong.
@@ -100,8 +101,21 @@ def choose_judged_run(
     settings = settings.with_overrides({"evaluate.model": str(model)})
     folder = None if settings.run_dir is None else _named(settings.run_dir)
     begun = None if folder is None else _own_config(folder)
-    config = settings.resolve(begun or _maker_of(model) or with_card(model, RunConfig()))
+    maker = _maker_of(model)
+    config = settings.resolve(begun or maker or with_card(model, RunConfig()))
+    if maker is not None:
+        config = _untrained_apart(config, frozenset(maker.data.families))
     return Chosen(folder or choose_judging_run(runs_dir, config, now=now()), config)
+
+
+def _untrained_apart(config: RunConfig, trained: frozenset[str]) -> RunConfig:
+    """The settings with families that were not trained on held out; unchanged where none would be left."""
+    asked = config.data.families
+    left = [family for family in asked if family in trained]
+    if config.data.source != WORLD or not left or len(left) == len(asked):
+        return config
+    apart = [*config.data.held_out_families, *(family for family in asked if family not in trained)]
+    return override_config(config, {"data.families": left, "data.held_out_families": apart})
 
 
 def _maker_of(model: Path) -> RunConfig | None:

@@ -1,60 +1,86 @@
-"""The rows of an evaluation as a table."""
+"""The contenders of an evaluation as a table."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
+from visionthink.core.gate import ContenderRole
 from visionthink.core.json_value import Json
 from visionthink.metrics import EVAL_LATENCY_S
-from visionthink.report.record import Row
 from visionthink.runs.folder import RunFolder
+
+_HEADINGS = ("correct", "95 %", "asked: needed", "not needed", "visual tokens", "of full", "seconds")
 
 
 def print_rows(folder: RunFolder) -> None:
-    """Print what each row answered right, when it asked, and what that cost."""
+    """Print what each contender answered right, when it asked, and what that cost."""
     from rich.console import Console
     from rich.table import Table
 
     result = folder.finished("evaluate")
-    rows = _mapping(result.facts["rows"])
-    table = Table(title=_title(result.facts), title_justify="left")
+    rows = {name: _mapping(figures) for name, figures in _mapping(result.facts["rows"]).items()}
+    num_samples = _of_role(rows, ContenderRole.CANDIDATE)["num_samples"]
+    table = Table(title=f"{num_samples} held-out questions", title_justify="left")
     table.add_column("")
-    for heading in ("correct", "95 %", "asked: needed", "not needed", "visual tokens", "of full", "seconds"):
+    for heading in _HEADINGS:
         table.add_column(heading, justify="right")
-    full = _number(_mapping(_mapping(rows[Row.ALWAYS_HIGH.value])["visual_tokens"])["value"])
-    for row in Row:
-        figures = _mapping(rows[row.value])
+    full = _number(_mapping(_of_role(rows, ContenderRole.FULL_VIEW)["visual_tokens"])["value"])
+    for name, figures in rows.items():
         accuracy, tokens = _mapping(figures["accuracy"]), _number(_mapping(figures["visual_tokens"])["value"])
+        latency_s = result.metrics.get(EVAL_LATENCY_S.key(row=name))
         table.add_row(
-            row.label,
+            str(figures["label"]),
             _percent(accuracy["value"]),
             f"{_percent(accuracy['low'])} - {_percent(accuracy['high'])}",
             _percent(figures["resize_rate_needed"]),
             _percent(figures["resize_rate_not_needed"]),
             f"{tokens:.2f}",
             _percent(tokens / full if full else None),
-            f"{result.metrics[EVAL_LATENCY_S.key(row=row)]:.3f}",
+            "-" if latency_s is None else f"{latency_s:.3f}",
         )
     console = Console(width=None if Console().is_terminal else 120)
     console.print(table)
-    console.print(_apart(result.facts), highlight=False)
+    for line in (*_failed(rows), *_apart(result.facts, rows), *_in_use(result.facts)):
+        console.print(line, highlight=False, markup=False)
 
 
-def _title(facts: Mapping[str, Json]) -> str:
-    trained = _mapping(_mapping(facts["rows"])[Row.TRAINED.value])
-    return f"{trained['num_samples']} held-out questions"
+def _failed(rows: Mapping[str, Mapping[str, Json]]) -> Iterator[str]:
+    """What stands in no figure, and why."""
+    for figures in rows.values():
+        if figures["num_failed"]:
+            reasons = ", ".join(f"{reason} ({count})" for reason, count in _mapping(figures["failures"]).items())
+            yield (
+                f"{figures['label']}: {figures['num_failed']} more questions stand in no figure, because engine or "
+                f"judge failed: {reasons}"
+            )
 
 
-def _apart(facts: Mapping[str, Json]) -> str:
+def _apart(facts: Mapping[str, Json], rows: Mapping[str, Mapping[str, Json]]) -> Iterator[str]:
     """The families that took no part in training, in a line."""
     if facts["held_out"] is None:
-        return ""
+        return
     apart = _mapping(facts["held_out"])
     rates, accuracy = _mapping(apart["resize_rate"]), _mapping(apart["accuracy"])
+    name, label = next(
+        (name, figures["label"]) for name, figures in rows.items() if figures["role"] == ContenderRole.CANDIDATE
+    )
     sides = {"of those that need it": rates["needed"], "of those that do not": rates["not_needed"]}
     asked = " and ".join(f"on {_percent(rate)} {side}" for side, rate in sides.items() if rate is not None)
-    return (
-        f"families not trained on ({apart['num_samples']} questions): trained model "
-        f"{_percent(accuracy[Row.TRAINED.value])} correct{f', asked {asked}' if asked else ''}"
+    yield (
+        f"families not trained on ({apart['num_samples']} questions): {label} "
+        f"{_percent(accuracy[name])} correct{f', asked {asked}' if asked else ''}"
     )
+
+
+def _in_use(facts: Mapping[str, Json]) -> Iterator[str]:
+    """Why the model in use is not in the table."""
+    found = _mapping(facts["incumbent"])
+    if found["state"] == "unmeasured":
+        yield f"the model in use is not measured: {found['reason']}"
+    elif found["state"] == "same":
+        yield f"the model in use (version {found['version']}) is the one that is judged"
+
+
+def _of_role(rows: Mapping[str, Mapping[str, Json]], role: ContenderRole) -> Mapping[str, Json]:
+    return next(figures for figures in rows.values() if figures["role"] == role)
 
 
 def _mapping(value: Json) -> Mapping[str, Json]:

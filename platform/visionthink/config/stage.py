@@ -207,7 +207,7 @@ class TrainConfig(Section):
 
 
 class EvaluateConfig(Section):
-    """Greedy evaluation of four rows: always_low, always_high, base, trained."""
+    """Greedy evaluation: the base model at either size and free to ask, the trained model, and the model in use."""
 
     model: Annotated[str | None, Place()] = None
     """Folder of the model to judge, which is then also registered and served; None means the one that the run
@@ -223,7 +223,8 @@ class EvaluateConfig(Section):
     num_bootstraps: PositiveInt = 1000
     """Resamplings for the 95 % intervals."""
     num_latency_samples: PositiveInt = 24
-    """Samples asked one request at a time to measure latency; each family gets one at least."""
+    """Samples asked one request at a time to measure latency, in all; spread over the families as the samples are, and
+    at most a quarter of them over the held-out families."""
     num_examples: int = Field(default=6, ge=0)
     """Conversations shown in the report."""
 
@@ -237,6 +238,9 @@ class RegisterConfig(Section):
     """Alias that moves to a version that passed the gate. `latest` and `v1`, `v2`, ... are MLflow's own."""
     min_accuracy_ratio: Share = 0.97
     """Promote only at this share of always_high's accuracy, or better."""
+    min_incumbent_gain: Annotated[float, Field(ge=-1, le=1)] = 0.0
+    """Promote only if its accuracy exceeds that of the model in use (the alias) by this, or more; a negative value
+    tolerates a loss."""
     max_visual_token_ratio: Positive = 0.62
     """Promote only at this share of always_high's visual tokens, or less."""
     check_resize_ratios: bool = True
@@ -256,6 +260,7 @@ class RegisterConfig(Section):
         return GateRule(
             min_samples=self.min_samples,
             min_accuracy_ratio=self.min_accuracy_ratio,
+            min_incumbent_gain=self.min_incumbent_gain,
             max_visual_token_ratio=self.max_visual_token_ratio,
             min_resize_ratio_needed=self.min_resize_ratio_needed if self.check_resize_ratios else None,
             max_resize_ratio_not_needed=self.max_resize_ratio_not_needed if self.check_resize_ratios else None,

@@ -30,7 +30,15 @@ from visionthink.core.episode import (
     start,
 )
 from visionthink.core.format import FormatRule, format_ok
-from visionthink.core.gate import Decision, Figures, GateRule, Reason, decide_promotion
+from visionthink.core.gate import (
+    ContenderRole,
+    Decision,
+    Figures,
+    GateRule,
+    Reason,
+    Unmeasured,
+    decide_promotion,
+)
 from visionthink.core.geometry import (
     MIN_REGION_SIDE,
     TOKEN_SIDE,
@@ -97,6 +105,7 @@ __all__ = [
     "Box",
     "CallReply",
     "Command",
+    "ContenderRole",
     "CropImage",
     "Decision",
     "EmptyReply",
@@ -138,6 +147,7 @@ __all__ = [
     "ToolBox",
     "Trace",
     "TurnTrace",
+    "Unmeasured",
     "UntaggedReply",
     "View",
     "ViewRule",

@@ -3,16 +3,35 @@
 Rule: every demand is checked, none is skipped after a first failure, and every finding carries its figures, so that the
 decision can be read without the data. A figure that is demanded but was not measured is a failure, not a pass.
 
-A candidate stands against two baselines measured on the same samples: ``full_view``, the base model that always gets
-every pixel, and ``incumbent``, the model that it would replace (the base model, for a first training).
+A candidate stands against three others measured on the same samples: the base model that always gets every pixel, the
+base model that is free to ask, and the incumbent, which is the model in use. Before the first promotion there is no
+incumbent. One that is there, or that nobody could ask for, and was not measured, keeps its place.
 """
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 
 from visionthink.core.json_value import Json
 from visionthink.errors import ConfigError, DataError
+
+
+class ContenderRole(StrEnum):
+    """What a contender of an evaluation is there for: who compares finds it by this, whatever it is called."""
+
+    QUARTER_VIEW = "quarter_view"
+    """The cheapest that can be had: the base model, given the quarter view and nothing else."""
+    FULL_VIEW = "full_view"
+    """What accuracy and visual tokens are shares of: the base model, given the full view at once."""
+    BASE = "base"
+    """Where training began: the base model, free to ask."""
+    INCUMBENT = "incumbent"
+    """The model in use."""
+    CANDIDATE = "candidate"
+    """The model that is judged."""
+    OTHER = "other"
+    """Shown beside the rest; nothing is decided by it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +43,9 @@ class GateRule:
     min_accuracy_ratio: float | None = 0.97
     """Accuracy, as a share of ``full_view``'s."""
     min_accuracy_gain: float | None = 0.0
-    """The candidate's accuracy must exceed the incumbent's by more than this; a negative value tolerates a loss."""
+    """The candidate's accuracy must exceed the base model's by more than this; a negative value tolerates a loss."""
+    min_incumbent_gain: float | None = 0.0
+    """The candidate's accuracy must exceed the incumbent's by this or more; a negative value tolerates a loss."""
     max_visual_token_ratio: float | None = 0.62
     """Visual tokens of all turns, as a share of ``full_view``'s."""
     min_resize_ratio_needed: float | None = 0.95
@@ -34,7 +55,8 @@ class GateRule:
     max_failed_ratio: float | None = 0.01
     """Share of episodes that ended without anything to grade."""
     max_latency_ratio: float | None = None
-    """95th percentile of the latency of all turns, as a share of the incumbent's."""
+    """95th percentile of the latency of all turns, as a share of the incumbent's, or of the base model's where there is
+    no incumbent."""
 
     def __post_init__(self) -> None:
         """Refuse shares that cannot be reached."""
@@ -51,7 +73,7 @@ class Figures:
 
     num_samples: int
     accuracy: float
-    """Share of samples answered correctly."""
+    """Mean score of a sample: the share answered correctly."""
     visual_tokens_mean: float
     """Visual tokens of all views, per sample."""
     resize_ratio_needed: float | None = None
@@ -63,6 +85,13 @@ class Figures:
         """Refuse figures that no evaluation gives."""
         if self.num_samples < 0 or self.accuracy < 0 or self.visual_tokens_mean < 0:
             raise DataError(f"counts and accuracy are never negative, got {self}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unmeasured:
+    """There is an incumbent, or nobody knows whether there is one, and it was not measured beside the candidate."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,17 +139,20 @@ class Decision:
         return {"promote": self.promote, "reasons": reasons}
 
 
-def decide_promotion(candidate: Figures, *, full_view: Figures, incumbent: Figures, rule: GateRule) -> Decision:
-    """Hold ``candidate`` against every demand of ``rule``."""
+def decide_promotion(
+    candidate: Figures, *, full_view: Figures, base: Figures, incumbent: Figures | Unmeasured | None, rule: GateRule
+) -> Decision:
+    """Hold ``candidate`` against every demand of ``rule``; without an ``incumbent`` no model is in use."""
     reasons = (
-        *_accuracy_reasons(candidate, full_view, incumbent, rule),
-        *_cost_reasons(candidate, full_view, incumbent, rule),
+        *_accuracy_reasons(candidate, full_view, base, rule),
+        *_incumbent_reasons(candidate, incumbent, rule),
+        *_cost_reasons(candidate, full_view, base if incumbent is None else incumbent, rule),
         *_share_reasons(candidate, rule),
     )
     return Decision(promote=all(reason.passed for reason in reasons), reasons=reasons)
 
 
-def _accuracy_reasons(candidate: Figures, full_view: Figures, incumbent: Figures, rule: GateRule) -> Iterator[Reason]:
+def _accuracy_reasons(candidate: Figures, full_view: Figures, base: Figures, rule: GateRule) -> Iterator[Reason]:
     yield Reason(
         name="min_samples",
         passed=candidate.num_samples >= rule.min_samples,
@@ -133,26 +165,44 @@ def _accuracy_reasons(candidate: Figures, full_view: Figures, incumbent: Figures
         figures = f"accuracy {candidate.accuracy:.4f} against {full_view.accuracy:.4f} of the full view"
         yield _at_least("min_accuracy_ratio", ratio, rule.min_accuracy_ratio, figures)
     if rule.min_accuracy_gain is not None:
-        gain = candidate.accuracy - incumbent.accuracy
+        gain = candidate.accuracy - base.accuracy
         yield Reason(
             name="min_accuracy_gain",
             passed=gain > rule.min_accuracy_gain,
             value=gain,
             bound=rule.min_accuracy_gain,
-            text=f"accuracy {candidate.accuracy:.4f} against {incumbent.accuracy:.4f} of the incumbent: "
+            text=f"accuracy {candidate.accuracy:.4f} against {base.accuracy:.4f} of the base model: "
             f"{gain:+.4f}, more than {rule.min_accuracy_gain:+.4f} wanted",
         )
 
 
-def _cost_reasons(candidate: Figures, full_view: Figures, incumbent: Figures, rule: GateRule) -> Iterator[Reason]:
+def _incumbent_reasons(candidate: Figures, incumbent: Figures | Unmeasured | None, rule: GateRule) -> Iterator[Reason]:
+    name, bound = "min_incumbent_gain", rule.min_incumbent_gain
+    if incumbent is None or bound is None:
+        return
+    if isinstance(incumbent, Unmeasured):
+        text = f"the incumbent was not measured: {incumbent.reason}"
+        yield Reason(name=name, passed=False, value=None, bound=bound, text=text)
+        return
+    gain = candidate.accuracy - incumbent.accuracy
+    text = (
+        f"accuracy {candidate.accuracy:.4f} against {incumbent.accuracy:.4f} of the incumbent: "
+        f"{gain:+.4f}, at least {bound:+.4f} wanted"
+    )
+    yield Reason(name=name, passed=gain >= bound, value=gain, bound=bound, text=text)
+
+
+def _cost_reasons(
+    candidate: Figures, full_view: Figures, other: Figures | Unmeasured, rule: GateRule
+) -> Iterator[Reason]:
     if rule.max_visual_token_ratio is not None:
         ratio = _ratio(candidate.visual_tokens_mean, full_view.visual_tokens_mean)
         figures = f"{candidate.visual_tokens_mean:.1f} visual tokens against {full_view.visual_tokens_mean:.1f}"
         yield _at_most("max_visual_token_ratio", ratio, rule.max_visual_token_ratio, f"{figures} of the full view")
     if rule.max_latency_ratio is not None:
-        ours, theirs = candidate.latency_p95_s, incumbent.latency_p95_s
+        ours, theirs = candidate.latency_p95_s, other.latency_p95_s if isinstance(other, Figures) else None
         ratio = None if ours is None or theirs is None else _ratio(ours, theirs)
-        figures = f"p95 latency {_shown(ours)} s against {_shown(theirs)} s of the incumbent"
+        figures = f"p95 latency {_shown(ours)} s against {_shown(theirs)} s of the model that it would replace"
         yield _at_most("max_latency_ratio", ratio, rule.max_latency_ratio, figures)
 
 

@@ -38,6 +38,8 @@ class Ask:
     sampling: Sampling
     place: tuple[int, ...] = ()
     """Tells apart what shares one seed; see `run_episode`."""
+    question: str | None = None
+    """What the model is asked in place of the sample's own question, which the judge is told in any case."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -211,7 +213,8 @@ class EpisodeRunner:
     async def _held(self, sample: Sample, picture: Image.Image, ask: Ask) -> Finish:
         size = Size(width=picture.width, height=picture.height)
         try:
-            spec = self._prompting.spec(sample.question, size, ask.policy)
+            question = sample.question if ask.question is None else ask.question
+            spec = self._prompting.spec(question, size, ask.policy)
             async with asyncio.timeout(self._limits.timeout_s):
                 return await run_episode(self._engine, spec, picture, ask.sampling, place=ask.place, session=sample.id)
         except TimeoutError:

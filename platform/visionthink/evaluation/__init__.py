@@ -1,7 +1,8 @@
 """Evaluation: what training gained, what it cost, and how sure that is, on held-out samples.
 
-Rule: four rows answer the same questions: the base model at either size (`always_low`, `always_high`), and the base and
-the trained model free to ask. All greedy, so an evaluation repeats.
+Rule: contenders answer the same questions of a benchmark: the base model at either size (`always_low`, `always_high`),
+the base and the trained model free to ask, and the model in use where there is one (`champion`). All greedy, so an
+evaluation repeats.
 """
 
 from visionthink.evaluation.answer import Answer

@@ -1,15 +1,17 @@
-"""What one row made of one held-out sample.
+"""What one contender made of one held-out sample.
 
 Rule: everything that a figure is computed of stands here, so that figures can be computed again without the model.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Self
 
 from visionthink.core.episode import Outcome
 from visionthink.core.json_value import Json
 from visionthink.core.sample import Sample
-from visionthink.episodes.runner import Done, End, Lost
+from visionthink.core.trace import Trace
+from visionthink.episodes.runner import Done, End, GradedEpisode, Lost
 from visionthink.errors import DataError
 
 
@@ -24,15 +26,21 @@ class Answer:
     want: str
     got: str | None
     """What the model answered; None when it gave nothing to grade."""
-    correct: bool
-    failed: bool
-    """Whether it could not be had or not be graded: then it says nothing about the model, and is in no share."""
+    score: float
+    """What the answer is worth, 0 wrong to 1 correct; 0 and without meaning where it failed."""
+    error: str | None
+    """Why it could not be had or not be graded: then it says nothing about the model, and is in no share."""
     asked: bool
-    """Whether a second view was shown."""
+    """Whether a further view was shown."""
     visual_tokens: int
-    """Of all views."""
+    """As its contender counts them."""
     num_turns: int
     outcome: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is no answer but a failure."""
+        return self.error is not None
 
     def to_dict(self) -> dict[str, Json]:
         """The answer as JSON."""
@@ -50,20 +58,19 @@ class Answer:
         return cls(**value)  # type: ignore[arg-type]
 
 
-def to_answer(sample: Sample, end: End) -> Answer:
-    """The answer to `sample` that its one episode ended with."""
+def to_answer(sample: Sample, end: End, visual_tokens: Callable[[Trace], int]) -> Answer:
+    """The answer to `sample` that its one episode ended with; `visual_tokens` says what it cost."""
     match end:
-        case Lost():
-            return _answer(sample, failed=True)
-        case Done(episodes=(episode,)):
-            finish, grade = episode.finish, episode.grade
+        case Lost(error=error):
+            return _answer(sample, error=error)
+        case Done(episodes=(GradedEpisode(finish=finish, grade=grade),)):
             return _answer(
                 sample,
                 got=finish.answer,
-                correct=grade.correct >= 0.5 and not grade.failed,
-                failed=grade.failed,
+                score=0.0 if grade.failed else float(grade.correct),
+                error=(grade.error or "the judge gave no grade") if grade.failed else None,
                 asked=finish.trace.asked,
-                visual_tokens=finish.trace.visual_tokens,
+                visual_tokens=visual_tokens(finish.trace),
                 num_turns=len(finish.trace.turns),
                 outcome=finish.outcome.value,
             )
@@ -74,9 +81,9 @@ def to_answer(sample: Sample, end: End) -> Answer:
 def _answer(
     sample: Sample,
     *,
+    error: str | None,
     got: str | None = None,
-    correct: bool = False,
-    failed: bool = False,
+    score: float = 0.0,
     asked: bool = False,
     visual_tokens: int = 0,
     num_turns: int = 0,
@@ -88,8 +95,8 @@ def _answer(
         needed=sample.needs_high_res,
         want=sample.answer,
         got=got,
-        correct=correct,
-        failed=failed,
+        score=score,
+        error=error,
         asked=asked,
         visual_tokens=visual_tokens,
         num_turns=num_turns,

@@ -1,18 +1,27 @@
-"""Answers in numbers: by row, by family, asked against needed. Pure.
+"""Answers in numbers: by contender, by family, asked against needed. Pure.
 
 Rule: an episode that engine or judge failed on is left out of every share and counted apart. A share of nothing is
-None, never 0.
+None, never 0. Every figure takes one pass over the answers, whatever the number of families.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from visionthink import metrics as m
-from visionthink.core.gate import Figures
+from visionthink.core.gate import ContenderRole, Figures
 from visionthink.evaluation.answer import Answer
-from visionthink.evaluation.bootstrap import Bootstrap, mean_interval
+from visionthink.evaluation.benchmarks.benchmark import Total
+from visionthink.evaluation.contender import Contender
+from visionthink.evaluation.interval import Bootstrap, mean_interval
 from visionthink.evaluation.latency import Latency
 from visionthink.metrics import Metric
-from visionthink.report.record import Confusion, FamilyFigures, Row, RowFigures
+from visionthink.report.record import Confusion, ContenderFigures, FamilyFigures, of_role
+
+_MAX_REASONS: Final = 3
+"""Reasons of failures that are told apart."""
+_MAX_REASON: Final = 160
+"""Characters of one."""
 
 
 def graded(answers: Sequence[Answer]) -> list[Answer]:
@@ -20,25 +29,43 @@ def graded(answers: Sequence[Answer]) -> list[Answer]:
     return [answer for answer in answers if not answer.failed]
 
 
-def share(answers: Sequence[Answer], holds: Callable[[Answer], bool]) -> float | None:
-    """Share of graded answers for which `holds`; None when there are none."""
+def mean(answers: Sequence[Answer], value: Callable[[Answer], float]) -> float | None:
+    """Mean over graded answers; None when there are none."""
     found = graded(answers)
-    return sum(map(holds, found)) / len(found) if found else None
+    return sum(map(value, found)) / len(found) if found else None
+
+
+def mean_score(answers: Sequence[Answer]) -> float | None:
+    """Mean score of graded answers: the share of correct ones."""
+    return mean(answers, lambda answer: answer.score)
 
 
 def resize_rate(answers: Sequence[Answer], *, needed: bool | None = None) -> float | None:
-    """Share with a second view, of all or of those that do or do not need the full one."""
+    """Share with a further view, of all or of those that do or do not need the full one."""
     chosen = [answer for answer in answers if needed is None or answer.needed is needed]
-    return share(chosen, lambda answer: answer.asked)
+    return mean(chosen, lambda answer: answer.asked)
 
 
-def row_figures(row: Row, answers: Sequence[Answer], latency: Latency, bootstrap: Bootstrap) -> RowFigures:
-    """How a row did on a set of samples."""
+def failures(answers: Sequence[Answer]) -> dict[str, int]:
+    """How many answers failed, by reason; the rarer reasons together."""
+    reasons = Counter(answer.error[:_MAX_REASON] for answer in answers if answer.error is not None)
+    named = dict(reasons.most_common(_MAX_REASONS))
+    rest = reasons.total() - sum(named.values())
+    return named | ({"other reasons": rest} if rest else {})
+
+
+def contender_figures(
+    contender: Contender, answers: Sequence[Answer], latency: Latency, *, total: Total, bootstrap: Bootstrap
+) -> ContenderFigures:
+    """How a contender did on a set of samples."""
     found = graded(answers)
-    return RowFigures(
-        row=row,
+    return ContenderFigures(
+        name=contender.name,
+        label=contender.label,
+        role=contender.role,
         num_samples=len(found),
-        accuracy=mean_interval([float(answer.correct) for answer in found], bootstrap),
+        failures=failures(answers),
+        accuracy=total(found, bootstrap),
         visual_tokens=mean_interval([float(answer.visual_tokens) for answer in found], bootstrap),
         resize_rate=resize_rate(answers) or 0.0,
         resize_rate_needed=resize_rate(answers, needed=True),
@@ -48,42 +75,39 @@ def row_figures(row: Row, answers: Sequence[Answer], latency: Latency, bootstrap
 
 
 def family_figures(
-    row: Row, answers: Sequence[Answer], latency: Latency, *, held_out: bool
+    contender: str, answers: Sequence[Answer], latency: Latency, *, held_out: bool
 ) -> tuple[FamilyFigures, ...]:
-    """How a row did on each family of a set of samples, in alphabetical order."""
-    families = sorted({answer.family for answer in answers})
+    """How a contender did on each family with an answer that was graded, in alphabetical order."""
+    by_family: dict[str, list[Answer]] = {}
+    for answer in graded(answers):
+        by_family.setdefault(answer.family, []).append(answer)
     return tuple(
-        _family(row, family, [one for one in answers if one.family == family], latency, held_out=held_out)
-        for family in families
+        _family(contender, family, by_family[family], latency, held_out=held_out) for family in sorted(by_family)
     )
 
 
-def _family(row: Row, family: str, answers: Sequence[Answer], latency: Latency, *, held_out: bool) -> FamilyFigures:
-    found = graded(answers)
+def _family(
+    contender: str, family: str, answers: Sequence[Answer], latency: Latency, *, held_out: bool
+) -> FamilyFigures:
     needs = {answer.needed for answer in answers}
-    tokens = [answer.visual_tokens for answer in found]
     return FamilyFigures(
         family=family,
-        row=row,
+        contender=contender,
         needs_high_res=needs.pop() if len(needs) == 1 else None,
         held_out=held_out,
-        num_samples=len(found),
-        accuracy=share(answers, lambda answer: answer.correct) or 0.0,
+        num_samples=len(answers),
+        accuracy=mean_score(answers) or 0.0,
         resize_rate=resize_rate(answers) or 0.0,
-        visual_tokens=sum(tokens) / len(tokens) if tokens else 0.0,
+        visual_tokens=mean(answers, lambda answer: answer.visual_tokens) or 0.0,
         latency_s=latency.of_family(family),
     )
 
 
 def confusion(answers: Sequence[Answer]) -> Confusion | None:
     """Asked against needed; None where no need is known."""
-    known = [answer for answer in graded(answers) if answer.needed is not None]
-    if not known:
+    counts = Counter((answer.needed, answer.asked) for answer in graded(answers) if answer.needed is not None)
+    if not counts:
         return None
-    counts = {
-        pair: sum((answer.needed, answer.asked) == pair for answer in known)
-        for pair in ((True, True), (True, False), (False, True), (False, False))
-    }
     return Confusion(
         needed_asked=counts[True, True],
         needed_answered=counts[True, False],
@@ -92,29 +116,30 @@ def confusion(answers: Sequence[Answer]) -> Confusion | None:
     )
 
 
-def gate_figures(answers: Sequence[Answer]) -> Figures:
-    """What the gate decides by; times are left out, they differ from try to try."""
-    found = graded(answers)
-    tokens = [answer.visual_tokens for answer in found]
+def gate_figures(answers: Sequence[Answer], among: frozenset[str], *, total: Total, bootstrap: Bootstrap) -> Figures:
+    """What the gate decides by: figures over the samples `among`, failures of all. Times differ and are left out."""
+    shared = [answer for answer in graded(answers) if answer.id in among]
     return Figures(
-        num_samples=len(found),
-        accuracy=share(answers, lambda answer: answer.correct) or 0.0,
-        visual_tokens_mean=sum(tokens) / len(tokens) if tokens else 0.0,
-        resize_ratio_needed=resize_rate(answers, needed=True),
-        resize_ratio_not_needed=resize_rate(answers, needed=False),
+        num_samples=len(shared),
+        accuracy=total(shared, bootstrap).value,
+        visual_tokens_mean=mean(shared, lambda answer: answer.visual_tokens) or 0.0,
+        resize_ratio_needed=resize_rate(shared, needed=True),
+        resize_ratio_not_needed=resize_rate(shared, needed=False),
         failed_ratio=sum(answer.failed or answer.got is None for answer in answers) / max(len(answers), 1),
     )
 
 
 def eval_metrics(
-    rows: Sequence[RowFigures], families: Sequence[FamilyFigures], latencies: Mapping[Row, Latency]
+    contenders: Sequence[ContenderFigures], families: Sequence[FamilyFigures], latencies: Mapping[str, Latency]
 ) -> dict[str, float]:
     """Every number of an evaluation under its registered name."""
-    high = next((figures.visual_tokens.value for figures in rows if figures.row is Row.ALWAYS_HIGH), 0.0)
+    high = of_role(contenders, ContenderRole.FULL_VIEW)
+    most = high.visual_tokens.value if high else 0.0
     values: dict[str, float | None] = {}
-    for figures in rows:
+    for figures in contenders:
         pairs: dict[Metric, float | None] = {
             m.EVAL_NUM_SAMPLES: figures.num_samples,
+            m.EVAL_NUM_FAILED: figures.num_failed,
             m.EVAL_ACCURACY: figures.accuracy.value,
             m.EVAL_ACCURACY_LOW: figures.accuracy.low,
             m.EVAL_ACCURACY_HIGH: figures.accuracy.high,
@@ -122,11 +147,11 @@ def eval_metrics(
             m.EVAL_RESIZE_RATE_NEEDED: figures.resize_rate_needed,
             m.EVAL_RESIZE_RATE_NOT_NEEDED: figures.resize_rate_not_needed,
             m.EVAL_VISUAL_TOKENS_MEAN: figures.visual_tokens.value,
-            m.EVAL_VISUAL_TOKEN_RATIO: figures.visual_tokens.value / high if high else None,
-            m.EVAL_LATENCY_S: latencies[figures.row].mean_s,
-            m.EVAL_LATENCY_P95_S: latencies[figures.row].p95_s,
+            m.EVAL_VISUAL_TOKEN_RATIO: figures.visual_tokens.value / most if most else None,
+            m.EVAL_LATENCY_S: latencies[figures.name].mean_s,
+            m.EVAL_LATENCY_P95_S: latencies[figures.name].p95_s,
         }
-        values |= {metric.key(row=figures.row): value for metric, value in pairs.items()}
+        values |= {metric.key(row=figures.name): value for metric, value in pairs.items()}
     for family in families:
         pairs = {
             m.EVAL_FAMILY_ACCURACY: family.accuracy,
@@ -134,5 +159,6 @@ def eval_metrics(
             m.EVAL_FAMILY_VISUAL_TOKENS_MEAN: family.visual_tokens,
             m.EVAL_FAMILY_LATENCY_S: family.latency_s,
         }
-        values |= {metric.key(row=family.row, family=family.family): value for metric, value in pairs.items()}
+        for metric, value in pairs.items():
+            values[metric.key(row=family.contender, family=family.family)] = value
     return {key: float(value) for key, value in values.items() if value is not None}

@@ -1,9 +1,10 @@
 """How long one question took. A pure record; `timing` measures it.
 
-Rule: single measurements are kept, so that mean and percentile can be formed over any set of families.
+Rule: single measurements are kept, so that mean and percentile can be formed over any set of families. What was not
+measured is None, never 0.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -23,21 +24,22 @@ class Latency:
     """The families that mean and percentile are of."""
 
     @property
-    def mean_s(self) -> float:
-        """Mean over the headline families."""
-        return float(np.mean(self._seconds()))
+    def mean_s(self) -> float | None:
+        """Mean over the headline families; None where nothing was measured."""
+        return _mean(self._seconds())
 
     @property
-    def p95_s(self) -> float:
+    def p95_s(self) -> float | None:
         """95th percentile over the headline families; of a few dozen samples it is close to the slowest."""
-        return float(np.percentile(self._seconds(), 95))
+        seconds = self._seconds()
+        return float(np.percentile(seconds, 95)) if seconds else None
 
-    def of_family(self, family: str) -> float:
-        """Mean of one family."""
-        return float(np.mean(self.by_family[family]))
+    def of_family(self, family: str) -> float | None:
+        """Mean of one family; None where none of its samples was measured."""
+        return _mean(self.by_family.get(family, ()))
 
     def _seconds(self) -> list[float]:
-        return [seconds for family in self.headline for seconds in self.by_family[family]]
+        return [seconds for family in self.headline for seconds in self.by_family.get(family, ())]
 
     def to_dict(self) -> dict[str, Json]:
         """The measurement as JSON."""
@@ -59,6 +61,10 @@ class Latency:
                 return cls(by_family=seconds, headline=tuple(map(str, headline)))
             case _:
                 raise DataError(f"not a latency record: {str(value)[:200]}; start a fresh run")
+
+
+def _mean(seconds: Sequence[float]) -> float | None:
+    return float(np.mean(seconds)) if seconds else None
 
 
 def _numbers(value: Json) -> tuple[float, ...]:

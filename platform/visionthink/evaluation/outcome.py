@@ -1,104 +1,165 @@
-"""What an evaluation came to: the figures of all rows, as records, metrics and facts. Pure.
+"""What an evaluation came to: the figures of all contenders, as records, metrics and facts. Pure.
 
-Rule: headline figures are those of the trained families; families that took no part in training stand apart.
+Rule: headline figures are those of the trained families; families that took no part in training stand apart. Figures
+are formed once, and page, tracker, gate and summary are handed the same ones.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
+from visionthink.core.gate import ContenderRole
 from visionthink.core.json_value import Json
+from visionthink.errors import EngineError
 from visionthink.evaluation.answer import Answer
-from visionthink.evaluation.bootstrap import Bootstrap, ratio_interval
+from visionthink.evaluation.benchmarks import Benchmark
+from visionthink.evaluation.contender import Contender
 from visionthink.evaluation.figures import (
     confusion,
+    contender_figures,
     eval_metrics,
     family_figures,
     gate_figures,
     graded,
+    mean_score,
     resize_rate,
-    row_figures,
-    share,
 )
+from visionthink.evaluation.incumbent import Incumbent
+from visionthink.evaluation.interval import Bootstrap, ratio_interval
 from visionthink.evaluation.latency import Latency
-from visionthink.report.record import Example, FamilyFigures, Interval, Row, RowFigures
+from visionthink.report.record import Confusion, ContenderFigures, FamilyFigures, Interval
 from visionthink.runs.result import StageResult
+
+_COMPARED = (ContenderRole.CANDIDATE, ContenderRole.FULL_VIEW, ContenderRole.BASE, ContenderRole.INCUMBENT)
+"""Whom the gate holds against each other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What one contender answered, and how long it took."""
+
+    contender: Contender
+    answers: Sequence[Answer]
+    """To samples of the trained families."""
+    held_out: Sequence[Answer]
+    latency: Latency
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """Everything that was measured."""
+    """Everything that was measured, and the figures of it."""
 
-    answers: Mapping[Row, Sequence[Answer]]
-    """To samples of the trained families."""
-    held_out: Mapping[Row, Sequence[Answer]]
-    latencies: Mapping[Row, Latency]
-    examples: tuple[Example, ...] = ()
+    measured: tuple[Measured, ...]
+    contenders: tuple[ContenderFigures, ...]
+    """The headline figures."""
+    families: tuple[FamilyFigures, ...]
+    """Figures by family, trained ones first."""
+    facts: Mapping[str, Json] = field(repr=False)
+    """What the summary, the gate and the curious read."""
 
-    def rows(self, bootstrap: Bootstrap) -> tuple[RowFigures, ...]:
-        """The headline figures."""
-        return tuple(row_figures(row, found, self.latencies[row], bootstrap) for row, found in self.answers.items())
+    @property
+    def confusion(self) -> Confusion | None:
+        """When the candidate asks; None where no need is known."""
+        candidate = _of_role(self.measured, ContenderRole.CANDIDATE)
+        return confusion(candidate.answers) if candidate else None
 
-    def families(self) -> tuple[FamilyFigures, ...]:
-        """Figures by family, trained ones first."""
-        return tuple(
-            figures
-            for held_out, sets in ((False, self.answers), (True, self.held_out))
-            for row, found in sets.items()
-            for figures in family_figures(row, found, self.latencies[row], held_out=held_out)
-        )
-
-    def facts(self, bootstrap: Bootstrap) -> dict[str, Json]:
-        """What the summary, the gate and the curious read."""
-        trained, high = graded(self.answers[Row.TRAINED]), graded(self.answers[Row.ALWAYS_HIGH])
-        pairs = _paired(trained, high)
-        tokens = ratio_interval(
-            [one.visual_tokens for one, _ in pairs], [other.visual_tokens for _, other in pairs], bootstrap
-        )
-        accuracy = ratio_interval([one.correct for one, _ in pairs], [other.correct for _, other in pairs], bootstrap)
-        return {
-            "rows": {figures.row.value: _row_facts(figures) for figures in self.rows(bootstrap)},
-            "visual_token_ratio": _interval(tokens),
-            "accuracy_ratio": _interval(accuracy),
-            "held_out": self._held_out_facts(),
-            "gate": {row.value: asdict(gate_figures(found)) for row, found in self.answers.items()},
-        }
-
-    def _held_out_facts(self) -> Json:
-        """The families that took no part in training; None where there are none."""
-        trained = self.held_out[Row.TRAINED]
-        if not trained:
-            return None
-        accuracy: dict[str, Json] = {
-            row.value: share(found, lambda answer: answer.correct) for row, found in self.held_out.items()
-        }
-        return {
-            "num_samples": len(graded(trained)),
-            "resize_rate": {
-                "needed": resize_rate(trained, needed=True),
-                "not_needed": resize_rate(trained, needed=False),
-            },
-            "accuracy": accuracy,
-        }
-
-    def to_result(self, bootstrap: Bootstrap) -> StageResult:
+    def to_result(self) -> StageResult:
         """The result, but for files."""
-        table = confusion(self.answers[Row.TRAINED])
+        latencies = {one.contender.name: one.latency for one in self.measured}
+        table = self.confusion
         return StageResult(
-            metrics=eval_metrics(self.rows(bootstrap), self.families(), self.latencies),
+            metrics=eval_metrics(self.contenders, self.families, latencies),
             confusion=None if table is None else tuple((row[0], row[1]) for row in table.matrix),
-            facts=self.facts(bootstrap),
+            facts=self.facts,
         )
 
 
-def _paired(answers: Sequence[Answer], others: Sequence[Answer]) -> list[tuple[Answer, Answer]]:
-    """Answers of two rows to the same samples."""
-    by_id = {answer.id: answer for answer in others}
-    return [(answer, by_id[answer.id]) for answer in answers if answer.id in by_id]
+def evaluation_of(
+    measured: Sequence[Measured], *, benchmark: Benchmark, bootstrap: Bootstrap, incumbent: Incumbent
+) -> Evaluation:
+    """The figures of what was measured.
+
+    Raises:
+        EngineError: nothing that a contender answered could be graded.
+    """
+    for one in measured:
+        if one.answers and not graded(one.answers):
+            raise EngineError(
+                f"no answer of the {one.contender.label} could be graded, the first with: {one.answers[0].error}",
+                retryable=True,
+            )
+    contenders = tuple(
+        contender_figures(one.contender, one.answers, one.latency, total=benchmark.total, bootstrap=bootstrap)
+        for one in measured
+    )
+    families = tuple(
+        figures
+        for held_out in (False, True)
+        for one in measured
+        for figures in family_figures(
+            one.contender.name, one.held_out if held_out else one.answers, one.latency, held_out=held_out
+        )
+    )
+    facts: dict[str, Json] = {
+        "benchmark": benchmark.name,
+        "rows": {figures.name: _contender_facts(figures) for figures in contenders},
+        **_ratios(measured, bootstrap),
+        "held_out": _held_out_facts(measured),
+        "gate": _gate_facts(measured, benchmark, bootstrap),
+        "incumbent": incumbent.to_dict(),
+    }
+    return Evaluation(measured=tuple(measured), contenders=contenders, families=families, facts=facts)
 
 
-def _row_facts(figures: RowFigures) -> Json:
+def _of_role(measured: Sequence[Measured], role: ContenderRole) -> Measured | None:
+    return next((one for one in measured if one.contender.role is role), None)
+
+
+def _ratios(measured: Sequence[Measured], bootstrap: Bootstrap) -> dict[str, Json]:
+    """The candidate against the full view, on the samples that both answered."""
+    candidate, high = _of_role(measured, ContenderRole.CANDIDATE), _of_role(measured, ContenderRole.FULL_VIEW)
+    by_id = {answer.id: answer for answer in graded(high.answers)} if high else {}
+    pairs = [(one, by_id[one.id]) for one in graded(candidate.answers) if one.id in by_id] if candidate else []
+    tokens = ratio_interval(
+        [one.visual_tokens for one, _ in pairs], [other.visual_tokens for _, other in pairs], bootstrap
+    )
+    accuracy = ratio_interval([one.score for one, _ in pairs], [other.score for _, other in pairs], bootstrap)
+    return {"visual_token_ratio": _interval(tokens), "accuracy_ratio": _interval(accuracy)}
+
+
+def _held_out_facts(measured: Sequence[Measured]) -> Json:
+    """The families that took no part in training; None where there are none."""
+    candidate = _of_role(measured, ContenderRole.CANDIDATE)
+    if candidate is None or not candidate.held_out:
+        return None
+    accuracy: dict[str, Json] = {one.contender.name: mean_score(one.held_out) for one in measured}
     return {
+        "num_samples": len(graded(candidate.held_out)),
+        "resize_rate": {
+            "needed": resize_rate(candidate.held_out, needed=True),
+            "not_needed": resize_rate(candidate.held_out, needed=False),
+        },
+        "accuracy": accuracy,
+    }
+
+
+def _gate_facts(measured: Sequence[Measured], benchmark: Benchmark, bootstrap: Bootstrap) -> dict[str, Json]:
+    """By role, what the gate decides by, all of it over the samples that every one of them answered."""
+    compared = [one for one in measured if one.contender.role in _COMPARED]
+    answered = [frozenset(answer.id for answer in graded(one.answers)) for one in compared]
+    shared = frozenset.intersection(*answered) if answered else frozenset()
+    return {
+        one.contender.role.value: asdict(gate_figures(one.answers, shared, total=benchmark.total, bootstrap=bootstrap))
+        for one in compared
+    }
+
+
+def _contender_facts(figures: ContenderFigures) -> Json:
+    return {
+        "label": figures.label,
+        "role": figures.role.value,
         "num_samples": figures.num_samples,
+        "num_failed": figures.num_failed,
+        "failures": dict(figures.failures),
         "accuracy": _interval(figures.accuracy),
         "visual_tokens": _interval(figures.visual_tokens),
         "resize_rate": figures.resize_rate,

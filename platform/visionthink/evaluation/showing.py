@@ -4,58 +4,96 @@ Rule: nothing is measured or computed here that is not in the evaluation already
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from visionthink.config import RunConfig
 from visionthink.core.sample import Sample
-from visionthink.episodes.runner import Ask, EpisodeRunner
-from visionthink.evaluation.answer import Answer
-from visionthink.evaluation.bootstrap import Bootstrap
-from visionthink.evaluation.example import choose_examples, to_example
-from visionthink.evaluation.figures import confusion
-from visionthink.evaluation.outcome import Evaluation
-from visionthink.report import Curve, Example, ReportInput, Row, render_figures, render_report
+from visionthink.episodes.runner import EpisodeRunner
+from visionthink.evaluation.asking import ask_of
+from visionthink.evaluation.benchmarks import Benchmark
+from visionthink.evaluation.example import choose_examples, num_views, to_example
+from visionthink.evaluation.incumbent import Incumbent
+from visionthink.evaluation.outcome import Evaluation, Measured
+from visionthink.report import Curve, Example, ReportInput, render_figures, render_report
+from visionthink.report.shown_view import MAX_BYTES
 from visionthink.runs import STAGES, RunFolder, StageTask
 from visionthink.runs.stopwatch import read_seconds
 from visionthink.samples import WORLD, decoded
 from visionthink.tracking import flatten, keep_bytes, keep_text
 from visionthink.training.local.step_log import read_steps
 
+_MAX_PAGE_BYTES: Final = 4 * 1024**2
+"""Of all views on the page together: with its figures it can still be sent by mail."""
+
 
 async def examples_of(
-    runner: EpisodeRunner, samples: Sequence[Sample], answers: Sequence[Answer], ask: Ask, config: RunConfig
+    runner: EpisodeRunner,
+    benchmark: Benchmark,
+    samples: Sequence[Sample],
+    measured: Measured,
+    *,
+    config: RunConfig,
 ) -> tuple[Example, ...]:
-    """A few conversations of a row, held again: greedy replies repeat."""
-    examples = []
-    for index in choose_examples(answers, config.evaluate.num_examples):
-        finish = await runner.episode(samples[index], ask)
-        examples.append(to_example(samples[index], decoded(samples[index], config.data), finish, answers[index]))
-    return tuple(examples)
+    """A few conversations of a contender, held again: greedy replies repeat."""
+    chosen = choose_examples(measured.answers, config.evaluate.num_examples)
+    asks = {index: ask_of(measured.contender, benchmark, samples[index]) for index in chosen}
+    finishes = {index: await runner.episode(samples[index], ask) for index, ask in asks.items()}
+    most = max_view_bytes(sum(map(num_views, finishes.values())))
+    return tuple(
+        to_example(
+            benchmark.prompt(samples[index]),
+            decoded(samples[index], config.data),
+            finish,
+            measured.answers[index],
+            max_view_bytes=most,
+        )
+        for index, finish in finishes.items()
+    )
 
 
-def show(evaluation: Evaluation, bootstrap: Bootstrap, task: StageTask) -> None:
+def max_view_bytes(num_shown: int) -> int:
+    """What one of `num_shown` views may weigh."""
+    return min(MAX_BYTES, _MAX_PAGE_BYTES // max(1, num_shown))
+
+
+def show(evaluation: Evaluation, examples: Sequence[Example], incumbent: Incumbent, task: StageTask) -> None:
     """Write the page and its figures, and hand them to the tracker."""
-    report = report_input(evaluation, bootstrap, task)
+    report = report_input(evaluation, examples, incumbent, task)
     keep_text(task.run, task.folder.report_path, render_report(report))
     for name, png in render_figures(report).items():
         keep_bytes(task.run, task.dir / "figures" / name, png, folder="figures")
 
 
-def report_input(evaluation: Evaluation, bootstrap: Bootstrap, task: StageTask) -> ReportInput:
+def report_input(
+    evaluation: Evaluation, examples: Sequence[Example], incumbent: Incumbent, task: StageTask
+) -> ReportInput:
     """Everything that the page shows."""
     config = task.config
-    answers = evaluation.answers[Row.TRAINED]
+    num_questions = max((len(one.answers) for one in evaluation.measured), default=0)
     place = f"picture world {config.data.world_seed}" if config.data.source == WORLD else config.data.source
     return ReportInput(
         title=f"{place[:1].upper()}{place[1:]}, seed {config.seed}",
-        subtitle=f"run {task.folder.run_id} · {len(answers):,} held-out questions · base model {config.model.base}",
-        rows=evaluation.rows(bootstrap),
-        families=evaluation.families(),
+        subtitle=f"run {task.folder.run_id} · {num_questions:,} held-out questions · base model {config.model.base}",
+        contenders=evaluation.contenders,
+        families=evaluation.families,
         curves=curves_of(task.folder),
-        confusion=confusion(answers),
-        examples=evaluation.examples,
+        confusion=evaluation.confusion,
+        examples=tuple(examples),
+        notes=notes_of(incumbent),
         config=flatten(config.model_dump(mode="json")),
         seconds=seconds_of(task.folder),
     )
+
+
+def notes_of(incumbent: Incumbent) -> tuple[str, ...]:
+    """Why the model in use does not stand beside the candidate, where there is one."""
+    match incumbent.state:
+        case "same":
+            return (f"The model in use (version {incumbent.version}) is the one that is judged here.",)
+        case "unmeasured":
+            return (f"The model in use is not measured: {incumbent.reason}",)
+        case "none" | "measured":
+            return ()
 
 
 def curves_of(folder: RunFolder) -> tuple[Curve, ...]:

@@ -1,86 +1,86 @@
-"""The stage `evaluate`: four rows over the same held-out samples, then figures, page and examples.
+"""The stage `evaluate`: contenders answer the same held-out questions, then figures, page and examples.
 
 Rule: only answers cost time, and they are kept shard by shard. Figures, page and examples are made of them anew each
-time, so a stage that was killed ends in the same result.
+time, so a stage that was killed ends in the same result. What would spoil the result is refused before the first
+question.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Final, NamedTuple
 
+from visionthink.core.gate import ContenderRole
+from visionthink.core.sample import Sample
 from visionthink.engines import Engine
 from visionthink.episodes.asking import Series, ask_open
 from visionthink.episodes.opening import open_runner
+from visionthink.episodes.prompting import prompting_of
 from visionthink.episodes.runner import EpisodeRunner
-from visionthink.errors import DataError
+from visionthink.errors import UserError
 from visionthink.evaluation.answer import Answer
 from visionthink.evaluation.asking import HELD_OUT, TEST, ask_of, series_of
-from visionthink.evaluation.bootstrap import Bootstrap
+from visionthink.evaluation.benchmarks import Benchmark, BenchmarkJudge, benchmark_of
+from visionthink.evaluation.contender import Contender, check_contenders, usual_contenders
+from visionthink.evaluation.incumbent import Incumbent, find_incumbent, forget_incumbent
+from visionthink.evaluation.interval import Bootstrap
 from visionthink.evaluation.latency import Latency
-from visionthink.evaluation.outcome import Evaluation
+from visionthink.evaluation.outcome import Measured, evaluation_of
 from visionthink.evaluation.showing import examples_of, show
 from visionthink.evaluation.timing import choose_samples, measure
-from visionthink.model.bundled import base_folder, check_model
-from visionthink.report.record import Example, Row
+from visionthink.metrics import check_names, escaped
+from visionthink.model.bundled import base_folder
+from visionthink.model.card import with_card
+from visionthink.report.record import Example
 from visionthink.runs import StageResult, StageTask
-from visionthink.runs.folder import RunFolder
-from visionthink.samples import TestSet, samples_to_evaluate
+from visionthink.runs.judged_model import model_to_judge
+from visionthink.samples import TestSet
 from visionthink.storage import atomic_write_json
 from visionthink.storage.json_file import read_json
 
-_BASE_ROWS = (Row.ALWAYS_LOW, Row.ALWAYS_HIGH, Row.BASE)
-
-
-def model_to_judge(task: StageTask) -> Path:
-    """The model that is evaluated, registered and served.
-
-    Raises:
-        UserError: there is none.
-    """
-    if task.config.evaluate.model is not None:
-        folder = Path(task.config.evaluate.model)
-        check_model(folder)
-        return folder
-    return trained_model(task.folder)
-
-
-def trained_model(folder: RunFolder) -> Path:
-    """The model that a run trained.
-
-    Raises:
-        DataError: it has not trained one.
-    """
-    if not (folder.trained_model / "config.json").is_file():
-        raise DataError(
-            f"run {folder.path} has no trained model; run `visionthink train` first, or name one with --model FOLDER"
-        )
-    return folder.trained_model
+CHAMPION: Final = "champion"
+"""Name of the model in use among the contenders, whatever its alias is called."""
 
 
 def evaluate_stage(task: StageTask) -> StageResult:
-    """Judge the trained model against the base model on held-out samples.
+    """Judge the trained model against the base model and the model in use on held-out samples.
 
     Raises:
         UserError: a model or the data set cannot be used.
     """
-    base, judged = base_folder(task.config.model.base), model_to_judge(task)
-    folders = dict.fromkeys(_BASE_ROWS, base) | {Row.TRAINED: judged}
-    engines = {judged: task.config.evaluate.engine, base: task.config.model.engine}
-    return evaluate_with(lambda folder: task.open_engine(engines[folder], folder), folders, task)
+    return evaluate_with(
+        lambda contender: task.open_engine(contender.engine, contender.model),
+        base=base_folder(task.config.model.base),
+        candidate=model_to_judge(task),
+        task=task,
+    )
 
 
-def evaluate_with(open_engine: Callable[[Path], Engine], folders: Mapping[Row, Path], task: StageTask) -> StageResult:
-    """Judge the models in `folders`, each opened by `open_engine` and closed again."""
+def evaluate_with(
+    open_engine: Callable[[Contender], Engine], *, base: Path, candidate: Path, task: StageTask
+) -> StageResult:
+    """Judge the model in `candidate`; each model is opened by `open_engine` and closed again."""
     config = task.config
-    work = _Work(task=task, tests=samples_to_evaluate(config, say=task.say), open_engine=open_engine)
+    benchmark = benchmark_of(config.data)
+    contenders = usual_contenders(base, candidate, config)
+    check_contenders(contenders)
+    work = _Work(task=task, benchmark=benchmark, tests=benchmark.source(config), open_engine=open_engine)
+    check_names({sample.family for sample in (*work.tests.samples, *work.tests.held_out)}, of="family")
+    incumbent, champion = find_incumbent(task, candidate)
+    if champion is not None:
+        incumbent, contenders = _with_champion(contenders, champion, incumbent, task)
     with asyncio.Runner() as runner:
-        evaluation = runner.run(work.all_rows(folders))
+        measured, examples, unusable = runner.run(work.all_answers(contenders))
+    if CHAMPION in unusable:
+        incumbent = incumbent.unmeasured(unusable[CHAMPION])
     bootstrap = Bootstrap(num_bootstraps=config.evaluate.num_bootstraps, seed=config.seed)
-    result = evaluation.to_result(bootstrap)
+    evaluation = evaluation_of(measured, benchmark=benchmark, bootstrap=bootstrap, incumbent=incumbent)
+    result = evaluation.to_result()
     task.run.log_metrics(result.metrics)
-    show(evaluation, bootstrap, task)
+    show(evaluation, examples, incumbent, task)
+    forget_incumbent(task)
     return replace(
         result,
         artifacts={"report": task.folder.report_path, "answers": task.dir / "answers"},
@@ -88,74 +88,150 @@ def evaluate_with(open_engine: Callable[[Path], Engine], folders: Mapping[Row, P
     )
 
 
-@dataclass(slots=True, kw_only=True)
+def _with_champion(
+    contenders: Sequence[Contender], model: Path, incumbent: Incumbent, task: StageTask
+) -> tuple[Incumbent, tuple[Contender, ...]]:
+    """The model in use as one more contender, asked as it was trained."""
+    try:
+        config = with_card(model, task.config)
+        champion = Contender(
+            name=CHAMPION,
+            label="model in use",
+            role=ContenderRole.INCUMBENT,
+            model=model,
+            episode=config.episode,
+            view=config.view,
+            policy="auto",
+        )
+        prompting_of(config)  # a protocol that this version does not know
+    except UserError as error:
+        return incumbent.unmeasured(str(error)), tuple(contenders)
+    return incumbent, (*contenders, champion)
+
+
+class _Answered(NamedTuple):
+    """What a try came to."""
+
+    measured: list[Measured]
+    examples: tuple[Example, ...]
+    """Conversations of the candidate."""
+    unusable: dict[str, str]
+    """Why the model of a contender cannot be used; only an incumbent may be missing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Work:
     """One try of the stage."""
 
     task: StageTask
+    benchmark: Benchmark
     tests: TestSet
-    open_engine: Callable[[Path], Engine]
-    latencies: dict[Row, Latency] = field(default_factory=dict)
-    examples: tuple[Example, ...] = ()
+    open_engine: Callable[[Contender], Engine]
 
-    async def all_rows(self, folders: Mapping[Row, Path]) -> Evaluation:
-        sets = {TEST: self.tests.samples, HELD_OUT: self.tests.held_out}
+    @property
+    def sets(self) -> dict[str, Sequence[Sample]]:
+        """The samples, by the names of their shards."""
+        return {TEST: self.tests.samples, HELD_OUT: self.tests.held_out}
+
+    async def all_answers(self, contenders: Sequence[Contender]) -> _Answered:
+        """What every contender answered.
+
+        Raises:
+            UserError: a model cannot be used.
+            EngineError, JudgeError: there is an outage.
+        """
         series = {
-            (row, name): series_of(row, name, samples, folder=self.task.dir / "answers", config=self.task.config)
-            for row in folders
-            for name, samples in sets.items()
+            (one.name, name): series_of(
+                one,
+                self.benchmark,
+                name,
+                samples,
+                folder=self.task.dir / "answers",
+                shard_size=self.task.config.evaluate.shard_size,
+            )
+            for one in contenders
+            for name, samples in self.sets.items()
         }
-        total = len(folders) * sum(map(len, sets.values()))
+        total = len(contenders) * sum(map(len, self.sets.values()))
         done = sum(one.book.num_found for one in series.values())
         progress = self.task.progress(total, unit="answers", done=done)
-        for folder in dict.fromkeys(folders.values()):
-            own = {key: one for key, one in series.items() if folders[key[0]] == folder}
-            await self._rows_of(folder, own, partial(progress.advance, 1))
-        return Evaluation(
-            answers={row: series[row, TEST].book.finished() for row in folders},
-            held_out={row: series[row, HELD_OUT].book.finished() for row in folders},
-            latencies=self.latencies,
-            examples=self.examples,
-        )
+        found, examples, unusable = dict[str, Measured](), tuple[Example, ...](), dict[str, str]()
+        for group in _by_engine(contenders):
+            try:
+                engine = self.open_engine(group[0])
+            except UserError as error:
+                if any(one.role is not ContenderRole.INCUMBENT for one in group):
+                    raise
+                unusable |= {one.name: str(error) for one in group}
+                continue
+            own = {key: one for key, one in series.items() if key[0] in {member.name for member in group}}
+            measured, shown = await self._of_engine(engine, group, own, partial(progress.advance, 1))
+            found |= {one.contender.name: one for one in measured}
+            examples += shown
+        return _Answered([found[one.name] for one in contenders if one.name in found], examples, unusable)
 
-    async def _rows_of(
-        self, folder: Path, series: Mapping[tuple[Row, str], Series[Answer]], on_record: Callable[[], None]
-    ) -> None:
-        """All rows that one model answers."""
+    async def _of_engine(
+        self,
+        engine: Engine,
+        contenders: Sequence[Contender],
+        series: Mapping[tuple[str, str], Series[Answer]],
+        on_record: Callable[[], None],
+    ) -> tuple[list[Measured], tuple[Example, ...]]:
+        """What all contenders answered that one engine speaks for, and conversations of the candidate."""
         config = self.task.config
-        engine, judge = self.open_engine(folder), self.task.open_judge()
+        asked_as = config.model_copy(update={"episode": contenders[0].episode, "view": contenders[0].view})
+        judge = BenchmarkJudge(self.benchmark, self.task.open_judge())
         has_succeeded = any(one.book.num_found for one in series.values())
-        async with open_runner(engine, judge, config, has_succeeded=has_succeeded) as runner:
+        examples: tuple[Example, ...] = ()
+        async with open_runner(engine, judge, asked_as, has_succeeded=has_succeeded) as runner:
             await ask_open(
                 runner,
                 series.values(),
-                total=sum(len(self.tests.samples if name == TEST else self.tests.held_out) for _, name in series),
+                total=sum(len(self.sets[name]) for _, name in series),
                 max_lost_ratio=config.model.max_lost_ratio,
                 on_record=on_record,
             )
-            for row in dict.fromkeys(row for row, _ in series):
-                self.latencies[row] = await self._latency(runner, row)
-            if (Row.TRAINED, TEST) in series:
-                answers = series[Row.TRAINED, TEST].book.finished()
-                ask = ask_of(Row.TRAINED, config)
-                self.examples = await examples_of(runner, self.tests.samples, answers, ask, config)
+            measured = [await self._measured(runner, one, series) for one in contenders]
+            for one in measured:
+                if one.contender.role is ContenderRole.CANDIDATE:
+                    examples += await examples_of(runner, self.benchmark, self.tests.samples, one, config=config)
+        return measured, examples
 
-    async def _latency(self, runner: EpisodeRunner, row: Row) -> Latency:
+    async def _measured(
+        self, runner: EpisodeRunner, contender: Contender, series: Mapping[tuple[str, str], Series[Answer]]
+    ) -> Measured:
+        return Measured(
+            contender=contender,
+            answers=series[contender.name, TEST].book.finished(),
+            held_out=series[contender.name, HELD_OUT].book.finished(),
+            latency=await self._latency(runner, contender),
+        )
+
+    async def _latency(self, runner: EpisodeRunner, contender: Contender) -> Latency:
         """Measured once; a later try reads it."""
-        path = self.task.dir / "latency" / f"{row.value}.json"
+        path = self.task.dir / "latency" / f"{escaped(contender.name)}.json"
         if path.exists():
             return Latency.from_dict(read_json(path))
-        config, tests = self.task.config, self.tests
-        chosen = [tests.samples[index] for index in choose_samples(tests.samples, config.evaluate.num_latency_samples)]
-        apart = [
-            tests.held_out[index] for index in choose_samples(tests.held_out, 2 * len(config.data.held_out_families))
-        ]
+        samples, held_out = self.tests.samples, self.tests.held_out
+        count = self.task.config.evaluate.num_latency_samples
+        # Two of each family apart tell enough about it, and the headline keeps three quarters at least.
+        num_apart = min(2 * len({sample.family for sample in held_out}), count // 4)
+        chosen = [samples[index] for index in choose_samples(samples, count - num_apart)]
+        apart = [held_out[index] for index in choose_samples(held_out, num_apart)]
         latency = await measure(
             runner,
             [*chosen, *apart],
-            ask_of(row, config),
+            partial(ask_of, contender, self.benchmark),
             headline=sorted({sample.family for sample in chosen}),
             clock=self.task.clock,
         )
         atomic_write_json(path, latency.to_dict())
         return latency
+
+
+def _by_engine(contenders: Sequence[Contender]) -> list[list[Contender]]:
+    """Contenders that one engine speaks for, asked with the same texts and sizes, together."""
+    groups: dict[tuple[object, ...], list[Contender]] = {}
+    for one in contenders:
+        groups.setdefault((one.engine, one.model, one.episode, one.view), []).append(one)
+    return list(groups.values())

@@ -4,37 +4,37 @@ Rule of this folder: plain records in (`record`), PNG bytes and HTML text out; n
 matplotlib and Jinja are loaded on first use.
 """
 
-from visionthink.report.example import example_of
 from visionthink.report.page import render_figures, render_report
 from visionthink.report.record import (
     Confusion,
+    ContenderFigures,
     Curve,
     Example,
     FamilyFigures,
     Interval,
     ReportInput,
-    Row,
-    RowFigures,
+    ShownBox,
     ShownTurn,
     ShownView,
 )
+from visionthink.report.shown_view import shown_views
 from visionthink.report.theme import DARK, LIGHT, Theme
 
 __all__ = [
     "DARK",
     "LIGHT",
     "Confusion",
+    "ContenderFigures",
     "Curve",
     "Example",
     "FamilyFigures",
     "Interval",
     "ReportInput",
-    "Row",
-    "RowFigures",
+    "ShownBox",
     "ShownTurn",
     "ShownView",
     "Theme",
-    "example_of",
     "render_figures",
     "render_report",
+    "shown_views",
 ]

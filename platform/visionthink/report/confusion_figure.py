@@ -18,11 +18,11 @@ def confusion_figure(confusion: Confusion, theme: Theme) -> "Figure":
     """Draw the two by two table; a good model fills the diagonal."""
     with drawing(theme, width=4.9, height=3.2) as figure:
         axes = figure.subplots()
-        axes.set_title("When the trained model asks")
+        axes.set_title("When the model asks")
         axes.grid(False)
         axes.set_xlim(-0.5, 1.5)
         axes.set_ylim(1.5, -0.5)
-        axes.set_xticks([0, 1], ["asked for the\nfull view", "answered from\nthe quarter view"])
+        axes.set_xticks([0, 1], ["asked for a\nfurther view", "answered from\nthe quarter view"])
         axes.set_yticks([0, 1], ["needs the\nfull view", "quarter view\nis enough"])
         axes.tick_params(length=0, labelsize=9, colors=theme.text)
         axes.spines[:].set_visible(False)

@@ -7,7 +7,8 @@ it has to be compared with. Only quotients of the given means are formed here.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from visionthink.report.record import Row, RowFigures
+from visionthink.core.gate import ContenderRole
+from visionthink.report.record import ContenderFigures, of_role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,19 +25,18 @@ def tokens_text(count: float) -> str:
     return f"{count:,.1f}" if count < 100 else f"{count:,.0f}"
 
 
-def headline(rows: Sequence[RowFigures]) -> str:
-    """Return the sentence, empty when the rows that it compares were not measured."""
-    by_row = {figures.row: figures for figures in rows}
-    trained, high = by_row.get(Row.TRAINED), by_row.get(Row.ALWAYS_HIGH)
-    if trained is None or high is None or not high.accuracy.value or not high.visual_tokens.value:
+def headline(contenders: Sequence[ContenderFigures]) -> str:
+    """Return the sentence, empty when those that it compares were not measured."""
+    candidate, high = of_role(contenders, ContenderRole.CANDIDATE), of_role(contenders, ContenderRole.FULL_VIEW)
+    if candidate is None or high is None or not high.accuracy.value or not high.visual_tokens.value:
         return ""
-    kept = trained.accuracy.value / high.accuracy.value
-    cost = trained.visual_tokens.value / high.visual_tokens.value
+    kept = candidate.accuracy.value / high.accuracy.value
+    cost = candidate.visual_tokens.value / high.visual_tokens.value
     gained = (
-        f"The trained model keeps {kept:.1%} of the accuracy of always looking at the full picture, with {cost:.0%} of "
-        "its visual tokens."
+        f"The {candidate.label} keeps {kept:.1%} of the accuracy of always looking at the full picture, with "
+        f"{cost:.0%} of its visual tokens."
     )
-    needed, not_needed = trained.resize_rate_needed, trained.resize_rate_not_needed
+    needed, not_needed = candidate.resize_rate_needed, candidate.resize_rate_not_needed
     if needed is None or not_needed is None:
         return gained
     return (
@@ -45,31 +45,32 @@ def headline(rows: Sequence[RowFigures]) -> str:
     )
 
 
-def tiles(rows: Sequence[RowFigures]) -> tuple[Tile, ...]:
-    """Return the numbers that can be had from the rows that were measured."""
-    by_row = {figures.row: figures for figures in rows}
-    trained, base, high = (by_row.get(row) for row in (Row.TRAINED, Row.BASE, Row.ALWAYS_HIGH))
-    if trained is None:
+def tiles(contenders: Sequence[ContenderFigures]) -> tuple[Tile, ...]:
+    """Return the numbers that can be had from what was measured."""
+    candidate, base, high, incumbent = (
+        of_role(contenders, role)
+        for role in (ContenderRole.CANDIDATE, ContenderRole.BASE, ContenderRole.FULL_VIEW, ContenderRole.INCUMBENT)
+    )
+    if candidate is None:
         return ()
+    beside = [figures for figures in (high, base, incumbent) if figures is not None]
     made = [
         Tile(
-            value=f"{trained.accuracy.value:.1%}",
+            value=f"{candidate.accuracy.value:.1%}",
             name="correct answers",
-            note=" · ".join(
-                f"{figures.row.label} {figures.accuracy.value:.1%}" for figures in (high, base) if figures is not None
-            ),
+            note=" · ".join(f"{figures.label} {figures.accuracy.value:.1%}" for figures in beside),
         )
     ]
     if high is not None and high.visual_tokens.value:
-        mine, most = trained.visual_tokens.value, high.visual_tokens.value
-        note = f"{tokens_text(mine)} a question · {high.row.label} {tokens_text(most)}"
+        mine, most = candidate.visual_tokens.value, high.visual_tokens.value
+        note = f"{tokens_text(mine)} a question · {high.label} {tokens_text(most)}"
         made.append(Tile(value=f"{mine / most:.0%}", name="of the visual tokens", note=note))
     rates = (
-        ("asked when needed", trained.resize_rate_needed, base and base.resize_rate_needed),
-        ("asked needlessly", trained.resize_rate_not_needed, base and base.resize_rate_not_needed),
+        ("asked when needed", candidate.resize_rate_needed, base and base.resize_rate_needed),
+        ("asked needlessly", candidate.resize_rate_not_needed, base and base.resize_rate_not_needed),
     )
     for name, rate, before in rates:
         if rate is not None:
-            note = "" if before is None else f"base model {before:.1%}"
+            note = "" if base is None or before is None else f"{base.label} {before:.1%}"
             made.append(Tile(value=f"{rate:.1%}", name=name, note=note))
     return tuple(made)

@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from visionthink.report.confusion_figure import confusion_figure
-from visionthink.report.family_figure import family_figure, grouped
+from visionthink.report.family_figure import family_figure, grouped, num_hidden
 from visionthink.report.headline import headline, tiles, tokens_text
 from visionthink.report.learning_figure import learning_figure
 from visionthink.report.pareto_figure import pareto_figure
@@ -27,13 +27,13 @@ _TEMPLATE = "page.html.jinja"
 def render_figures(report: ReportInput, theme: Theme = LIGHT) -> dict[str, bytes]:
     """Return the figures that the report has data for: file name (`pareto.png`) -> PNG."""
     painters: dict[str, Callable[[], Figure]] = {}
-    if report.rows:
-        painters["pareto.png"] = lambda: pareto_figure(report.rows, theme)
+    if report.contenders:
+        painters["pareto.png"] = lambda: pareto_figure(report.contenders, theme)
     if report.confusion is not None:
         confusion = report.confusion
         painters["confusion.png"] = lambda: confusion_figure(confusion, theme)
-    if grouped(report.families):
-        painters["families.png"] = lambda: family_figure(report.families, theme)
+    if grouped(report.families, report.contenders):
+        painters["families.png"] = lambda: family_figure(report.families, report.contenders, theme)
     if any(curve.points for curve in report.curves):
         painters["learning.png"] = lambda: learning_figure(report.curves, theme)
     return {name: png(paint()) for name, paint in painters.items()}
@@ -44,9 +44,10 @@ def render_report(report: ReportInput) -> str:
     light, dark = render_figures(report, LIGHT), render_figures(report, DARK)
     return _template().render(
         report=report,
-        headline=headline(report.rows),
-        tiles=tiles(report.rows),
-        family_groups=grouped(report.families),
+        headline=headline(report.contenders),
+        tiles=tiles(report.contenders),
+        family_groups=grouped(report.families, report.contenders),
+        num_hidden_families=num_hidden(report.families, report.contenders),
         figures=_as_urls(light),
         dark_figures=_as_urls(dark),
         data_url=data_url,
@@ -54,9 +55,9 @@ def render_report(report: ReportInput) -> str:
     )
 
 
-def data_url(data: bytes) -> str:
-    """Return a PNG as a URL that holds it."""
-    return f"data:image/png;base64,{base64.b64encode(data).decode()}"
+def data_url(data: bytes, media_type: str = "image/png") -> str:
+    """Return a picture as a URL that holds it."""
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
 
 
 def _as_urls(figures: Mapping[str, bytes]) -> dict[str, str]:
@@ -74,9 +75,13 @@ def _template() -> "Template":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": _percent, "tokens": tokens_text}
+    environment.filters |= {"percent": _percent, "tokens": tokens_text, "seconds": _seconds}
     return environment.get_template(_TEMPLATE)
 
 
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
+
+
+def _seconds(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds:.3f}"

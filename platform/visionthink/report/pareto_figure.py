@@ -1,4 +1,4 @@
-"""Accuracy against its cost: is the trained model worth its pixels?
+"""Accuracy against its cost: is the candidate worth its pixels?
 
 Rule: the reference is drawn in. Whoever picks the view of each question by lot lands on the straight line between
 "quarter view only" and "full view always"; a model has learnt when to look only if it stands above that line.
@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from visionthink.core.gate import ContenderRole
 from visionthink.report.headline import tokens_text
-from visionthink.report.record import Row, RowFigures
-from visionthink.report.theme import ROW_MARKERS, Theme, drawing, percent_axis
+from visionthink.report.record import ContenderFigures, of_role
+from visionthink.report.theme import Theme, drawing, markers, percent_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,36 +44,36 @@ class _Label:
     style: str = "normal"
 
 
-def pareto_figure(rows: Sequence[RowFigures], theme: Theme) -> "Figure":
-    """Draw each row as a point with its 95% intervals, cheap to the left and right to the top."""
+def pareto_figure(contenders: Sequence[ContenderFigures], theme: Theme) -> "Figure":
+    """Draw each contender as a point with its 95% intervals, cheap to the left and right to the top."""
     with drawing(theme, width=7.6, height=4.3) as figure:
         axes = figure.subplots()
-        axes.set_title("Accuracy against visual tokens (bars: 95% bootstrap intervals)")
+        axes.set_title("Accuracy against visual tokens (bars: 95% intervals)")
         axes.set_xlabel("visual tokens a question, all views, mean")
         axes.set_ylabel("correct answers")
         axes.grid(True, axis="both")
         percent_axis(axes, "y")
-        chance = _line_of_chance(rows)
+        chance = _line_of_chance(contenders)
         if chance:
             xs, ys = zip(chance[0], chance[-1], strict=True)
             axes.plot(xs, ys, color=theme.muted, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-        for figures in rows:
-            _draw_point(axes, figures, theme)
+        shapes = markers(contenders)
+        for figures in contenders:
+            _draw_point(axes, figures, shapes[figures.name], theme)
         axes.margins(x=0.16, y=0.2)
         axes.set_xlim(left=0)
         figure.draw_without_rendering()
-        labels = [_row_label(figures, theme) for figures in rows]
+        labels = [_name(figures, theme) for figures in contenders]
         if chance:
             lot = _Label(text="view chosen by lot", anchors=chance[4:-4], color=theme.muted, size=8, style="italic")
             labels.append(lot)
-        _place(axes, labels, [_around(axes, figures) for figures in rows] + _dots(axes, chance))
+        _place(axes, labels, [_around(axes, figures) for figures in contenders] + _dots(axes, chance))
         return figure
 
 
-def _line_of_chance(rows: Sequence[RowFigures]) -> tuple[_Point, ...]:
+def _line_of_chance(contenders: Sequence[ContenderFigures]) -> tuple[_Point, ...]:
     """Points along the line between the two fixed policies; none when one of them was not measured."""
-    ends = {figures.row: figures for figures in rows}
-    low, high = ends.get(Row.ALWAYS_LOW), ends.get(Row.ALWAYS_HIGH)
+    low, high = of_role(contenders, ContenderRole.QUARTER_VIEW), of_role(contenders, ContenderRole.FULL_VIEW)
     if low is None or high is None:
         return ()
     x, y = low.visual_tokens.value, low.accuracy.value
@@ -80,16 +81,16 @@ def _line_of_chance(rows: Sequence[RowFigures]) -> tuple[_Point, ...]:
     return tuple((x + dx * number / 20, y + dy * number / 20) for number in range(21))
 
 
-def _draw_point(axes: "Axes", figures: RowFigures, theme: Theme) -> None:
+def _draw_point(axes: "Axes", figures: ContenderFigures, marker: str, theme: Theme) -> None:
     accuracy, tokens = figures.accuracy, figures.visual_tokens
     axes.errorbar(
         tokens.value,
         accuracy.value,
         xerr=[[max(0.0, tokens.value - tokens.low)], [max(0.0, tokens.high - tokens.value)]],
         yerr=[[max(0.0, accuracy.value - accuracy.low)], [max(0.0, accuracy.high - accuracy.value)]],
-        fmt=ROW_MARKERS[figures.row],
-        color=theme.row_color(figures.row),
-        markersize=10 if figures.row is Row.TRAINED else 8,
+        fmt=marker,
+        color=theme.color(figures.role),
+        markersize=10 if figures.role is ContenderRole.CANDIDATE else 8,
         markeredgecolor=theme.background,
         markeredgewidth=1.2,
         elinewidth=1.4,
@@ -98,12 +99,13 @@ def _draw_point(axes: "Axes", figures: RowFigures, theme: Theme) -> None:
     )
 
 
-def _row_label(figures: RowFigures, theme: Theme) -> _Label:
+def _name(figures: ContenderFigures, theme: Theme) -> _Label:
+    is_reference = figures.role in (ContenderRole.QUARTER_VIEW, ContenderRole.FULL_VIEW)
     return _Label(
-        text=f"{figures.row.label}\n{figures.accuracy.value:.1%} · {tokens_text(figures.visual_tokens.value)} tokens",
+        text=f"{figures.label}\n{figures.accuracy.value:.1%} · {tokens_text(figures.visual_tokens.value)} tokens",
         anchors=((figures.visual_tokens.value, figures.accuracy.value),),
-        color=theme.text if figures.row in (Row.TRAINED, Row.BASE) else theme.muted,
-        weight="bold" if figures.row is Row.TRAINED else "normal",
+        color=theme.muted if is_reference else theme.text,
+        weight="bold" if figures.role is ContenderRole.CANDIDATE else "normal",
     )
 
 
@@ -137,7 +139,7 @@ def _written(axes: "Axes", label: _Label, anchor: _Point, place: tuple[int, int,
     )
 
 
-def _around(axes: "Axes", figures: RowFigures) -> "Bbox":
+def _around(axes: "Axes", figures: ContenderFigures) -> "Bbox":
     """The pixels of a marker and its bars."""
     from matplotlib.transforms import Bbox
 

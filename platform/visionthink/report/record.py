@@ -4,40 +4,15 @@ Rule: plain values, measured and summed up elsewhere. Nothing in this folder com
 results, so the report, MLflow and summary.json can't disagree; it draws and phrases what it is given.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 
-
-class Row(StrEnum):
-    """Who answered the held-out questions."""
-
-    ALWAYS_LOW = "always_low"
-    """The base model, given the quarter view and nothing else."""
-    ALWAYS_HIGH = "always_high"
-    """The base model, given the full view at once."""
-    BASE = "base"
-    """The base model, free to ask for the larger view."""
-    TRAINED = "trained"
-    """The trained model, free to ask for the larger view."""
-
-    @property
-    def label(self) -> str:
-        """The name in charts and tables."""
-        return _ROW_LABELS[self]
-
-
-_ROW_LABELS: Mapping[Row, str] = {
-    Row.ALWAYS_LOW: "quarter view only",
-    Row.ALWAYS_HIGH: "full view always",
-    Row.BASE: "base model",
-    Row.TRAINED: "trained model",
-}
+from visionthink.core.gate import ContenderRole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """A mean and the ends of its 95 % bootstrap interval."""
+    """A number and the ends of its 95 % interval."""
 
     value: float
     low: float
@@ -45,30 +20,49 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RowFigures:
-    """How one row did on the whole held-out split."""
+class ContenderFigures:
+    """How one contender did on the whole held-out split."""
 
-    row: Row
+    name: str
+    """As metrics call it."""
+    label: str
+    """As charts and tables call it."""
+    role: ContenderRole
+    """What it is compared as."""
     num_samples: int
+    """Answered and graded: what every other figure is of."""
+    failures: Mapping[str, int] = field(default_factory=dict)
+    """How many more an engine or judge failed on, by reason."""
     accuracy: Interval
-    """Share of correct answers, 0..1."""
+    """Mean score, 0..1: the share of correct answers."""
     visual_tokens: Interval
     """Mean visual tokens of a sample, all views together."""
     resize_rate: float
-    """Share of samples with a second view, 0..1."""
+    """Share of samples with a further view, 0..1."""
     resize_rate_needed: float | None
     """The same among samples that need the full resolution; None where that is not known."""
     resize_rate_not_needed: float | None
-    latency_s: float
-    """Mean seconds from question to final answer."""
+    latency_s: float | None
+    """Mean seconds from question to final answer; None where none was measured."""
+
+    @property
+    def num_failed(self) -> int:
+        """Samples that stand in no figure."""
+        return sum(self.failures.values())
+
+
+def of_role(contenders: Sequence[ContenderFigures], role: ContenderRole) -> ContenderFigures | None:
+    """Return the first contender of a role, None where nobody has it."""
+    return next((figures for figures in contenders if figures.role is role), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FamilyFigures:
-    """How one row did on one family of questions."""
+    """How one contender did on one family of questions."""
 
     family: str
-    row: Row
+    contender: str
+    """Its name."""
     needs_high_res: bool | None
     """Whether the family's questions need the full resolution; None where that is not known."""
     held_out: bool
@@ -77,7 +71,8 @@ class FamilyFigures:
     accuracy: float
     resize_rate: float
     visual_tokens: float
-    latency_s: float
+    latency_s: float | None
+    """Mean seconds to the answer; None where no question of the family was timed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +87,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confusion:
-    """Held-out samples by whether they need the full resolution and whether the trained model asked for it."""
+    """Held-out samples by whether they need the full resolution and whether the candidate asked for it."""
 
     needed_asked: int
     needed_answered: int
@@ -106,13 +101,31 @@ class Confusion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShownView:
-    """A view as the model saw it."""
+class ShownBox:
+    """A region that the model was shown later, as shares (0..1) of the sides of the picture that it is drawn on."""
 
-    png: bytes = field(repr=False)
+    left: float
+    top: float
+    width: float
+    height: float
+    label: str
+    """When it was shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownView:
+    """A view as the model saw it, or smaller where it would weigh too much."""
+
+    data: bytes = field(repr=False)
+    """The encoded picture."""
+    media_type: str = "image/png"
     width: int
+    """Pixels that the model got."""
     height: int
     visual_tokens: int
+    note: str = ""
+    """Where it lies in the original, if it is not all of it."""
+    boxes: tuple[ShownBox, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +136,8 @@ class ShownTurn:
     """`system`, `user` or `assistant`."""
     text: str
     views: tuple[ShownView, ...] = ()
+    note: str = ""
+    """What became of it: the call that it holds, or why that was refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +151,8 @@ class Example:
     """The true answer."""
     got: str | None
     """The model's answer; None when it gave none."""
-    correct: bool
+    score: float
+    """What the answer is worth: 1 correct, 0 wrong."""
     visual_tokens: int
     turns: tuple[ShownTurn, ...]
 
@@ -148,11 +164,13 @@ class ReportInput:
     title: str
     subtitle: str = ""
     """One line below the title: model, run id, date."""
-    rows: tuple[RowFigures, ...] = ()
+    contenders: tuple[ContenderFigures, ...] = ()
     families: tuple[FamilyFigures, ...] = ()
     curves: tuple[Curve, ...] = ()
     confusion: Confusion | None = None
     examples: tuple[Example, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What a reader must know to read the figures right: a sentence each."""
     config: Mapping[str, str] = field(default_factory=dict)
     """Flat settings (`tracking.flatten`)."""
     seconds: Mapping[str, float] = field(default_factory=dict)

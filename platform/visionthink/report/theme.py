@@ -1,19 +1,21 @@
 """Colours and type of every figure.
 
 Rule: meaning is never carried by hue alone. The palette is Okabe and Ito's, which the three common kinds of colour
-blindness tell apart; each row of an evaluation also has a shape of its own, and lines are labelled where they end.
+blindness tell apart; each contender of an evaluation also has a shape of its own, and lines are labelled where they
+end.
 A figure is drawn once for a light page and once for a dark one.
 """
 
 import io
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from visionthink.report.record import Row
+from visionthink.core.gate import ContenderRole
+from visionthink.report.record import ContenderFigures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,9 +39,14 @@ class Theme:
     green: str
     purple: str
 
-    def row_color(self, row: Row) -> str:
-        """The two models stand out, their references stay grey."""
-        return {Row.TRAINED: self.blue, Row.BASE: self.orange}.get(row, self.muted)
+    def color(self, role: ContenderRole) -> str:
+        """Models that choose for themselves stand out, their references stay grey."""
+        return {
+            ContenderRole.CANDIDATE: self.blue,
+            ContenderRole.BASE: self.orange,
+            ContenderRole.INCUMBENT: self.purple,
+            ContenderRole.OTHER: self.green,
+        }.get(role, self.muted)
 
 
 LIGHT = Theme(
@@ -65,7 +72,25 @@ DARK = Theme(
     purple="#d993bd",
 )
 
-ROW_MARKERS: Mapping[Row, str] = {Row.ALWAYS_LOW: "v", Row.ALWAYS_HIGH: "^", Row.BASE: "s", Row.TRAINED: "o"}
+_MARKERS: Mapping[ContenderRole, str] = {
+    ContenderRole.QUARTER_VIEW: "v",
+    ContenderRole.FULL_VIEW: "^",
+    ContenderRole.BASE: "s",
+    ContenderRole.INCUMBENT: "D",
+    ContenderRole.CANDIDATE: "o",
+}
+_OTHER_MARKERS = "PX*ph<>8d"
+
+
+def markers(contenders: Sequence[ContenderFigures]) -> dict[str, str]:
+    """Return a shape for each contender's name: one of its role, or the next free one."""
+    found: dict[str, str] = {}
+    for figures in contenders:
+        usual = _MARKERS.get(figures.role)
+        taken = set(found.values())
+        free = [marker for marker in _OTHER_MARKERS if marker not in taken] or list(_OTHER_MARKERS)
+        found[figures.name] = usual if usual is not None and usual not in taken else free[0]
+    return found
 
 
 @contextmanager

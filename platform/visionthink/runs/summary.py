@@ -6,6 +6,7 @@ Rule: every figure is read from the results of the stages; none is computed a se
 from collections.abc import Mapping
 from typing import Final
 
+from visionthink.core.gate import ContenderRole
 from visionthink.core.json_value import Json
 from visionthink.runs.folder import STAGES, RunFolder, Stage
 from visionthink.runs.stopwatch import read_seconds
@@ -27,11 +28,11 @@ def summary_of(folder: RunFolder, *, total_s: float) -> dict[str, Json]:
     """
     facts = {stage: folder.finished(stage).facts for stage in STAGES}
     config, rows = folder.config(), _mapping(facts["evaluate"]["rows"])
-    trained = _mapping(rows["trained"])
+    candidate = next(found for found in map(_mapping, rows.values()) if found["role"] == ContenderRole.CANDIDATE)
     seconds: dict[str, Json] = {stage: round(read_seconds(folder.seconds_path(stage)), 1) for stage in _TIMED}
     return {
-        "resize_rate": {"needed": trained["resize_rate_needed"], "not_needed": trained["resize_rate_not_needed"]},
-        "accuracy": {row: _mapping(_mapping(figures)["accuracy"])["value"] for row, figures in rows.items()},
+        "resize_rate": {"needed": candidate["resize_rate_needed"], "not_needed": candidate["resize_rate_not_needed"]},
+        "accuracy": {name: _mapping(_mapping(figures)["accuracy"])["value"] for name, figures in rows.items()},
         "visual_token_ratio": _value(facts["evaluate"]["visual_token_ratio"]),
         "label_agreement": facts["label"]["label_agreement"],
         "seconds": {**seconds, "total": round(total_s, 1)},

@@ -124,6 +124,11 @@ def _at_alias(client: "MlflowClient", name: str, alias: str) -> RegisteredModel 
 
 
 def _record(version: "ModelVersion") -> RegisteredModel:
+    tags = dict(version.tags)
     return RegisteredModel(
-        name=version.name, version=str(version.version), source=version.source or "", tags=dict(version.tags)
+        name=version.name,
+        version=str(version.version),
+        source=version.source or "",
+        tags=tags,
+        run_id=tags.get(RUN_ID_TAG),
     )

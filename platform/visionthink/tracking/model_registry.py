@@ -21,6 +21,8 @@ class RegisteredModel:
     """None: the registry keeps nothing, or could not be reached; the files are at `source` all the same."""
     source: str
     tags: Mapping[str, str] = field(default_factory=dict)
+    run_id: str | None = None
+    """The pipeline run that made the version; None where the registry does not tell."""
 
 
 class ModelRegistry(Protocol):
@@ -42,7 +44,11 @@ class ModelRegistry(Protocol):
         """Move an alias to this version."""
 
     def find(self, name: str, alias: str) -> RegisteredModel | None:
-        """Return the version that an alias stands at, None when there is none."""
+        """Return the version that an alias stands at, None when there is none.
+
+        Raises:
+            TrackingError: the registry cannot be reached; that is no word on what is in use.
+        """
 
     def fetch(self, model: RegisteredModel, target: Path) -> Path:
         """Return a folder under `target` with the model's files."""

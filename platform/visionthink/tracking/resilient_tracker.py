@@ -191,12 +191,17 @@ class ResilientRegistry:
             self._survive(error)
 
     def find(self, name: str, alias: str) -> RegisteredModel | None:
-        """Return the version that an alias stands at, None also when the registry cannot be reached."""
+        """Return the version that an alias stands at, None when there is none.
+
+        Raises:
+            TrackingError: the registry cannot be reached; who asks what is in use must not read that as "nothing".
+        """
         try:
             return self._registry.find(name, alias)
         except TrackingError as error:
-            self._survive(error)
-            return None
+            if self._required:
+                raise _required(error) from error
+            raise
 
     def fetch(self, model: RegisteredModel, target: Path) -> Path:
         """Return a folder with the model's files; nothing can stand in for them, so a failure is raised."""

@@ -37,9 +37,10 @@ from visionthink.episodes.driver import run_episode
 from visionthink.episodes.prompting import ViewPolicy, prompting_of
 from visionthink.episodes.runner import End, Work
 from visionthink.evaluation.asking import series_of
+from visionthink.evaluation.benchmarks import benchmark_of
+from visionthink.evaluation.contender import usual_contenders
 from visionthink.labeling.rollout import LabelSetting
 from visionthink.picture import cut, decode
-from visionthink.report.record import Row
 from visionthink.samples import decoded
 from visionthink.serving import ServingLimits, background_server, create_app
 from visionthink.training.local.rollout import Prompt, collect
@@ -151,8 +152,9 @@ def by_train(config: RunConfig, engine: ScriptedEngine, policy: ViewPolicy, fold
 
 
 def by_evaluate(config: RunConfig, engine: ScriptedEngine, policy: ViewPolicy, folder: Path) -> None:
-    rows: dict[ViewPolicy, Row] = {"auto": Row.TRAINED, "always_low": Row.ALWAYS_LOW, "always_high": Row.ALWAYS_HIGH}
-    series = series_of(rows[policy], "test", [SAMPLE], folder=folder, config=config)
+    contenders = usual_contenders(Path("base"), Path("trained"), config)
+    contender = next(one for one in contenders if one.policy == policy)
+    series = series_of(contender, benchmark_of(config.data), "test", [SAMPLE], folder=folder, shard_size=8)
     _run(ask_open(runner_over(engine, config=config), [series], total=1, max_lost_ratio=0.0, on_record=lambda: None))
     assert len(series.book.finished()) == 1
 

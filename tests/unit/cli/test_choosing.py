@@ -104,6 +104,25 @@ def test_judged_model_of_a_run_is_held_against_that_runs_base(place: str) -> Non
     assert config.data.world_seed == 7 and folder != maker
 
 
+@pytest.mark.parametrize(
+    ("asked", "headline", "apart"),
+    [
+        (["code", "color", "corner"], ("code", "color"), ("suffix", "corner")),
+        (["code", "color"], ("code", "color"), ("suffix",)),
+        (["corner"], ("corner",), ("suffix",)),
+    ],
+    ids=["one was never trained on", "all were trained on", "none would be left for the headline"],
+)
+def test_judged_model_keeps_families_that_it_was_not_trained_on_apart(
+    asked: list[str], headline: tuple[str, ...], apart: tuple[str, ...]
+) -> None:
+    maker = begun("run-1")
+    model = model_in(maker.trained_model)
+    overrides = {"data.families": asked, "data.held_out_families": ["suffix"]}
+    _, config = choose_judged_run(Settings(overrides=overrides), model, now=now)
+    assert (config.data.families, config.data.held_out_families) == (headline, apart)
+
+
 def test_judged_model_must_be_there() -> None:
     with pytest.raises(ConfigError, match="absent holds no model"):
         choose_judged_run(Settings(), Path("absent"), now=now)

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,6 @@ from tests.unit.runs.test_summary import finished_run
 from visionthink.cli import finish
 from visionthink.cli.finish import record, show
 from visionthink.core.json_value import Json
-from visionthink.report.record import Row
 from visionthink.runs import RunFolder, StageResult, point_latest
 from visionthink.runs.summary import summary_of
 from visionthink.tracking import PIPELINE_STAGE, NullRegistry, Tracking
@@ -18,7 +18,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["visionthink"])
     made = finished_run(tmp_path / "runs" / "run-1")
-    metrics = {f"eval/latency_s/{row.value}": 0.01 for row in Row}
+    metrics = {f"eval/latency_s/{name}": 0.01 for name in ("always_low", "always_high", "trained")}
     held_out: Json = {
         "num_samples": 120,
         "resize_rate": {"needed": 0.9, "not_needed": None},
@@ -42,6 +42,22 @@ def test_show_prints_the_table_and_what_to_type_next(folder: RunFolder, capsys: 
     )
     assert "version 4 promoted" in told
     assert "visionthink ui" in told and "visionthink serve" in told and "open runs/latest/report.html" in told
+
+
+def test_show_names_what_failed_and_the_model_in_use_that_was_not_measured(
+    folder: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = json.loads(json.dumps(dict(folder.finished("evaluate").facts)))
+    facts["rows"]["base"] |= {"num_failed": 3, "failures": {"connection refused": 2, "[timed out]": 1}}
+    facts["incumbent"] |= {"state": "unmeasured", "reason": "nobody answers"}
+    folder.keep_result("evaluate", StageResult(facts=facts))
+    show(folder, summary_of(folder, total_s=430.0))
+    told = " ".join(capsys.readouterr().out.split())
+    assert (
+        "base model: 3 more questions stand in no figure, because engine or judge failed: "
+        "connection refused (2), [timed out] (1)"
+    ) in told
+    assert "the model in use is not measured: nobody answers" in told
 
 
 def test_show_names_a_run_that_is_not_the_latest(folder: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:

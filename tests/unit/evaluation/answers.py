@@ -1,6 +1,19 @@
-"""Answers to compute figures of."""
+"""Answers to compute figures of, and those who gave them."""
 
+from dataclasses import replace
+from pathlib import Path
+
+from visionthink.config import RunConfig
+from visionthink.core.gate import ContenderRole
 from visionthink.evaluation import Answer
+from visionthink.evaluation.contender import Contender, usual_contenders
+
+CONTENDERS = usual_contenders(Path("base"), Path("trained"), RunConfig())
+TRAINED = CONTENDERS[3]
+
+
+def contender(name: str, role: ContenderRole = ContenderRole.OTHER) -> Contender:
+    return replace(TRAINED, name=name, label=f"the {name}", role=role, model=Path(name))
 
 
 def answer(
@@ -9,8 +22,10 @@ def answer(
     family: str = "code",
     needed: bool | None = True,
     correct: bool = True,
+    score: float | None = None,
     asked: bool = True,
     failed: bool = False,
+    error: str = "connection refused",
     got: str | None = "47",
 ) -> Answer:
     return Answer(
@@ -19,8 +34,8 @@ def answer(
         needed=needed,
         want="47",
         got=got,
-        correct=correct and not failed,
-        failed=failed,
+        score=0.0 if failed else float(correct) if score is None else score,
+        error=error if failed else None,
         asked=asked,
         visual_tokens=20 if asked else 4,
         num_turns=1 + asked,

@@ -1,8 +1,8 @@
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from tests.fakes.memory_registry import MemoryRegistry
 from tests.fakes.stage_task import TaskMaker, task_maker
 
 from visionthink.core.json_value import Json
@@ -10,38 +10,9 @@ from visionthink.errors import DataError
 from visionthink.registration import register_stage
 from visionthink.runs import StageResult
 from visionthink.storage import verify
-from visionthink.tracking import ModelRegistry, NullRegistry, RegisteredModel, RunSpec
+from visionthink.tracking import ModelRegistry, NullRegistry
 
 RULE: Mapping[str, object] = {"register_model.min_samples": 1}
-
-
-@dataclass
-class MemoryRegistry:
-    """Versions by run, aliases by name."""
-
-    versions: dict[str, RegisteredModel] = field(default_factory=dict)
-    is_deaf: bool = False
-    """Whether aliases do not move: it went away in between."""
-    aliases: dict[str, str] = field(default_factory=dict)
-
-    def register(
-        self, name: str, source: Path | str, spec: RunSpec, *, tags: Mapping[str, str] | None = None
-    ) -> RegisteredModel:
-        made = RegisteredModel(
-            name=name, version=str(len(self.versions) + 1), source=str(source), tags=dict(tags or {})
-        )
-        return self.versions.setdefault(spec.run_id, made)
-
-    def set_alias(self, model: RegisteredModel, alias: str) -> None:
-        assert model.version is not None
-        if not self.is_deaf:
-            self.aliases[alias] = model.version
-
-    def find(self, name: str, alias: str) -> RegisteredModel | None:
-        return next((made for made in self.versions.values() if made.version == self.aliases.get(alias)), None)
-
-    def fetch(self, model: RegisteredModel, target: Path) -> Path:
-        return Path(model.source)
 
 
 def figures(accuracy: float, tokens: float, needed: float = 0.0, not_needed: float = 0.0) -> Json:
@@ -56,16 +27,38 @@ def figures(accuracy: float, tokens: float, needed: float = 0.0, not_needed: flo
     }
 
 
-def evaluated(path: Path, *, trained: Json, overrides: Mapping[str, object] = RULE) -> TaskMaker:
+NOTHING: Json = {"state": "none", "version": None, "source": "", "reason": ""}
+
+
+def found(state: str, version: str | None, reason: str = "") -> Json:
+    """What an evaluation found out about the model in use."""
+    return {"state": state, "version": version, "source": "somewhere", "reason": reason}
+
+
+def evaluated(
+    path: Path,
+    *,
+    trained: Json,
+    overrides: Mapping[str, object] = RULE,
+    champion: Json = None,
+    incumbent: Json = NOTHING,
+    registry: ModelRegistry | None = None,
+) -> TaskMaker:
     maker = task_maker(path, overrides)
     maker.folder.begin(maker.config)
-    gate: Json = {"trained": trained, "always_high": figures(0.98, 16.0), "base": figures(0.8, 12.0, 0.5, 0.5)}
-    maker.folder.keep_result("evaluate", StageResult(facts={"gate": gate, "rows": {}}))
+    gate: dict[str, Json] = {
+        "candidate": trained,
+        "full_view": figures(0.98, 16.0),
+        "base": figures(0.8, 12.0, 0.5, 0.5),
+    }
+    if champion is not None:
+        gate["incumbent"] = champion
+    maker.folder.keep_result("evaluate", StageResult(facts={"gate": gate, "rows": {}, "incumbent": incumbent}))
     model = maker.folder.trained_model
     model.mkdir(parents=True)
     for name in ("config.json", "model.safetensors", "manifest.json"):
         (model / name).write_text(f"{name} of training")
-    maker.registry = MemoryRegistry()
+    maker.registry = MemoryRegistry() if registry is None else registry
     return maker
 
 
@@ -141,3 +134,102 @@ def test_gate_can_do_without_a_ground_truth(tmp_path: Path) -> None:
     assert register_stage(strict.task("register")).facts["promoted"] is False
     maker = evaluated(tmp_path / "run-2", trained=unknown, overrides=lenient)
     assert register_stage(maker.task("register")).facts["promoted"] is True
+
+
+# --- the model in use ---
+
+
+def promoted(task_maker: TaskMaker) -> bool:
+    return register_stage(task_maker.task("register")).facts["promoted"] is True
+
+
+def why_not(maker: TaskMaker) -> str:
+    """The one reason against."""
+    (line,) = [line for line in maker.said if line.startswith("gate: FAIL")]
+    return line
+
+
+def test_worse_model_than_the_one_in_use_is_not_promoted(tmp_path: Path) -> None:
+    registry = MemoryRegistry()
+    assert promoted(evaluated(tmp_path / "run-1", trained=GOOD, registry=registry))
+    champion = figures(0.99, 9.0, 0.98, 0.01)
+    second = evaluated(
+        tmp_path / "run-2", trained=GOOD, champion=champion, incumbent=found("measured", "1"), registry=registry
+    )
+    assert not promoted(second)
+    assert registry.aliases == {"champion": "1"}
+    assert "accuracy 0.9700 against 0.9900 of the incumbent" in why_not(second)
+
+
+def test_better_model_than_the_one_in_use_takes_its_place(tmp_path: Path) -> None:
+    registry = MemoryRegistry()
+    assert promoted(evaluated(tmp_path / "run-1", trained=GOOD, registry=registry))
+    champion, incumbent = figures(0.96, 9.0, 0.98, 0.01), found("measured", "1")
+    second = evaluated(tmp_path / "run-2", trained=GOOD, champion=champion, incumbent=incumbent, registry=registry)
+    assert promoted(second)
+    assert registry.aliases == {"champion": "2"}
+
+
+def test_old_run_that_is_registered_again_leaves_the_newer_champion(tmp_path: Path) -> None:
+    """B5: old, new, old again."""
+    registry = MemoryRegistry()
+    old = evaluated(tmp_path / "run-1", trained=GOOD, registry=registry)
+    assert promoted(old)
+    champion, incumbent = figures(0.96, 9.0, 0.98, 0.01), found("measured", "1")
+    assert promoted(
+        evaluated(tmp_path / "run-2", trained=GOOD, champion=champion, incumbent=incumbent, registry=registry)
+    )
+    assert not promoted(old)
+    assert registry.aliases == {"champion": "2"}
+    assert "version 2 is in use now (champion), and there was none when run run-1 was evaluated" in why_not(old)
+
+
+def test_champion_that_is_registered_again_stays_champion(tmp_path: Path) -> None:
+    maker = evaluated(tmp_path / "run-1", trained=GOOD)
+    assert promoted(maker) and promoted(maker)
+    assert registry_of(maker).aliases == {"champion": "1"}
+
+
+def test_two_runs_measured_against_one_champion_do_not_both_replace_it(tmp_path: Path) -> None:
+    registry = MemoryRegistry()
+    assert promoted(evaluated(tmp_path / "run-1", trained=GOOD, registry=registry))
+    champion, incumbent = figures(0.96, 9.0, 0.98, 0.01), found("measured", "1")
+    second, third = (
+        evaluated(tmp_path / name, trained=GOOD, champion=champion, incumbent=incumbent, registry=registry)
+        for name in ("run-2", "run-3")
+    )
+    assert promoted(second) and not promoted(third)
+    assert registry.aliases == {"champion": "2"}
+    assert "it was version 1 when run run-3 was evaluated" in why_not(third)
+
+
+@pytest.mark.parametrize("is_away_later", [True, False])
+def test_registry_that_cannot_be_asked_is_not_one_without_a_champion(tmp_path: Path, is_away_later: bool) -> None:
+    registry = MemoryRegistry()
+    assert promoted(evaluated(tmp_path / "run-1", trained=GOOD, registry=registry))
+    unknown = found("unmeasured", None if is_away_later else "1", "nobody answers")
+    second = evaluated(tmp_path / "run-2", trained=GOOD, incumbent=unknown, registry=registry)
+    registry.is_away = is_away_later
+    assert not promoted(second)
+    assert registry.aliases == {"champion": "1"}
+    assert "the incumbent was not measured: " in why_not(second) and "nobody answers" in why_not(second)
+
+
+def test_model_in_use_that_is_judged_again_may_be_registered_again(tmp_path: Path) -> None:
+    registry = MemoryRegistry()
+    assert promoted(evaluated(tmp_path / "run-1", trained=GOOD, registry=registry))
+    assert promoted(evaluated(tmp_path / "run-2", trained=GOOD, incumbent=found("same", "1"), registry=registry))
+
+
+def test_evaluation_of_another_version_is_refused(tmp_path: Path) -> None:
+    registry = MemoryRegistry()
+    assert promoted(evaluated(tmp_path / "run-1", trained=GOOD, registry=registry))
+    with pytest.raises(DataError, match="does not say which model was in use"):
+        register_stage(evaluated(tmp_path / "run-2", trained=GOOD, incumbent=None, registry=registry).task("register"))
+
+
+def test_evaluation_without_figures_for_the_gate_is_refused(tmp_path: Path) -> None:
+    maker = evaluated(tmp_path / "run-1", trained=GOOD)
+    maker.folder.keep_result("evaluate", StageResult(facts={"gate": {"candidate": GOOD}, "incumbent": NOTHING}))
+    with pytest.raises(DataError, match="no figures for the gate of full_view, base"):
+        register_stage(maker.task("register"))

@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.fakes.report_input import curves, families, report_input, rows
+from tests.fakes.report_input import champion, contenders, curves, families, report_input
 
 from visionthink import metrics
-from visionthink.report import DARK, LIGHT, Confusion, Curve, Interval, Row, RowFigures, Theme
+from visionthink.core.gate import ContenderRole
+from visionthink.report import DARK, LIGHT, Confusion, ContenderFigures, Curve, Interval, Theme
 from visionthink.report.confusion_figure import confusion_figure
-from visionthink.report.family_figure import family_figure, grouped
+from visionthink.report.family_figure import MAX_FAMILIES, family_figure, grouped, num_hidden
 from visionthink.report.learning_figure import learning_figure, running_mean, spread
 from visionthink.report.pareto_figure import pareto_figure
-from visionthink.report.theme import png
+from visionthink.report.theme import markers, png
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,19 +62,19 @@ def test_theme_colors_can_be_read(theme: Theme) -> None:
 # --- Pareto ---
 
 
-def test_pareto_names_every_row_and_its_numbers() -> None:
-    shown = " ".join(text.get_text() for text in texts(pareto_figure(rows(), LIGHT)))
-    for figures in rows():
-        assert f"{figures.row.label}\n{figures.accuracy.value:.1%} · {figures.visual_tokens.value:.1f} tokens" in shown
+def test_pareto_names_every_contender_and_its_numbers() -> None:
+    shown = " ".join(text.get_text() for text in texts(pareto_figure((*contenders(), champion()), LIGHT)))
+    for figures in (*contenders(), champion()):
+        assert f"{figures.label}\n{figures.accuracy.value:.1%} · {figures.visual_tokens.value:.1f} tokens" in shown
     assert "view chosen by lot" in shown
 
 
 def test_pareto_has_no_line_without_its_two_ends() -> None:
-    only = [figures for figures in rows() if figures.row is not Row.ALWAYS_LOW]
+    only = [figures for figures in contenders() if figures.role is not ContenderRole.QUARTER_VIEW]
     assert "view chosen by lot" not in [text.get_text() for text in texts(pareto_figure(only, LIGHT))]
 
 
-def moved(figures: RowFigures, accuracy: float, tokens: float) -> RowFigures:
+def moved(figures: ContenderFigures, accuracy: float, tokens: float) -> ContenderFigures:
     return dataclasses.replace(
         figures,
         accuracy=Interval(value=accuracy, low=max(0.0, accuracy - 0.02), high=min(1.0, accuracy + 0.02)),
@@ -92,8 +93,8 @@ def moved(figures: RowFigures, accuracy: float, tokens: float) -> RowFigures:
     ],
 )
 def test_pareto_labels_stand_apart_and_inside(points: list[tuple[float, float]]) -> None:
-    given_rows = [moved(figures, *point) for figures, point in zip(rows(), points, strict=True)]
-    figure = pareto_figure(given_rows, LIGHT)
+    given = [moved(figures, *point) for figures, point in zip(contenders(), points, strict=True)]
+    figure = pareto_figure(given, LIGHT)
     assert_all_text_is_inside(figure)
     labels = [text for text in texts(figure) if "tokens\n" not in text.get_text() and " tokens" in text.get_text()]
     assert len([text for text in labels if "·" in text.get_text()]) == 4
@@ -102,7 +103,7 @@ def test_pareto_labels_stand_apart_and_inside(points: list[tuple[float, float]])
 
 
 def test_pareto_takes_an_interval_that_does_not_hold_its_mean() -> None:
-    odd = dataclasses.replace(rows()[0], accuracy=Interval(value=0.5, low=0.51, high=0.49))
+    odd = dataclasses.replace(contenders()[0], accuracy=Interval(value=0.5, low=0.51, high=0.49))
     assert png(pareto_figure([odd], LIGHT))
 
 
@@ -186,7 +187,7 @@ def test_confusion_figure_takes_a_row_without_samples() -> None:
 
 
 def test_families_stand_under_their_need_with_the_unseen_last() -> None:
-    got = [(heading, [figures.family for figures in members]) for heading, members in grouped(families())]
+    got = [(heading, [figures.family for figures in members]) for heading, members in grouped(families(), contenders())]
     assert got == [
         ("needs the full view", ["axis label", "code", "serial", "small text", "plate"]),
         ("quarter view is enough", ["colour", "count", "position", "shape", "size"]),
@@ -194,16 +195,36 @@ def test_families_stand_under_their_need_with_the_unseen_last() -> None:
 
 
 def test_family_figure_names_families_and_flags_the_unseen() -> None:
-    figure = family_figure(families(), LIGHT)
+    figure = family_figure(families(), contenders(), LIGHT)
     assert_all_text_is_inside(figure)
     shown = {text.get_text() for text in texts(figure)}
     assert {"code", "plate (not trained on)", "needs the full view", "trained model"} <= shown
 
 
-def test_family_figure_takes_the_trained_row_alone() -> None:
-    alone = [figures for figures in families() if figures.row is Row.TRAINED]
-    shown = {text.get_text() for text in texts(family_figure(alone, LIGHT))}
+def test_family_figure_takes_the_candidate_alone() -> None:
+    alone = [figures for figures in families() if figures.contender == "trained"]
+    shown = {text.get_text() for text in texts(family_figure(alone, contenders(), LIGHT))}
     assert "base model" not in shown and "code" in shown
+
+
+def test_family_figure_of_thousands_of_families_fits_on_a_page() -> None:
+    one = next(figures for figures in families() if figures.contender == "trained")
+    many = [dataclasses.replace(one, family=f"family {n}", num_samples=n) for n in range(3000)]
+    ((_, members),) = grouped(many, contenders())
+    assert {figures.num_samples for figures in members} == set(range(3000 - MAX_FAMILIES, 3000))
+    assert num_hidden(many, contenders()) == 3000 - MAX_FAMILIES
+    assert family_figure(many, contenders(), LIGHT).get_figheight() < 25
+
+
+def test_every_contender_has_a_shape_of_its_own() -> None:
+    others = [
+        dataclasses.replace(champion(), name=f"other {n}", role=role)
+        for n in range(4)
+        for role in (ContenderRole.OTHER, ContenderRole.INCUMBENT)[n % 2 :]
+    ]
+    shapes = markers((*contenders(), *others))
+    assert [shapes[one.name] for one in contenders()] == ["v", "^", "s", "o"]
+    assert len(set(shapes.values())) == len(shapes)
 
 
 def test_report_input_of_the_tests_is_complete() -> None:

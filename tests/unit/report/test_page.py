@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
-from tests.fakes.report_input import example, report_input
+from tests.fakes.report_input import champion, example, report_input
 
-from visionthink.report import DARK, LIGHT, ReportInput, Row, ShownTurn, render_figures, render_report
+from visionthink.core.gate import ContenderRole
+from visionthink.report import DARK, LIGHT, ReportInput, ShownTurn, render_figures, render_report
 
 if TYPE_CHECKING:
     from tests.conftest import Golden
@@ -107,19 +108,20 @@ Change = Callable[[ReportInput], ReportInput]
 @pytest.mark.parametrize(
     "change",
     [
-        pytest.param(lambda report: dataclasses.replace(report, rows=report.rows[:1]), id="one row"),
+        pytest.param(lambda report: dataclasses.replace(report, contenders=report.contenders[:1]), id="one contender"),
         pytest.param(
             lambda report: dataclasses.replace(
-                report, rows=tuple(row for row in report.rows if row.row is not Row.TRAINED)
+                report,
+                contenders=tuple(one for one in report.contenders if one.role is not ContenderRole.CANDIDATE),
             ),
-            id="no trained row",
+            id="no candidate",
         ),
         pytest.param(
             lambda report: dataclasses.replace(
                 report,
-                rows=tuple(
-                    dataclasses.replace(row, resize_rate_needed=None, resize_rate_not_needed=None)
-                    for row in report.rows
+                contenders=tuple(
+                    dataclasses.replace(one, resize_rate_needed=None, resize_rate_not_needed=None, latency_s=None)
+                    for one in report.contenders
                 ),
                 families=tuple(dataclasses.replace(family, needs_high_res=None) for family in report.families),
                 confusion=None,
@@ -132,6 +134,22 @@ def test_page_shows_what_there_is(change: Change) -> None:
     html = render_report(change(dataclasses.replace(report_input(), curves=())))
     Page(html)
     assert "nan" not in html.split("<main>")[1].split("data:")[0] and "None" not in re.sub(r"data:[^\"]+", "", html)
+
+
+def test_page_names_what_failed_and_why() -> None:
+    report = dataclasses.replace(report_input(), contenders=(*report_input().contenders, champion()))
+    told = " ".join(re.sub(r"<[^>]+>", "", render_report(report)).split())
+    assert (
+        "3 more questions of the model in use stand in no figure, because engine or judge failed: "
+        "connection refused (2), the judge gave no grade (1)."
+    ) in told
+    assert "The model in use (version 3) is the one that is judged here." in told
+
+
+@pytest.mark.parametrize(("score", "want"), [(1.0, "✓ correct"), (0.0, "✗ wrong"), (0.4, "40.0% correct")])
+def test_page_tells_partial_credit_as_it_is(score: float, want: str) -> None:
+    html = render_report(ReportInput(title="x", examples=(dataclasses.replace(example(asks=False), score=score),)))
+    assert want in html and ("true answer" in html) == (score < 1)
 
 
 def test_figures_are_pictures_of_both_kinds() -> None:

@@ -1,0 +1,75 @@
+"""What a benchmark is made of.
+
+Rule: plain functions, none of which knows the model that is judged. A score is a number from 0 to 1 and is never cut:
+partial credit stays partial.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from visionthink.config import RunConfig
+from visionthink.core.sample import Sample
+from visionthink.evaluation.answer import Answer
+from visionthink.evaluation.interval import Bootstrap, score_interval
+from visionthink.judges import Grade, GradeItem, Judge
+from visionthink.report.record import Interval
+from visionthink.samples import TestSet
+
+Score: TypeAlias = Callable[[GradeItem, Judge], Awaitable[Grade]]
+Total: TypeAlias = Callable[[Sequence[Answer], Bootstrap], Interval]
+
+
+def question(sample: Sample) -> str:
+    """The sample's own words."""
+    return sample.question
+
+
+def whole(prediction: str) -> str:
+    """All of it: the protocol's answer tag already holds nothing but the answer."""
+    return prediction
+
+
+async def judged(item: GradeItem, judge: Judge) -> Grade:
+    """What the judge of the settings says."""
+    return await judge.grade(item)
+
+
+def mean_score(answers: Sequence[Answer], bootstrap: Bootstrap) -> Interval:
+    """The mean of the scores: the share of correct answers."""
+    return score_interval([answer.score for answer in answers], bootstrap)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmark:
+    """A set of questions, and what an answer to one is worth."""
+
+    name: str
+    source: Callable[[RunConfig], TestSet]
+    """The samples, the same ones in the same order each time."""
+    prompt: Callable[[Sample], str] = question
+    """What the model is asked, without the texts of the protocol around it."""
+    read: Callable[[str], str] = whole
+    """The prediction that is graded, out of what the episode ended with."""
+    score: Score = judged
+    """What a prediction is worth, by a rule of the benchmark's own or through the judge. A grade that failed is no
+    score."""
+    total: Total = mean_score
+    """The headline figure, 0 to 1, of answers that were graded, with its interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkJudge:
+    """A benchmark's reading and scoring as a judge, so that whoever has answers graded need not know benchmarks."""
+
+    benchmark: Benchmark
+    judge: Judge
+
+    async def grade(self, item: GradeItem) -> Grade:
+        """The grade that the benchmark gives."""
+        prediction = None if item.prediction is None else self.benchmark.read(item.prediction)
+        return await self.benchmark.score(replace(item, prediction=prediction), self.judge)
+
+    async def aclose(self) -> None:
+        """Close the judge."""
+        await self.judge.aclose()

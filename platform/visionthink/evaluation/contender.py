@@ -1,0 +1,86 @@
+"""Who answers the questions of an evaluation: as data, so that any number of them can stand beside each other.
+
+Rule: everything that makes one contender differ from another stands in its record. Whoever compares two of them finds
+them by role, never by name.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from visionthink.config import EpisodeConfig, RunConfig, ViewConfig
+from visionthink.core.gate import ContenderRole
+from visionthink.core.trace import Trace
+from visionthink.engines import LOCAL
+from visionthink.episodes.prompting import ViewPolicy
+from visionthink.errors import ConfigError
+from visionthink.metrics import check_names
+
+
+def all_views(trace: Trace) -> int:
+    """Visual tokens of every view that was shown, each counted once."""
+    return trace.visual_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """A model, and the way in which it is asked."""
+
+    name: str
+    """In metrics, results and folders."""
+    label: str
+    """In charts and tables."""
+    role: ContenderRole
+    """What it is compared as."""
+    model: Path
+    """Folder of the model that answers."""
+    engine: str = LOCAL
+    """Where its replies come from: `model.engine`."""
+    episode: EpisodeConfig
+    """The texts, tools and turns that this model was trained with ..."""
+    view: ViewConfig
+    """... and the sizes."""
+    policy: ViewPolicy
+    """Who chooses the view."""
+    visual_tokens: Callable[[Trace], int] = all_views
+    """What an episode cost. A method that drops tokens within the model tells its own count."""
+
+
+def usual_contenders(base: Path, candidate: Path, config: RunConfig) -> tuple[Contender, ...]:
+    """The base model at either size and free to ask, and the candidate free to ask."""
+
+    def contender(name: str, label: str, role: ContenderRole, policy: ViewPolicy) -> Contender:
+        is_candidate = role is ContenderRole.CANDIDATE
+        return Contender(
+            name=name,
+            label=label,
+            role=role,
+            model=candidate if is_candidate else base,
+            engine=config.evaluate.engine if is_candidate else config.model.engine,
+            episode=config.episode,
+            view=config.view,
+            policy=policy,
+        )
+
+    return (
+        contender("always_low", "quarter view only", ContenderRole.QUARTER_VIEW, "always_low"),
+        contender("always_high", "full view always", ContenderRole.FULL_VIEW, "always_high"),
+        contender("base", "base model", ContenderRole.BASE, "auto"),
+        contender("trained", "trained model", ContenderRole.CANDIDATE, "auto"),
+    )
+
+
+def check_contenders(contenders: Sequence[Contender]) -> None:
+    """Refuse, before anything is asked, contenders that cannot be told apart.
+
+    Raises:
+        UserError: a name is none, or two share one; or there is not one candidate.
+    """
+    names = [contender.name for contender in contenders]
+    check_names(names, of="contender")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(f"contenders {twice} stand there twice; give each a name of its own")
+    num_candidates = sum(contender.role is ContenderRole.CANDIDATE for contender in contenders)
+    if num_candidates != 1:
+        raise ConfigError(f"an evaluation judges one candidate, not {num_candidates}; give the others the role `other`")
