@@ -59,7 +59,7 @@ def _rates(counts: Counter[tuple[Told, Told]]) -> dict[str, float]:
 
 
 def babble(count: int, seed: int) -> Iterator[GradeItem]:
-    """What an untrained embedded model might write: words and lines it has heard, a third with the answer among them."""
+    """What an untrained embedded model might write: words and lines it has heard, a third with the answer in it."""
     rng = random.Random(seed)
     samples = list(generate("test", 300, seed=seed, families=list(FAMILIES)))
     lines = sorted(set(corpus()))
@@ -93,7 +93,10 @@ def main() -> int:
     print(f"{'kind':<18}{'pairs':>7}{'false right':>13}{'false wrong':>13}{'undecided':>11}")
     for kind, row in table.items():
         count, *shares = row.values()
-        print(f"{kind:<18}{count:>7}" + "".join(f"{share:>{width}.2%}" for share, width in zip(shares, (13, 13, 11))))
+        print(
+            f"{kind:<18}{count:>7}"
+            + "".join(f"{share:>{width}.2%}" for share, width in zip(shares, (13, 13, 11), strict=True))
+        )
     told = Counter(tell(item) for item in babble(NUM_BABBLE, seed=1))
     undecided = told[Told.UNTOLD] / told.total()
     print(f"babble: {undecided:.2%} of {told.total()} undecided, {told[Told.RIGHT]} called right")

@@ -133,6 +133,10 @@ GROUP_NUM_JUDGE_FAILED = _metric(
     "group/num_judge_failed", Unit.COUNT, _DOWN, "Groups dropped because the judge failed on one of their rollouts."
 )
 
+GROUP_NUM_ROLLOUTS_FAILED = _metric(
+    "group/num_rollouts_failed", Unit.COUNT, _DOWN, "Rollouts that engine or judge failed on; they are in no mean."
+)
+
 PERF_STEP_S = _metric("perf/step_s", Unit.SECONDS, _DOWN, "Wall time of a training step.")
 PERF_ROLLOUT_S = _metric("perf/rollout_s", Unit.SECONDS, _DOWN, "Part of a step spent on rollouts and judging.")
 PERF_TRAIN_S = _metric("perf/train_s", Unit.SECONDS, _DOWN, "Part of a step spent on the gradient.")

@@ -69,7 +69,8 @@ def run_stage(name: str, config_json: str, run_dir: str) -> StageOutput:
 
 
 def _run(stage: Stage, config: RunConfig, folder: RunFolder) -> StageResult:
-    folder.begin(config)
+    if changed := folder.begin(config):
+        say(f"note: from now on {', '.join(changed)}")
     check_settings(config)
     folder.sweep(stage)
     if stage in _RUNS_A_MODEL:
@@ -129,7 +130,8 @@ def check_inputs(config: RunConfig, *, trains: bool) -> None:
         check_model(Path(config.evaluate.model))
     if trains:
         check_both_labels(config)
-    check_sources(config.data)
+    for line in check_sources(config):
+        say(line)
 
 
 def judge_of(config: RunConfig, env: Mapping[str, str]) -> Judge:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -17,6 +17,8 @@ from visionthink.runs.folder import RunFolder
 
 _Model = Annotated[Path | None, typer.Option("--model", help="Folder of a model. Default: the run's.", metavar="DIR")]
 _Host = Annotated[str | None, typer.Option("--host", help="Address to listen on.")]
+_OPTIONS: Final = ("config", "set_", "run_dir")
+"""The common options that mean something to a model that is trained."""
 _EngineUri = Annotated[
     str | None,
     typer.Option("--engine", help="Servers that hold the model: openai:http://HOST:PORT/v1?model=NAME.", metavar="URI"),
@@ -26,7 +28,7 @@ _Port = Annotated[int | None, typer.Option("--port", help="Port to listen on; 0 
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command()(takes_settings(serve))
+    app.command()(takes_settings(serve, only=_OPTIONS))
 
 
 def serve(

@@ -74,7 +74,7 @@ def evaluate_stage(task: StageTask) -> StageResult:
 def evaluate_with(open_engine: Callable[[Path], Engine], folders: Mapping[Row, Path], task: StageTask) -> StageResult:
     """Judge the models in `folders`, each opened by `open_engine` and closed again."""
     config = task.config
-    work = _Work(task=task, tests=samples_to_evaluate(config), open_engine=open_engine)
+    work = _Work(task=task, tests=samples_to_evaluate(config, say=task.say), open_engine=open_engine)
     with asyncio.Runner() as runner:
         evaluation = runner.run(work.all_rows(folders))
     bootstrap = Bootstrap(num_bootstraps=config.evaluate.num_bootstraps, seed=config.seed)

@@ -15,7 +15,7 @@ from visionthink.judges.moment import read_date, read_time, same_date, same_time
 from visionthink.judges.number import ORDINALS, read_number, read_roman
 from visionthink.judges.quantity import Quantity, read_quantities, same_quantity
 from visionthink.judges.statement import assigned
-from visionthink.judges.text import folded, trimmed, words
+from visionthink.judges.text import folded, stems, trimmed, words
 from visionthink.judges.told import Told, told
 from visionthink.judges.unit import read_unit
 
@@ -156,7 +156,10 @@ def _number(answer: str, got: str, question: str) -> Told | None:
     number = (want or have)[0].value
     if (want or have)[0].unit_text and answer.casefold().replace(" ", "") == got.casefold().replace(" ", ""):
         return Told.UNTOLD  # "100 g" and "100G"
-    if "how many" in question.casefold() and other.casefold() in _NONE:
+    nothing = other.casefold()
+    if "how many" in question.casefold() and (
+        nothing in _NONE or (nothing.startswith("no ") and stems(nothing[3:]) <= stems(question))
+    ):
         return told(number == 0)
     return Told.UNTOLD if number is not None and read_roman(other) == number else None
 

@@ -134,7 +134,7 @@ def _led(text: str, listed: dict[str, str], same: Same) -> frozenset[str] | None
     if found is None or found.group(2).upper() not in listed:
         return None
     label, rest = found.group(2).upper(), found.group(4)
-    is_marked = bool(found.group(1) or found.group(3).strip())
+    is_marked = bool(found.group(1) or found.group(3).strip()) or text[found.start(4) - 1] == "\n"
     by_text = _by_text(trimmed(rest), listed, same) if len(rest) <= 200 else None
     if by_text is not None:
         is_article = not is_marked and label == "A"

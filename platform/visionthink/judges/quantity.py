@@ -51,6 +51,7 @@ _SHORT: Final = {
     "tn": 10**12,
     "lakh": 10**5,
     "crore": 10**7,
+    "dozen": 12,
 }
 _WITH_MONEY: Final = {"m": 10**6, "b": 10**9, "t": 10**12, "mm": 10**6}
 _MAGNITUDE: Final = re.compile(r" ?([A-Za-z]+)(?![A-Za-z])\.?(.*)$", re.DOTALL)
@@ -221,6 +222,8 @@ def _same_without_unit(answer: Quantity, got: Quantity, question: str) -> Told:
         if named.unit in _asked(question):
             return found
         return _same_with_letter(found, text[1], question, is_added=named is got)
+    if text == " in" and named is got and not _MEASURES.search(question):
+        return Told.WRONG  # "95 in" may be the beginning of a sentence
     is_otherwise = named is got and _asks_otherwise(got.unit, question, is_percent=is_percent)
     return Told.WRONG if is_otherwise else found
 

@@ -165,7 +165,8 @@ def _by_words(answer: str, statement: Statement, text: str, question: str) -> To
     if len(want) > _MAX_OPEN_ANSWER and any(word.isalpha() for word in want):
         is_definite = len(got) < 2 or bool(read_quantities(statement.text)) or _is_babble(whole)
         return Told.WRONG if is_definite else Told.UNTOLD
-    if len(got) <= (_MAX_COMMITTED if statement.is_committed else _MAX_CLOSED):
+    is_clause = statement.is_committed and ", " not in statement.text
+    if len(got) <= (_MAX_COMMITTED if is_clause else _MAX_CLOSED):
         extra = set(got) - set(want)
         is_plain = not is_negated(statement.text) and not _SYMBOLS.search(statement.text)
         is_restated = has_run(want, got) and bool(extra) and extra <= set(words(question)) and is_plain

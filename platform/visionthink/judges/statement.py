@@ -25,11 +25,12 @@ class Statement:
 
 _BOX: Final = re.compile(r"\\(?:boxed|fbox)\s{0,3}\{")
 _JOINED: Final = re.compile(r"[\s$,;/]*(?:or|and|/|,)?[\s$,;/]*$", re.IGNORECASE)
-_MORE: Final = re.compile(r"[\s$]*(?:or|and|/)\b", re.IGNORECASE)
+_MORE: Final = re.compile(r"[\s$]*(?:or\b|and\s+(?=[\d\\$-])|/)", re.IGNORECASE)
 _MARKER: Final = re.compile(
     r"(?:\b(?:(?:final|correct|right|best|my|the)\s){0,3}(?:answer|option|choice|solution|result)"
     r"(?: to (?:the|this) question| here)?(?:\s?(?:is|should be|would be|must be)\b\s?[:=]?|\s?[:=])"
-    r"|\bi(?:'d| would| will|'ll)? (?:choose|pick|select|go with|say)\b(?: that)?|\banswer\b(?=\s?[-\n]))\s*",
+    r"|\bi(?:'d| would| will|'ll)? (?:choose|pick|select|go with|say)\b(?: that)?"
+    r"|\bi(?:'m| am) going with\b|\b(?:so|thus|therefore|hence),? it(?:'s| is| must be)\b|\banswer\b(?=\s?[-\n]))\s*",
     re.IGNORECASE,
 )
 _THOUGHT: Final = re.compile(
@@ -39,10 +40,12 @@ _THOUGHT: Final = re.compile(
     re.IGNORECASE,
 )
 _COPULA: Final = re.compile(
-    r"\b(?:is|are|was|were|equals|has|have|shows?|reads?|says?|contains?|measures?)\b:? ?|'s |'re |: ?", re.IGNORECASE
+    r"\b(?:is|are|was|were|must be|equals|has|have|shows?|reads?|says?|contains?|measures?)\b:? ?|'s |'re |: ?",
+    re.IGNORECASE,
 )
 _SUBJECTS: Final = frozenset(
     words(
+        "height width distance speed weight price cost date year time size area sign title label brand "
         "it it's its that that's this there they these those here the a an of in on for to at and i we he she "
         "picture image photo figure diagram chart graph table shown total value number answer color colour "
         "letter code text word name digits digit shape object thing amount measure length result can see be "
@@ -77,15 +80,16 @@ _RATHER: Final = re.compile(
 )
 _RETRACTED: Final = re.compile(r"^(?:(?:no|wait|sorry|oh|actually|correction)\b[,:.! ]+)+", re.IGNORECASE)
 _PLACED: Final = re.compile(
-    r" (?:shown |visible |depicted )?(?:in|on) (?:the|this) (?:image|picture|photo|photograph|figure|scene|diagram)$",
+    r" (?:shown |visible |depicted )?(?:in|on) (?:the|this) (?:image|picture|photo|photograph|figure|scene|diagram)$"
+    r"| of them$|, i (?:think|believe|guess)$",
     re.IGNORECASE,
 )
 _ASSIGNMENT: Final = re.compile(r"^([^=≈≠<>≤≥]{1,30}?) ?[=≈] ?([^=≈≠<>≤≥]*[\dπ√][^=≈≠<>≤≥]*|[A-Za-z^+]{1,12})$")
 _SYMBOL: Final = re.compile(r"(?:[A-Za-zα-ω](?:_?\{?\w\}?)?|[A-Z]{2,3}|m ?∠ ?\w{1,4}|[∠△] ?\w{1,4}|[a-z]\([a-z]\))$")  # noqa: RUF001
 _CALCULATION: Final = re.compile(r"\d ?[-+*/×·] ?\d")  # noqa: RUF001
 _NEGATION: Final = re.compile(
-    r"^(?:not|n't|isn't|never|neither|nor|except|without|anything but|everything but|all but|no longer|non)\b"
-    r"|\bnot\b|\bn't\b|n't\b",
+    r"^(?:not|n't|isn't|never|neither|nor|except|without|cannot|anything but|everything but|all but|no longer|non)\b"
+    r"|\b(?:not|cannot)\b|\bn't\b|n't\b",
     re.IGNORECASE,
 )
 

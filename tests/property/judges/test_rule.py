@@ -69,7 +69,12 @@ FORMS = (
 )
 
 
-@given(st.integers(min_value=1, max_value=10**9), st.booleans(), st.sampled_from(FORMS), st.sampled_from(("", ",", "\u202f", "{,}")))
+@given(
+    st.integers(min_value=1, max_value=10**9),
+    st.booleans(),
+    st.sampled_from(FORMS),
+    st.sampled_from(("", ",", "\u202f", "{,}")),
+)
 def test_a_number_is_the_same_in_every_form(value: int, is_negative: bool, form: str, separator: str) -> None:
     digits = f"{value:,}".replace(",", separator) if separator else str(value)
     sign = "\u2212" if is_negative else ""
@@ -80,7 +85,9 @@ def test_a_number_is_the_same_in_every_form(value: int, is_negative: bool, form:
 
 @given(st.integers(min_value=0, max_value=999), st.sampled_from(("cm", "kg", "€", "%", "km/h", "°C", "years")))
 def test_a_unit_may_be_missing_but_not_be_another(value: int, unit: str) -> None:
-    assert said(f"{value} {unit}", str(value), "How much is it?") in ((Told.RIGHT,) if value else (Told.RIGHT, Told.UNTOLD))
+    assert said(f"{value} {unit}", str(value), "How much is it?") in (
+        (Told.RIGHT,) if value else (Told.RIGHT, Told.UNTOLD)
+    )
     assert said(f"{value} {unit}", f"{value} mm") is not Told.RIGHT or (value == 0 and unit == "cm")
 
 
