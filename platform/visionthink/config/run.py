@@ -23,6 +23,7 @@ from visionthink.config.stage import (
     TrainConfig,
 )
 from visionthink.errors import ConfigError
+from visionthink.network import without_secrets
 
 
 class RunConfig(Section):
@@ -118,6 +119,7 @@ def _explain(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"]) or "configuration"
     match error["type"]:
         case "extra_forbidden":
-            return f"unknown key {key} (value {error['input']!r}); `visionthink config` lists every key"
+            value = without_secrets(repr(error["input"]))
+            return f"unknown key {key} (value {value}); `visionthink config` lists every key"
         case _:
-            return f"{key}: {error['msg']} (got {error['input']!r})"
+            return f"{key}: {error['msg']} (got {without_secrets(repr(error['input']))})"

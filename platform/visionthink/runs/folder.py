@@ -7,8 +7,9 @@ runs/
     ├── config.json                written first; a run never changes its settings
     ├── label/ train/ evaluate/ register/ serve/
     │   ├── result.json            written last: a stage that has one is done
-    │   ├── error.json             why the last try failed
+    │   ├── error.json             why the last try failed: see failure.py
     │   └── seconds.json           wall time, summed over all tries
+    ├── missed/                    what the tracker is still to be sent, while there is anything
     ├── report.html
     └── summary.json               written last: a run that has one is done
 """
@@ -23,6 +24,7 @@ from typing import Final, Literal, TypeAlias, get_args
 from visionthink.config import RunConfig, parse_config
 from visionthink.core.json_value import Json
 from visionthink.errors import ConfigError, DataError
+from visionthink.network import without_secrets
 from visionthink.runs.result import StageResult
 from visionthink.storage import atomic_write_json
 from visionthink.storage.key import TEMPORARY_PREFIX
@@ -192,4 +194,6 @@ def _differing(old: object, new: object, prefix: str = "") -> list[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         keys = list(old | new)
         return [line for key in keys for line in _differing(old.get(key), new.get(key), f"{prefix}{key}.")]
-    return [] if old == new else [f"{prefix.rstrip('.')} was {json.dumps(old)}, now {json.dumps(new)}"]
+    if old == new:
+        return []
+    return [without_secrets(f"{prefix.rstrip('.')} was {json.dumps(old)}, now {json.dumps(new)}")]
