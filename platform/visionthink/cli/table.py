@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from visionthink.core.json_value import Json
+from visionthink.core.json_value import Json, as_object
 from visionthink.metrics import EVAL_LATENCY_S
 from visionthink.report.record import Row
 from visionthink.runs.folder import RunFolder
@@ -14,15 +14,15 @@ def print_rows(folder: RunFolder) -> None:
     from rich.table import Table
 
     result = folder.finished("evaluate")
-    rows = _mapping(result.facts["rows"])
+    rows = as_object(result.facts["rows"])
     table = Table(title=_title(result.facts), title_justify="left")
     table.add_column("")
     for heading in ("correct", "95 %", "asked: needed", "not needed", "visual tokens", "of full", "seconds"):
         table.add_column(heading, justify="right")
-    full = _number(_mapping(_mapping(rows[Row.ALWAYS_HIGH.value])["visual_tokens"])["value"])
+    full = _number(as_object(as_object(rows[Row.ALWAYS_HIGH.value])["visual_tokens"])["value"])
     for row in Row:
-        figures = _mapping(rows[row.value])
-        accuracy, tokens = _mapping(figures["accuracy"]), _number(_mapping(figures["visual_tokens"])["value"])
+        figures = as_object(rows[row.value])
+        accuracy, tokens = as_object(figures["accuracy"]), _number(as_object(figures["visual_tokens"])["value"])
         table.add_row(
             row.label,
             _percent(accuracy["value"]),
@@ -39,7 +39,7 @@ def print_rows(folder: RunFolder) -> None:
 
 
 def _title(facts: Mapping[str, Json]) -> str:
-    trained = _mapping(_mapping(facts["rows"])[Row.TRAINED.value])
+    trained = as_object(as_object(facts["rows"])[Row.TRAINED.value])
     return f"{trained['num_samples']} held-out questions"
 
 
@@ -47,19 +47,14 @@ def _apart(facts: Mapping[str, Json]) -> str:
     """The families that took no part in training, in a line."""
     if facts["held_out"] is None:
         return ""
-    apart = _mapping(facts["held_out"])
-    rates, accuracy = _mapping(apart["resize_rate"]), _mapping(apart["accuracy"])
+    apart = as_object(facts["held_out"])
+    rates, accuracy = as_object(apart["resize_rate"]), as_object(apart["accuracy"])
     sides = {"of those that need it": rates["needed"], "of those that do not": rates["not_needed"]}
     asked = " and ".join(f"on {_percent(rate)} {side}" for side, rate in sides.items() if rate is not None)
     return (
         f"families not trained on ({apart['num_samples']} questions): trained model "
         f"{_percent(accuracy[Row.TRAINED.value])} correct{f', asked {asked}' if asked else ''}"
     )
-
-
-def _mapping(value: Json) -> Mapping[str, Json]:
-    assert isinstance(value, Mapping), value
-    return value
 
 
 def _number(value: Json) -> float:

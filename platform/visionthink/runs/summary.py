@@ -6,7 +6,7 @@ Rule: every figure is read from the results of the stages; none is computed a se
 from collections.abc import Mapping
 from typing import Final
 
-from visionthink.core.json_value import Json
+from visionthink.core.json_value import Json, as_object
 from visionthink.runs.folder import STAGES, RunFolder, Stage
 from visionthink.runs.stopwatch import read_seconds
 from visionthink.storage import atomic_write_json
@@ -26,12 +26,12 @@ def summary_of(folder: RunFolder, *, total_s: float) -> dict[str, Json]:
         DataError: one is not.
     """
     facts = {stage: folder.finished(stage).facts for stage in STAGES}
-    config, rows = folder.config(), _mapping(facts["evaluate"]["rows"])
-    trained = _mapping(rows["trained"])
+    config, rows = folder.config(), as_object(facts["evaluate"]["rows"])
+    trained = as_object(rows["trained"])
     seconds: dict[str, Json] = {stage: round(read_seconds(folder.seconds_path(stage)), 1) for stage in _TIMED}
     return {
         "resize_rate": {"needed": trained["resize_rate_needed"], "not_needed": trained["resize_rate_not_needed"]},
-        "accuracy": {row: _mapping(_mapping(figures)["accuracy"])["value"] for row, figures in rows.items()},
+        "accuracy": {row: as_object(as_object(figures)["accuracy"])["value"] for row, figures in rows.items()},
         "visual_token_ratio": _value(facts["evaluate"]["visual_token_ratio"]),
         "label_agreement": facts["label"]["label_agreement"],
         "seconds": {**seconds, "total": round(total_s, 1)},
@@ -47,10 +47,5 @@ def summary_of(folder: RunFolder, *, total_s: float) -> dict[str, Json]:
     }
 
 
-def _mapping(value: Json) -> Mapping[str, Json]:
-    assert isinstance(value, Mapping), value
-    return value
-
-
 def _value(interval: Json) -> Json:
-    return _mapping(interval)["value"] if interval else None
+    return as_object(interval)["value"] if interval else None
