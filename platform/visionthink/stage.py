@@ -15,14 +15,15 @@ from typing import Final, TypedDict, cast
 
 from visionthink.config import RunConfig, ViewConfig, parse_config
 from visionthink.episodes.prompting import prompting_of
-from visionthink.errors import ConfigError, StorageError, VisionThinkError
+from visionthink.errors import ConfigError, StorageError
 from visionthink.judges import Judge, open_judge
 from visionthink.metrics import STAGE_S
 from visionthink.model.bundled import EMBEDDED, base_folder, check_model
 from visionthink.model.card import CARD_NAME
+from visionthink.network import check_reachable
 from visionthink.runs import STAGES, RunFolder, Stage, StageResult, StageTask, Stopwatch, locked
+from visionthink.runs.failure import failure_of, keep_failure
 from visionthink.samples import check_both_labels, check_data, check_sources
-from visionthink.storage import atomic_write_json
 from visionthink.tracking import RunSpec, Tracking, flatten, open_tracking, tracked
 
 _FUNCTIONS: Final[Mapping[Stage, str]] = {
@@ -36,7 +37,6 @@ _FUNCTIONS: Final[Mapping[Stage, str]] = {
 _RUNS_A_MODEL: Final = frozenset({"label", "train", "evaluate", "serve"})
 _WAIT_S: Final = 15.0
 """A try whose command was killed ends itself within a few seconds; the next one waits for that."""
-_INTERRUPTED: Final = 130
 
 
 class StageOutput(TypedDict):
@@ -60,9 +60,14 @@ def run_stage(name: str, config_json: str, run_dir: str) -> StageOutput:
     config, folder = parse_config(config_json), RunFolder(Path(run_dir))
     with locked(folder.stage_dir(stage), wait_s=_WAIT_S):
         try:
-            result = folder.result(stage) or _run(stage, config, folder)
+            result = folder.result(stage)
+            if result is None or result.is_owed:
+                result = _run(stage, config, folder)
+            else:
+                tracking_of(config, folder, os.environ).tracker.catch_up(folder.run_id)
         except BaseException as error:
-            _keep_error(folder, stage, error)
+            with contextlib.suppress(StorageError):  # when even that cannot be written, the message went to stderr
+                keep_failure(folder.error_path(stage), failure_of(error))
             raise
     return _output(result)
 
@@ -125,6 +130,8 @@ def check_inputs(config: RunConfig, *, trains: bool) -> None:
         )
     if config.evaluate.model is not None:
         check_model(Path(config.evaluate.model))
+    if config.judge.uri.startswith("openai:"):
+        check_reachable(config.judge.uri.removeprefix("openai:"))
     if trains:
         check_both_labels(config)
     check_sources(config.data)
@@ -148,6 +155,7 @@ def tracking_of(config: RunConfig, folder: RunFolder, env: Mapping[str, str]) ->
         "mlflow",
         env=env,
         runs_dir=folder.runs_dir,
+        missed_dir=folder.path / "missed",
         experiment=settings.experiment,
         uri=settings.uri,
         required=settings.required,
@@ -174,20 +182,6 @@ def set_up_torch(num_threads: int) -> None:
     torch.set_num_threads(num_threads)
     # Bars that redraw themselves are noise in a log file; stages tell lines.
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-
-
-def _keep_error(folder: RunFolder, stage: Stage, error: BaseException) -> None:
-    """Leave word for whoever started this process; when even that cannot be written, the message went to stderr."""
-    message = str(error) if isinstance(error, VisionThinkError) else f"{type(error).__name__}: {error}"
-    with contextlib.suppress(StorageError):
-        atomic_write_json(folder.error_path(stage), {"message": message, "exit_code": exit_code_of(error)})
-
-
-def exit_code_of(error: BaseException) -> int:
-    """What a command that ends with this error exits with."""
-    if isinstance(error, KeyboardInterrupt):
-        return _INTERRUPTED
-    return error.exit_code if isinstance(error, VisionThinkError) else 1
 
 
 def _output(result: StageResult) -> StageOutput:
