@@ -43,7 +43,7 @@ from visionthink.core.geometry import (
     snapped,
     visual_tokens,
 )
-from visionthink.core.json_value import Json, JsonObject
+from visionthink.core.json_value import Json, JsonObject, as_object
 from visionthink.core.label import Label, LabelRule
 from visionthink.core.label import decide as decide_label
 from visionthink.core.message import ImagePart, Message, Role, TextPart
@@ -122,6 +122,7 @@ __all__ = [
     "View",
     "ViewRule",
     "advance",
+    "as_object",
     "closed_answer",
     "decide_label",
     "decide_promotion",
