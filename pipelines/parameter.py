@@ -19,7 +19,7 @@ _WORDS: Final = (
     ("{{", "{\\u007b"),
     # kfp.local: the place of a shared volume, and the interpreter, which it replaces in arguments too.
     ("/kfp-workspace", "/\\u006bfp-workspace"),
-    ("python3", "pytho\\u006e3"),
+    ("python3", "p\\u0079thon3"),
 )
 _PLAIN: Final = re.compile(r"[\w./ +,:=@~-]+", re.ASCII)
 

@@ -50,7 +50,7 @@ def test_line_that_a_stream_cannot_show_is_told_all_the_same(tmp_path: Path, loc
 
 
 def test_folder_whose_name_is_no_utf8_is_refused(tmp_path: Path) -> None:
-    folder = os.fsencode(tmp_path) + b"/caf\xe9"
+    folder = os.fsencode(tmp_path) + b"/m\xfcnchen"
     os.mkdir(folder)
     done = run(["run"], cwd=Path(os.fsdecode(folder)), HOME=str(tmp_path))
     assert done.returncode == 2
