@@ -59,8 +59,8 @@ def parse_place(place: str) -> Place:
 
 def _no_place(place: str) -> ConfigError:
     return ConfigError(
-        f"openai:{without_secrets(place)[:200]} names no server and model; write openai:http://HOST:PORT/v1?model=NAME, "
-        "or several servers of one model as openai:http://A:PORT/v1,http://B:PORT/v1?model=NAME"
+        f"openai:{without_secrets(place)[:200]} names no server and model; write openai:http://HOST:PORT/v1?model=NAME"
+        ", or several servers of one model as openai:http://A:PORT/v1,http://B:PORT/v1?model=NAME"
     )
 
 

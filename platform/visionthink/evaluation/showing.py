@@ -17,10 +17,10 @@ from visionthink.evaluation.outcome import Evaluation, Measured
 from visionthink.report import Curve, Example, ReportInput, render_figures, render_report
 from visionthink.report.shown_view import MAX_BYTES
 from visionthink.runs import STAGES, RunFolder, StageTask
+from visionthink.runs.step_log import read_steps
 from visionthink.runs.stopwatch import read_seconds
 from visionthink.samples import WORLD, decoded
 from visionthink.tracking import flatten, keep_bytes, keep_text
-from visionthink.training.local.step_log import read_steps
 
 _MAX_PAGE_BYTES: Final = 4 * 1024**2
 """Of all views on the page together: with its figures it can still be sent by mail."""

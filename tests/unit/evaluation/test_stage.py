@@ -35,8 +35,8 @@ from visionthink.judges import Grade, GradeItem, Judge
 from visionthink.report import ReportInput, render_report
 from visionthink.runs import StageResult
 from visionthink.runs.judged_model import model_to_judge
+from visionthink.runs.step_log import StepLog, StepRecord
 from visionthink.samples import samples_to_evaluate
-from visionthink.training.local.step_log import StepLog, StepRecord
 
 BASE, TRAINED = Path("base"), Path("trained")
 NAMES = ("always_low", "always_high", "base", "trained")

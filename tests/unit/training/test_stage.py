@@ -15,12 +15,12 @@ from visionthink.engines.transformers_local import TransformersEngine
 from visionthink.errors import DataError
 from visionthink.labeling.stage import label_with
 from visionthink.runs import StageTask
+from visionthink.runs.step_log import read_steps
 from visionthink.samples import samples_to_label
 from visionthink.storage import verify
 from visionthink.training.local.checkpoint import checkpoint_step
 from visionthink.training.local.optimization import DivergedError
 from visionthink.training.local.stage import train_stage
-from visionthink.training.local.step_log import read_steps
 
 pytestmark = pytest.mark.slow
 

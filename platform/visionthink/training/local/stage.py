@@ -15,11 +15,11 @@ from visionthink.episodes.prompting import prompting_of
 from visionthink.model.bundled import base_folder
 from visionthink.model.folder import load_model, save_model
 from visionthink.runs import Progress, StageResult, StageTask
+from visionthink.runs.step_log import StepLog, StepRecord, read_steps
 from visionthink.samples import decoded
 from visionthink.storage import is_complete
 from visionthink.training.local.checkpoint import checkpoint_step
 from visionthink.training.local.rollout import Prompt
-from visionthink.training.local.step_log import StepLog, StepRecord, read_steps
 from visionthink.training.local.trainer import LocalTrainer, Setting
 
 _NUM_LAST_STEPS: Final = 10

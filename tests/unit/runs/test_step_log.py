@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from visionthink.errors import StorageError
-from visionthink.training.local.step_log import StepLog, StepRecord, read_steps
+from visionthink.runs.step_log import StepLog, StepRecord, read_steps
 
 
 def record(step: int) -> StepRecord:
