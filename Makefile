@@ -99,7 +99,7 @@ bench: setup ## Speed of labelling, training steps and serving on this machine
 	$(BIN)/python benchmarks/speed.py $(ARGS)
 
 .PHONY: bench-learning
-bench-learning: setup ## Base model and training with three seeds and both penalty rules: does it learn every time?
+bench-learning: setup ## Base model and training with four seeds and both penalty rules: does it learn every time?
 	$(BIN)/python benchmarks/learning.py $(ARGS)
 
 ##@ Maintain

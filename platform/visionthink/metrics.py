@@ -185,6 +185,10 @@ GROUP_NUM_JUDGE_FAILED = _metric(
     "group/num_judge_failed", Unit.COUNT, _DOWN, "Groups dropped because the judge failed on one of their rollouts."
 )
 
+GROUP_NUM_ROLLOUTS_FAILED = _metric(
+    "group/num_rollouts_failed", Unit.COUNT, _DOWN, "Rollouts that engine or judge failed on; they are in no mean."
+)
+
 PERF_STEP_S = _metric("perf/step_s", Unit.SECONDS, _DOWN, "Wall time of a training step.")
 PERF_ROLLOUT_S = _metric("perf/rollout_s", Unit.SECONDS, _DOWN, "Part of a step spent on rollouts and judging.")
 PERF_TRAIN_S = _metric("perf/train_s", Unit.SECONDS, _DOWN, "Part of a step spent on the gradient.")
@@ -265,15 +269,62 @@ STAGE_S = _metric("stage/wall_s", Unit.SECONDS, _DOWN, "Wall time of a stage; `t
 
 # --- serving, scraped ---
 SERVE_REQUESTS = _metric(
-    "serve/requests", Unit.COUNT, _DEPENDS, "Requests answered, by how the episode ended.", "outcome", kind=Kind.COUNTER
+    "serve/requests",
+    Unit.COUNT,
+    _DEPENDS,
+    "Requests by their end: an episode's outcome, or `rejected`, `overloaded`, `timeout`, `error`, `abandoned`.",
+    "outcome",
+    kind=Kind.COUNTER,
+)
+SERVE_REJECTIONS = _metric(
+    "serve/rejections",
+    Unit.COUNT,
+    _DOWN,
+    "Requests without an answer, by the error's code.",
+    "reason",
+    kind=Kind.COUNTER,
+)
+SERVE_DECISIONS = _metric(
+    "serve/decisions",
+    Unit.COUNT,
+    _DEPENDS,
+    "Answered requests by how the picture was looked at: `direct` or `closer` by the model's own choice, `always_low` "
+    "or `always_high` by the request's, `no_picture`.",
+    "decision",
+    kind=Kind.COUNTER,
 )
 SERVE_RESIZES = _metric("serve/resizes", Unit.COUNT, _DEPENDS, "Larger views handed to the model.", kind=Kind.COUNTER)
 SERVE_VISUAL_TOKENS = _metric(
     "serve/visual_tokens", Unit.TOKENS, _DOWN, "Visual tokens of a request, all views.", kind=Kind.HISTOGRAM
 )
+SERVE_FULL_VISUAL_TOKENS = _metric(
+    "serve/full_visual_tokens",
+    Unit.TOKENS,
+    _DEPENDS,
+    "Visual tokens that the full views alone would have cost; the sum of `serve/visual_tokens` below it is saved.",
+    kind=Kind.COUNTER,
+)
 SERVE_TURNS = _metric("serve/turns", Unit.COUNT, _DEPENDS, "Turns of a request.", kind=Kind.HISTOGRAM)
 SERVE_LATENCY_S = _metric(
     "serve/latency_s", Unit.SECONDS, _DOWN, "Seconds from request to complete answer.", kind=Kind.HISTOGRAM
+)
+SERVE_TURN_S = _metric(
+    "serve/turn_s", Unit.SECONDS, _DOWN, "Seconds that the engine took for a turn.", kind=Kind.HISTOGRAM
+)
+SERVE_PICTURE_S = _metric(
+    "serve/picture_s", Unit.SECONDS, _DOWN, "Seconds from a body to its decoded picture.", kind=Kind.HISTOGRAM
+)
+SERVE_ENGINE_ERRORS = _metric(
+    "serve/engine_errors",
+    Unit.COUNT,
+    _DOWN,
+    "Turns that the engine failed on: `retryable`, `refused` or `no_room`.",
+    "kind",
+    kind=Kind.COUNTER,
+)
+SERVE_NUM_IN_FLIGHT = _metric("serve/num_in_flight", Unit.COUNT, _DEPENDS, "Requests that are being worked on.")
+SERVE_HELD_BYTES = _metric(
+    "serve/held_bytes", Unit.NUMBER, _DEPENDS, "Bytes of bodies and pixels that the requests in flight hold."
 )
 
 METRICS: tuple[Metric, ...] = tuple(_defined)

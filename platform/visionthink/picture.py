@@ -8,10 +8,12 @@ rounding of 16 bits) would change the views in one stage and not in the other, a
 import io
 import struct
 import zlib
+from collections.abc import Iterator
 from typing import Final
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from visionthink.core.excerpt import excerpt
 from visionthink.core.geometry import Size, View, oriented
 from visionthink.errors import DataError
 
@@ -35,6 +37,14 @@ _UPRIGHT: Final = {
 _EIGHT_BITS: Final = [value >> 8 for value in range(2**16)]
 """16 to 8 bits: the upper byte, which is what Pillow itself keeps of a 16-bit RGB picture."""
 
+_MAX_NAME: Final = 120
+"""Characters of a picture's name in a message."""
+_PNG_START: Final = b"\x89PNG\r\n\x1a\n"
+_PNG_METADATA: Final = frozenset({b"IHDR", b"eXIf", b"tEXt", b"zTXt", b"iTXt"})
+"""The chunks in which a PNG's size and orientation stand; some programs write EXIF and XMP as text."""
+_STRIP_PIXELS: Final = 2**18
+"""Pixels of a strip in which transparency is laid over white."""
+
 # What Pillow's decoders raise on bytes that are not what they claim to be; the tests feed them noise.
 _BROKEN: Final = (
     OSError,
@@ -51,6 +61,10 @@ _BROKEN: Final = (
 )
 
 
+class PictureTooLargeError(DataError):
+    """A picture has more pixels than are decoded."""
+
+
 def decode(data: bytes, *, name: str = "picture", max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Decode a picture to RGB, upright, transparent pixels over white.
 
@@ -60,18 +74,21 @@ def decode(data: bytes, *, name: str = "picture", max_pixels: int = MAX_PIXELS) 
     Raises:
         DataError: the bytes are no picture, a broken one, or one of more than `max_pixels`.
     """
+    name = excerpt(name, _MAX_NAME)
     image = _open(data, name, max_pixels)
     try:
         image.load()
     except _BROKEN as error:
         raise DataError(
-            f"{name}: the {image.format} picture is corrupt or truncated ({error}); replace the file or drop the row"
+            f"{name}: the {image.format} picture is corrupt or truncated ({_said(error)}); "
+            "replace the file or drop the row"
         ) from error
     try:
         picture = _rgb(image)
     except _BROKEN as error:
         raise DataError(
-            f"{name}: pixels of mode {image.mode} cannot be turned into RGB ({error}); save the picture as 8-bit RGB"
+            f"{name}: pixels of mode {image.mode} cannot be turned into RGB ({_said(error)}); "
+            "save the picture as 8-bit RGB"
         ) from error
     # Without the file's metadata nothing downstream can turn the picture a second time.
     picture.info.clear()
@@ -80,15 +97,26 @@ def decode(data: bytes, *, name: str = "picture", max_pixels: int = MAX_PIXELS) 
 
 
 def size_of(data: bytes, *, name: str = "picture", max_pixels: int = MAX_PIXELS) -> Size:
-    """Return the upright size of a picture; broken pixels are not noticed.
+    """Return the upright size of a picture from its headers; broken pixels are not noticed.
 
-    It reads the header alone, but of a PNG: its EXIF block may stand behind the pixels, so they are decoded as well.
+    A PNG is walked to its end, chunk by chunk, because what turns it may stand behind the pixels.
+
+    Raises:
+        DataError: the bytes are no picture or one of more than `max_pixels`.
+    """
+    image = _open(data, excerpt(name, _MAX_NAME), max_pixels)
+    turned = _orientation(image) if image.format != "PNG" else _orientation_of_png(data)
+    return oriented(Size(width=image.width, height=image.height), turned)
+
+
+def stated_pixels(data: bytes, *, name: str = "picture", max_pixels: int = MAX_PIXELS) -> int:
+    """Return the pixels that a picture's header states; nothing is decoded.
 
     Raises:
         DataError: the bytes are no picture or one of more than `max_pixels`.
     """
     image = _open(data, name, max_pixels)
-    return oriented(Size(width=image.width, height=image.height), _orientation(image))
+    return image.width * image.height
 
 
 def cut(picture: Image.Image, view: View) -> Image.Image:
@@ -127,20 +155,27 @@ def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         width, height = image.size
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"{name}: {error}; shrink the picture to at most {max_pixels} pixels") from error
+        raise PictureTooLargeError(
+            f"{name}: {_said(error)}; shrink the picture to at most {max_pixels} pixels"
+        ) from error
     except UnidentifiedImageError as error:
         raise DataError(
             f"{name}: {len(data)} bytes starting with {data[:8]!r} are no picture, or one with a broken header or "
             f"without pixels; save it as one of {', '.join(FORMATS)}"
         ) from error
     except _BROKEN as error:
-        raise DataError(f"{name}: the header of the picture is corrupt ({error}); replace the file") from error
+        raise DataError(f"{name}: the header of the picture is corrupt ({_said(error)}); replace the file") from error
     if width * height > max_pixels:
-        raise DataError(
+        raise PictureTooLargeError(
             f"{name}: the picture has {width}x{height} = {width * height} pixels, more than the limit of {max_pixels}; "
             "shrink it, or raise max_pixels"
         )
     return image
+
+
+def _said(error: Exception) -> str:
+    """Return what Pillow says, in short."""
+    return excerpt(str(error), 110)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -154,6 +189,39 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and value in _UPRIGHT else 1
 
 
+def _orientation_of_png(data: bytes) -> int:
+    """Return what `_orientation` gives of the decoded picture; Pillow would inflate the pixels to get at it."""
+    try:
+        bare = Image.open(io.BytesIO(_without_pixels(data)), formats=("PNG",))
+        # Not PngImageFile.getexif, which decodes the picture first.
+        value = Image.Image.getexif(bare).get(ExifTags.Base.Orientation, 1)
+    except _BROKEN:
+        return 1
+    return value if isinstance(value, int) and value in _UPRIGHT else 1
+
+
+def _without_pixels(png: bytes) -> bytes:
+    """Return a PNG of the same header and metadata, all of it in front of no pixels."""
+    chunks = [_chunk(kind, body) for kind, body in _chunks(png) if kind in _PNG_METADATA]
+    return b"".join((png[: len(_PNG_START)], *chunks, _chunk(b"IDAT", b""), _chunk(b"IEND", b"")))
+
+
+def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the kinds of the chunks up to the second frame, with their bodies where they are metadata."""
+    offset, is_animated, has_pixels = len(_PNG_START), False, False
+    while offset + 8 <= len(png):
+        size_bytes, kind = struct.unpack_from(">I4s", png, offset)
+        is_animated, has_pixels = is_animated or kind == b"acTL", has_pixels or kind == b"IDAT"
+        if kind == b"IEND" or (kind == b"fcTL" and is_animated and has_pixels):
+            return
+        yield kind, png[offset + 8 : offset + 8 + size_bytes] if kind in _PNG_METADATA else b""
+        offset += size_bytes + 12
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
 def _rgb(image: Image.Image) -> Image.Image:
     """Convert a loaded picture of any mode to RGB."""
     if image.mode == "F":
@@ -161,7 +229,16 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         return image.convert("I").point(_EIGHT_BITS, "L").convert("RGB")
     if image.has_transparency_data:
-        drawn = image.convert("RGBA")
-        white = Image.new("RGBA", drawn.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, drawn).convert("RGB")
+        return _over_white(image)
     return image.convert("RGB")
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    """Lay a picture with transparency over white, a strip at a time: whole copies would cost three times its memory."""
+    flat = Image.new("RGB", image.size)
+    rows = max(1, _STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        drawn = image.crop((0, top, image.width, min(top + rows, image.height))).convert("RGBA")
+        white = Image.new("RGBA", drawn.size, (255, 255, 255, 255))
+        flat.paste(Image.alpha_composite(white, drawn).convert("RGB"), (0, top))
+    return flat

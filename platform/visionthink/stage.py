@@ -69,7 +69,8 @@ def run_stage(name: str, config_json: str, run_dir: str) -> StageOutput:
 
 
 def _run(stage: Stage, config: RunConfig, folder: RunFolder) -> StageResult:
-    folder.begin(config)
+    if changed := folder.begin(config):
+        say(f"note: from now on {', '.join(changed)}")
     check_settings(config)
     folder.sweep(stage)
     if stage in _RUNS_A_MODEL:
@@ -129,7 +130,8 @@ def check_inputs(config: RunConfig, *, trains: bool) -> None:
         check_model(Path(config.evaluate.model))
     if trains:
         check_both_labels(config)
-    check_sources(config.data)
+    for line in check_sources(config):
+        say(line)
 
 
 def judge_of(config: RunConfig, env: Mapping[str, str]) -> Judge:
@@ -180,7 +182,14 @@ def _function(stage: Stage) -> Callable[[StageTask], StageResult]:
 
 
 def set_up_torch(num_threads: int) -> None:
-    """Let models run on so many threads, and load and save without a word."""
+    """Let models run on so many threads, and load and save without a word.
+
+    Call it before anything loads torch: OpenMP reads its settings when it is loaded.
+    """
+    # By default a thread of OpenMP spins for milliseconds while it waits for the others. Where another process has the
+    # core that the others need, they wait for each other's time slices at each of thousands of barriers a second, and
+    # answers came ten times more slowly than on one thread (docs/adr/0007). A sleeping thread gives the core away.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
     from transformers.utils import logging
 

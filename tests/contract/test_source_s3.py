@@ -66,10 +66,67 @@ def test_missing_picture_is_a_bad_row(store: Store) -> None:
     assert "line 2 of rows.jsonl: there is no picture 'gone.png' in s3://" in source.skipped.examples[0]
 
 
-def test_refused_picture_is_no_bad_row(store: Store) -> None:
-    uri = put_lines(store, "s3://no-such-bucket/0.png")
+def test_row_may_name_no_bucket_but_those_that_were_opened(store: Store, tmp_path: Path) -> None:
+    store.write("0.png", png(0))
+    uri = put_lines(store, "s3://another-bucket/0.png", f"{store.uri}/0.png")
+    source = open_source(uri, skip_bad=True)
+    assert [one.id for one in source] == ["doc-1"]
+    assert "lies in a bucket that was not opened; set data.images to s3://another-bucket" in source.skipped.examples[0]
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row(0, {"images": f"{store.uri}/0.png"})))
+    with pytest.raises(DataError, match="a bucket that was not opened"):
+        list(open_source(tmp_path / "rows.jsonl"))
+    assert list(open_source(tmp_path / "rows.jsonl", images=store.uri)) == [sample(0)]
+
+
+def test_bucket_of_the_data_may_be_named_beside_another_place_of_pictures(store: Store, tmp_path: Path) -> None:
+    store.write("0.png", png(0))
+    (tmp_path / "1.png").write_bytes(png(1))
+    uri = put_lines(store, f"{store.uri}/0.png", "1.png")
+    assert list(open_source(uri, images=tmp_path)) == [sample(0), sample(1)]
+
+
+def test_missing_bucket_is_no_bad_row(tmp_path: Path, s3: S3Server) -> None:
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row(0, {"images": "0.png"})))
     with pytest.raises(StorageError, match="make the bucket"):
-        list(open_source(uri, skip_bad=True))
+        list(open_source(tmp_path / "rows.jsonl", images="s3://no-such-bucket", skip_bad=True))
+
+
+@pytest.mark.parametrize(
+    ("key", "written"),
+    [
+        ("Screenshot 9.41\u202fAM.png", "Screenshot 9.41\u202fAM.png"),
+        ("Sn\u00edmek v\u00a013.05.png", "Sn\u00edmek v\u00a013.05.png"),
+        ("Sni\u0301mek.png", "Sn\u00edmek.png"),
+        ("a/b.png", "./a//b.png"),
+    ],
+    ids=["narrow blank", "blank that does not break", "decomposed", "dots and slashes"],
+)
+def test_picture_is_found_as_people_write_it(store: Store, key: str, written: str) -> None:
+    store.write(key, png(0))
+    assert list(open_source(put_lines(store, written))) == [sample(0)]
+
+
+def test_what_is_no_data_is_left_out(store: Store, tmp_path: Path) -> None:
+    put_parquet(store, "d/a.parquet", tmp_path, range(1))
+    for key in (
+        "d/._a.parquet",
+        "d/.ipynb_checkpoints/a-checkpoint.parquet",
+        "d/_SUCCESS",
+        "d/a (1).parquet",
+        "d/a.parquet~",
+    ):
+        store.write(key, b"no parquet")
+    source = open_source(f"{store.uri}/d")
+    assert [one.id for one in source] == ["doc-0"]
+    assert {entry.key for entry in source.report().left_out} >= {"._a.parquet", "_SUCCESS", "a (1).parquet"}
+
+
+def test_splits_are_never_mixed(store: Store, tmp_path: Path) -> None:
+    put_parquet(store, "d/train-00000-of-00001.parquet", tmp_path, range(1))
+    put_parquet(store, "d/test-00000-of-00001.parquet", tmp_path, range(1, 2))
+    with pytest.raises(DataError, match="never mixed"):
+        open_source(f"{store.uri}/d")
+    assert [one.id for one in open_source(f"{store.uri}/d", split="test")] == ["doc-1"]
 
 
 def test_server_that_fails_within_a_parquet_file_is_a_storage_error(store: Store, tmp_path: Path) -> None:

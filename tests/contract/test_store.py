@@ -106,7 +106,21 @@ def test_list_of_an_unused_store_is_empty(store: Store) -> None:
     assert list(store.list()) == []
 
 
-@pytest.mark.parametrize("key", ["plain", "with space", "ünïcödé/图", "a+b&c=d%20e", "dots.and.more..", "-dash", "#?"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "plain",
+        "with space",
+        "ünïcödé/图",
+        "a+b&c=d%20e",
+        "dots.and.more..",
+        "-dash",
+        "#?",
+        "9.41\u202fAM",
+        "v\u00a013",
+        "\u200f\u200d\ufe0f",
+    ],
+)
 def test_key_of_unusual_characters_comes_back(store: Store, key: str) -> None:
     store.write(key, key.encode())
     assert store.read(key) == key.encode()
@@ -114,7 +128,7 @@ def test_key_of_unusual_characters_comes_back(store: Store, key: str) -> None:
 
 
 _UPWARD_KEYS = ["", "/absolute", "../up", "a/../../up", "a//b", "a/", "./a"]
-_UNWRITABLE_KEYS = ["nul\0", "line\nbreak", "\ud800", ".tmp-1", "x" * 256, "/".join(["x" * 200] * 6)]
+_UNWRITABLE_KEYS = ["nul\0", "line\nbreak", "\x7f", "\x85", "\ud800", ".tmp-1", "x" * 256, "/".join(["x" * 200] * 6)]
 
 
 @pytest.mark.parametrize("key", [*_UPWARD_KEYS, *_UNWRITABLE_KEYS])

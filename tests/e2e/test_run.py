@@ -1,6 +1,7 @@
 """The whole method with one command, and what it leaves."""
 
 import json
+import stat
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,16 @@ def test_run_leaves_a_report_and_figures(undisturbed: Program) -> None:
     assert "trained model" in page and "data:image/png" in page
     figures = {path.name for path in (undisturbed.latest / "evaluate" / "figures").iterdir()}
     assert figures == {"confusion.png", "families.png", "learning.png", "pareto.png"}
+
+
+def test_run_leaves_files_that_others_may_read_as_the_umask_says(undisturbed: Program, tmp_path: Path) -> None:
+    (tmp_path / "usual").touch()
+    want = stat.S_IMODE((tmp_path / "usual").stat().st_mode)
+    files = [path for path in (undisturbed.home / "runs").rglob("*") if path.is_file() and not path.is_symlink()]
+    assert {path.parent.parent.name for path in files if path.name == "model.safetensors"} >= {"train", "register"}
+    assert {str(path): oct(stat.S_IMODE(path.stat().st_mode)) for path in files} == {
+        str(path): oct(want) for path in files
+    }
 
 
 def test_run_that_is_done_does_nothing_more(undisturbed: Program) -> None:

@@ -9,7 +9,8 @@ out. Values are computed in float64. A request holds ``op`` and what that operat
     low_var_kl       log_probs, ref_log_probs [sequence][token]        values [sequence][token]
     agg_loss         losses, mask [sequence][token], mode              value
     policy_loss      old_log_probs, log_probs, advantages, mask        value, clip_ratio, gradient [sequence][token]
-                     [sequence][token], clip_low, clip_high, mode      (of the value, by log_probs)
+                     [sequence][token], clip_low, clip_high, clip_c,   (of the value, by log_probs)
+                     mode
 
 ``mode`` is veRL's ``loss_agg_mode``: ``token-mean``, ``seq-mean-token-sum``, ``seq-mean-token-mean``.
 """
@@ -67,7 +68,7 @@ def policy_loss(request: Request) -> Answer:
         response_mask=_tensor(request["mask"]),
         cliprange_low=request["clip_low"],
         cliprange_high=request["clip_high"],
-        clip_ratio_c=1e9,  # The dual clip is veRL's own addition; this bound switches it off.
+        clip_ratio_c=request["clip_c"] or 1e9,  # veRL has no switch for its dual clip: nothing gets as far as this
         loss_agg_mode=request["mode"],
     )
     (gradient,) = torch.autograd.grad(value, log_probs)

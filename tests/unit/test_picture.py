@@ -82,6 +82,100 @@ def test_decode_agrees_with_pillow_on_every_orientation(file_format: str, orient
     assert size_of(data) == Size(width=want.width, height=want.height)
 
 
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def exif_block(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif.tobytes().removeprefix(b"Exif\x00\x00")
+
+
+def behind_the_pixels(chunk: bytes) -> bytes:
+    plain = encoded(noise(17, 9))
+    return plain[:-12] + chunk + plain[-12:]
+
+
+def before_the_pixels(chunk: bytes) -> bytes:
+    plain = encoded(noise(17, 9))
+    return plain[:33] + chunk + plain[33:]
+
+
+XMP = b'XML:com.adobe.xmp\0\0\0\0\0<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+RAW = b"Raw profile type exif\0\0" + zlib.compress(b"\nexif\n%8d\n" % 26 + (b"Exif\0\0" + exif_block(6)).hex().encode())
+
+
+@pytest.mark.parametrize(
+    ("data", "want"),
+    [
+        pytest.param(behind_the_pixels(png_chunk(b"eXIf", exif_block(6))), (9, 17), id="EXIF behind the pixels"),
+        pytest.param(before_the_pixels(png_chunk(b"eXIf", exif_block(8))), (9, 17), id="EXIF before the pixels"),
+        pytest.param(behind_the_pixels(png_chunk(b"eXIf", exif_block(3))), (17, 9), id="upside down"),
+        pytest.param(behind_the_pixels(png_chunk(b"iTXt", XMP)), (9, 17), id="XMP behind the pixels"),
+        pytest.param(before_the_pixels(png_chunk(b"iTXt", XMP)), (9, 17), id="XMP before the pixels"),
+        pytest.param(behind_the_pixels(png_chunk(b"zTXt", RAW)), (9, 17), id="EXIF as text, as ImageMagick writes it"),
+        pytest.param(
+            before_the_pixels(png_chunk(b"eXIf", exif_block(1)))[:-12] + png_chunk(b"eXIf", exif_block(6)),
+            (9, 17),
+            id="the last of two counts",
+        ),
+        pytest.param(behind_the_pixels(png_chunk(b"eXIf", b"broken")), (17, 9), id="broken EXIF"),
+        pytest.param(behind_the_pixels(png_chunk(b"prVt", b"x" * 99)), (17, 9), id="a private chunk"),
+    ],
+)
+def test_size_of_a_png_is_that_of_the_decoded_picture(data: bytes, want: tuple[int, int]) -> None:
+    assert size_of(data) == Size(width=want[0], height=want[1])
+    assert decode(data).size == want
+
+
+def test_size_of_an_animation_is_that_of_its_first_frame() -> None:
+    frames = [noise(17, 9, seed) for seed in range(3)]
+    data = encoded(frames[0], "PNG", save_all=True, append_images=frames[1:])
+    late = data[:-12] + png_chunk(b"eXIf", exif_block(6)) + data[-12:]
+    for one in (data, late):
+        got = decode(one).size
+        assert size_of(one) == Size(width=got[0], height=got[1])
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "TIFF"])
+def test_size_does_not_need_the_pixels(file_format: str) -> None:
+    data = bytearray(with_orientation(noise(170, 90), file_format, 6))
+    middle = len(data) // 2
+    data[middle : middle + 500] = bytes(500)
+    if file_format == "PNG":
+        with pytest.raises(DataError, match="corrupt"):
+            decode(bytes(data))
+    assert size_of(bytes(data)) == Size(width=90, height=170)
+
+
+@given(data=st.data())
+@settings(max_examples=200)
+def test_size_of_a_damaged_png_is_that_of_the_decoded_picture_if_there_is_one(data: st.DataObject) -> None:
+    chunk = png_chunk(b"eXIf", exif_block(data.draw(st.integers(1, 8))))
+    whole = bytearray(data.draw(st.sampled_from([before_the_pixels, behind_the_pixels]))(chunk))
+    for _ in range(data.draw(st.integers(0, 3))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            want = decode(bytes(whole), max_pixels=10_000).size
+        except DataError:
+            return
+        assert size_of(bytes(whole)) == Size(width=want[0], height=want[1])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [encoded(noise(9, 9))[:-60], b"no picture", b"", png_chunk(b"x", b"y") * 99],
+    ids=["cut", "text", "none", "x"],
+)
+def test_error_is_short_however_long_the_name(data: bytes) -> None:
+    with pytest.raises(DataError) as caught:
+        decode(data, name="row " + "x" * 400_000)
+    assert len(str(caught.value)) < 320
+
+
 def test_decode_leaves_no_orientation_to_apply_twice(flag: Image.Image) -> None:
     got = decode(with_orientation(flag, "JPEG", 6))
     assert 0x0112 not in got.getexif()

@@ -5,6 +5,7 @@ is named; options that contradict them are refused by the run's folder, never ap
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -14,8 +15,8 @@ from visionthink.config import RunConfig, override_config
 from visionthink.errors import ConfigError
 from visionthink.model.bundled import check_model
 from visionthink.model.card import with_card
-from visionthink.runs.choice import choose_run, latest_run, point_latest
-from visionthink.runs.folder import RunFolder
+from visionthink.runs.choice import choose_judging_run, choose_run, latest_run, point_latest
+from visionthink.runs.folder import RunFolder, check_run_id
 from visionthink.samples import WORLD
 
 _QUESTIONS: Final = frozenset({"seed", "data", "evaluate"})
@@ -45,7 +46,7 @@ def choose_whole_run(
     if settings.run_dir is not None:
         if run_id is not None or fresh:
             raise ConfigError("--run-dir names the run, so --run-id and --fresh cannot choose another; leave them out")
-        folder = RunFolder(settings.run_dir)
+        folder = _named(settings.run_dir)
         return Chosen(folder, settings.resolve(_own_config(folder)))
     config = settings.resolve()
     return Chosen(choose_run(RUNS_DIR, config, now=now(), run_id=run_id, fresh=fresh), config)
@@ -57,7 +58,7 @@ def choose_begun_run(settings: Settings) -> Chosen:
     Raises:
         ConfigError: there is none.
     """
-    folder = RunFolder(settings.run_dir) if settings.run_dir is not None else latest_run(RUNS_DIR)
+    folder = _named(settings.run_dir) if settings.run_dir is not None else latest_run(RUNS_DIR)
     if folder is None:
         raise ConfigError(
             f"there is no run in {RUNS_DIR}/ yet; start one with `visionthink run` or `visionthink label`, or name one "
@@ -80,14 +81,15 @@ def choose_evaluated_run(settings: Settings, *, now: Callable[[], datetime] = ut
         return chosen
     own = chosen.folder.config().evaluate.model
     model = Path(own) if own is not None else chosen.folder.trained_model
-    other = Settings(config=settings.config, overrides=settings.overrides)
-    return choose_judged_run(other, model, runs_dir=chosen.folder.runs_dir, now=now)
+    return choose_judged_run(replace(settings, run_dir=None), model, runs_dir=chosen.folder.runs_dir, now=now)
 
 
 def choose_judged_run(
     settings: Settings, model: Path, *, runs_dir: Path = RUNS_DIR, now: Callable[[], datetime] = utc_now
 ) -> Chosen:
-    """A run of its own for judging the model in a folder: the one named, or a new one in `runs_dir`.
+    """A run of its own for judging the model in a folder: the one named, or one in `runs_dir`.
+
+    There it is the unfinished one that asks the same, or a new one.
 
     Where nothing else is said, the settings are those of the run that made the model, or else the defaults with what
     the model's card says. Families that this run did not train on are held apart from those that it did.
@@ -97,15 +99,13 @@ def choose_judged_run(
     """
     check_model(model)
     settings = settings.with_overrides({"evaluate.model": str(model)})
-    folder = None if settings.run_dir is None else RunFolder(settings.run_dir)
+    folder = None if settings.run_dir is None else _named(settings.run_dir)
     begun = None if folder is None else _own_config(folder)
     maker = _maker_of(model)
     config = settings.resolve(begun or maker or with_card(model, RunConfig()))
     if maker is not None:
         config = _untrained_apart(config, frozenset(maker.data.families))
-    if folder is None:
-        folder = RunFolder(runs_dir / f"evaluate-{now():%Y%m%d-%H%M%S}-{config.digest()}")
-    return Chosen(folder, config)
+    return Chosen(folder or choose_judging_run(runs_dir, config, now=now()), config)
 
 
 def _untrained_apart(config: RunConfig, trained: frozenset[str]) -> RunConfig:
@@ -126,14 +126,26 @@ def _maker_of(model: Path) -> RunConfig | None:
 
 
 def _changed(old: RunConfig, new: RunConfig) -> set[str]:
-    """The sections that differ."""
-    return {name for name in RunConfig.model_fields if getattr(old, name) != getattr(new, name)}
+    """The sections in which results differ."""
+    was, now = old.identity(), new.identity()
+    return {name for name in was if was[name] != now[name]}
 
 
 def publish_as_latest(chosen: Chosen) -> None:
     """Let `runs/latest` point at a run of the usual place; a folder somewhere else is its owner's business."""
     if chosen.folder.runs_dir == RUNS_DIR.resolve():
         point_latest(chosen.folder)
+
+
+def _named(run_dir: Path) -> RunFolder:
+    """The folder that --run-dir names.
+
+    Raises:
+        UserError: no run can have its name.
+    """
+    folder = RunFolder(run_dir)
+    check_run_id(folder.run_id)
+    return folder
 
 
 def _own_config(folder: RunFolder) -> RunConfig | None:

@@ -8,7 +8,7 @@ import typer
 from pydantic import BaseModel
 
 from visionthink.cli.settings import Settings, takes_settings
-from visionthink.config import RunConfig
+from visionthink.config import OPERATIONAL, RunConfig
 
 _Json = Annotated[bool, typer.Option("--json", help="As JSON, without the meanings.")]
 _Schema = Annotated[bool, typer.Option("--schema", help="The JSON schema of all settings instead.")]
@@ -40,6 +40,8 @@ def to_toml(section: BaseModel, name: str = "") -> Iterator[str]:
             inner.append((key, value))
             continue
         yield from (f"# {line}" for line in (info.description or "").splitlines())
+        if OPERATIONAL in info.metadata:
+            yield "# (operational: may be changed when a run is gone on with)"
         yield f"# {key} =" if value is None else f"{key} = {json.dumps(values[key])}"
     for key, value in inner:
         yield from to_toml(value, f"{name}.{key}" if name else key)

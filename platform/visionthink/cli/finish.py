@@ -11,8 +11,7 @@ from visionthink.cli.table import print_rows
 from visionthink.config import RunConfig
 from visionthink.core.json_value import Json
 from visionthink.metrics import STAGE_S
-from visionthink.runs.choice import LATEST
-from visionthink.runs.folder import RunFolder
+from visionthink.runs.folder import LATEST, RunFolder
 
 
 def record(folder: RunFolder, config: RunConfig, summary: Mapping[str, Json]) -> None:

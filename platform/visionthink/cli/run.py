@@ -31,9 +31,11 @@ def run(settings: Settings, run_id: _RunId = None, fresh: _Fresh = False, direct
     folder, config = chosen
     with locked(folder.path), Stopwatch(folder.path / "seconds.json") as stopwatch:
         is_resumed = folder.config_path.exists()
-        folder.begin(config)
+        changed = folder.begin(config)
         publish_as_latest(chosen)
         print(f"{'going on with' if is_resumed else 'new'} run {folder.path}", file=sys.stderr, flush=True)
+        if changed:
+            _say(f"note: from now on {', '.join(changed)}")
         _run_stages(chosen, direct=direct)
         summary = summary_of(folder, total_s=stopwatch.wall_s)
         record(folder, config, summary)

@@ -1,31 +1,41 @@
 """The command `serve`: a model behind an OpenAI-compatible endpoint until it is stopped."""
 
 import contextlib
+import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from visionthink.cli.settings import RUNS_DIR, Settings, takes_settings
 from visionthink.config import RunConfig
+from visionthink.engines import LOCAL
 from visionthink.errors import DataError
 from visionthink.runs.choice import latest_run
 from visionthink.runs.folder import RunFolder
 
 _Model = Annotated[Path | None, typer.Option("--model", help="Folder of a model. Default: the run's.", metavar="DIR")]
 _Host = Annotated[str | None, typer.Option("--host", help="Address to listen on.")]
+_OPTIONS: Final = ("config", "set_", "run_dir")
+"""The common options that mean something to a model that is trained."""
+_EngineUri = Annotated[
+    str | None,
+    typer.Option("--engine", help="Servers that hold the model: openai:http://HOST:PORT/v1?model=NAME.", metavar="URI"),
+]
 _Port = Annotated[int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one.")]
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command()(takes_settings(serve))
+    app.command()(takes_settings(serve, only=_OPTIONS))
 
 
-def serve(settings: Settings, model: _Model = None, host: _Host = None, port: _Port = None) -> None:
+def serve(
+    settings: Settings, model: _Model = None, engine: _EngineUri = None, host: _Host = None, port: _Port = None
+) -> None:
     """Serve a trained model: /v1/chat/completions, /v1/models, /v2/health, /metrics."""
-    given = {"serve.host": host, "serve.port": port}
+    given = {"serve.engine": engine, "serve.host": host, "serve.port": port}
     settings = settings.with_overrides({key: value for key, value in given.items() if value is not None})
     folder = RunFolder(settings.run_dir) if settings.run_dir is not None else latest_run(RUNS_DIR)
     config = settings.resolve(folder.config() if folder is not None and model is None else None)
@@ -47,10 +57,11 @@ def _model_of(folder: RunFolder | None) -> Path:
 def _serve(model: Path, config: RunConfig) -> None:
     from visionthink.serving import serve as serve_app
     from visionthink.serving.opening import open_app
-    from visionthink.stage import set_up_torch
+    from visionthink.stage import engine_of, set_up_torch
 
-    set_up_torch(config.model.threads)
-    app = open_app(model, config)
+    if config.serve.engine == LOCAL:
+        set_up_torch(config.model.threads)
+    app = open_app(model, config, lambda uri, folder: engine_of(uri, folder, config.model, os.environ))
     address = config.serve
     place = f"http://{address.host}:{address.port}/v1" if address.port else f"a free port of {address.host}"
     print(f"serving {model} as {address.model_name!r} at {place}", file=sys.stderr, flush=True)

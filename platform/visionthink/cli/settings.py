@@ -6,8 +6,8 @@ option is a short way to write a setting; `--set` reaches every other one and wi
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,8 +16,6 @@ import typer
 from visionthink.config import RunConfig, load_config, override_config, parse_override
 
 RUNS_DIR = Path("runs")
-_NO_PATHS = (None, "embedded", "world")
-"""Values of settings for places that are no path."""
 
 _Config = Annotated[Path | None, typer.Option("--config", help="TOML file with settings.", metavar="FILE")]
 _Set = Annotated[
@@ -46,34 +44,30 @@ class Settings:
     overrides: Mapping[str, object] = field(default_factory=dict)
     """By dotted key."""
     run_dir: Path | None = None
+    trains_held_out: bool = False
+    """Whether families that are asked for by name and held out so far are taken off that list."""
 
     def resolve(self, base: RunConfig | None = None) -> RunConfig:
         """The settings: a file if one was named, else `base`, else the defaults; then the options on top.
 
+        Paths are absolute: a run may be gone on with from another folder.
+
         Raises:
             ConfigError: a key is unknown or a value is refused.
         """
+        overrides = dict(self.overrides)
+        if self.trains_held_out:
+            start = load_config(self.config) if base is None or self.config is not None else base
+            overrides["data.held_out_families"] = _without(start.data.held_out_families, overrides["data.families"])
         if self.config is None and base is not None:
-            return _with_absolute_paths(override_config(base, self.overrides))
-        return _with_absolute_paths(load_config(self.config, self.overrides))
+            config = override_config(base, overrides)
+        else:
+            config = load_config(self.config, overrides)
+        return config.with_absolute_places(Path.cwd())
 
     def with_overrides(self, overrides: Mapping[str, object]) -> "Settings":
         """The same with more settings, which win."""
-        return Settings(config=self.config, overrides={**self.overrides, **overrides}, run_dir=self.run_dir)
-
-
-def _with_absolute_paths(config: RunConfig) -> RunConfig:
-    """The same with paths that lead to the same place from any folder: a run may be gone on with from another one."""
-    places = {
-        "model.base": config.model.base,
-        "evaluate.model": config.evaluate.model,
-        "data.source": config.data.source,
-        "data.eval_source": config.data.eval_source,
-        "data.images": config.data.images,
-        "register_model.store": config.register_model.store,
-    }
-    paths = {key: place for key, place in places.items() if place not in _NO_PATHS and "://" not in str(place)}
-    return override_config(config, {key: str(Path(str(path)).absolute()) for key, path in paths.items()})
+        return replace(self, overrides={**self.overrides, **overrides})
 
 
 def _settings(
@@ -94,16 +88,22 @@ def _settings(
         "reward.penalty": penalty,
     }
     given = {key: value for key, value in short.items() if value is not None}
-    if families is not None and held_out_families is None:
-        given |= _still_held_out(names(families) or [])
-    return Settings(config=config, overrides=given | dict(map(parse_override, set_ or [])), run_dir=run_dir)
+    set_by_key = dict(map(parse_override, set_ or []))
+    return Settings(
+        config=config,
+        overrides=given | set_by_key,
+        run_dir=run_dir,
+        # Who names both lists, or writes settings out, means them.
+        trains_held_out=families is not None
+        and held_out_families is None
+        and not {"data.families", "data.held_out_families"} & set_by_key.keys(),
+    )
 
 
-def _still_held_out(families: list[str]) -> dict[str, object]:
-    """A family that is asked for by name is not held out, though it usually is."""
-    usual = RunConfig().data.held_out_families
-    left = [family for family in usual if family not in families]
-    return {} if len(left) == len(usual) else {"data.held_out_families": left}
+def _without(held_out: Sequence[str], families: object) -> list[str]:
+    """A family that is asked for by name is not held out."""
+    assert isinstance(families, Sequence), families
+    return [family for family in held_out if family not in families]
 
 
 def names(text: str | None) -> list[str] | None:
@@ -111,20 +111,23 @@ def names(text: str | None) -> list[str] | None:
     return None if text is None else text.replace(",", " ").split()
 
 
-def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command whose first parameter is `settings: Settings` the common options in its place."""
-    common = inspect.signature(_settings).parameters
+def takes_settings(command: Callable[..., None], *, only: Collection[str] | None = None) -> Callable[..., None]:
+    """Give a command whose first parameter is `settings: Settings` the common options in its place, or `only` some.
+
+    typer reads a command's options off its signature and has no way to take several as one value, so the signature is
+    put together here (PEP 362).
+    """
+    common = [
+        option for name, option in inspect.signature(_settings).parameters.items() if only is None or name in only
+    ]
     own = list(inspect.signature(command).parameters.values())[1:]
 
     @functools.wraps(command)
     def wrapped(**given: Any) -> None:
-        settings = _settings(**{name: given.pop(name) for name in common})
+        settings = _settings(**{option.name: given.pop(option.name) for option in common})
         command(settings, **given)
 
     keyword = inspect.Parameter.KEYWORD_ONLY
-    # typer reads a command's options off its signature.
-    wrapped.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [parameter.replace(kind=keyword) for parameter in (*own, *common.values())]
-    )
-    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *common.values())}
+    options = [option.replace(kind=keyword) for option in (*own, *common)]
+    wrapped.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
     return wrapped

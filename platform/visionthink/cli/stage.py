@@ -57,15 +57,17 @@ def register(settings: Settings) -> None:
 
 def work_on(stage: Stage, chosen: Chosen, *, is_latest: bool = True) -> None:
     """Run a stage and show what it came to."""
-    from visionthink.stage import check_inputs, run_stage
+    from visionthink.stage import check_inputs, run_stage, say
 
     folder, config = chosen
     check_inputs(config, trains=stage in ("label", "train"))
     with locked(folder.path):
-        folder.begin(config)
+        changed = folder.begin(config)
         if is_latest:
             publish_as_latest(chosen)
         print(f"run {folder.path}", file=sys.stderr, flush=True)
+        if changed:
+            say(f"note: from now on {', '.join(changed)}")
         run_stage(stage, config.model_dump_json(), str(folder.path))
     _show(stage, folder)
 

@@ -2,6 +2,7 @@
 
 from visionthink.config.data import DataConfig, ViewConfig
 from visionthink.config.run import RunConfig, load_config, override_config, parse_config, parse_override
+from visionthink.config.section import OPERATIONAL
 from visionthink.config.stage import (
     EpisodeConfig,
     EvaluateConfig,
@@ -16,6 +17,7 @@ from visionthink.config.stage import (
 )
 
 __all__ = [
+    "OPERATIONAL",
     "DataConfig",
     "EpisodeConfig",
     "EvaluateConfig",

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from visionthink.config.section import Section
+from visionthink.config.section import Place, Section
 from visionthink.core.geometry import ViewRule
 
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -34,19 +34,23 @@ class ViewConfig(Section):
 class DataConfig(Section):
     """The samples that every stage works on."""
 
-    source: str = "world"
+    source: Annotated[str, Place(words=("world",))] = "world"
     """`world` generates pictures; anything else is a file, folder or s3:// address of a data set."""
     format: Literal["auto", "parquet", "jsonl", "hf_disk"] = "auto"
     """Layout of `source`; `auto` looks at it. Ignored for the world."""
-    eval_source: str | None = None
-    """Data set to evaluate on; None means the rows of `source` behind those to label. Ignored for the world, whose
-    splits cannot leak."""
+    eval_source: Annotated[str | None, Place()] = None
+    """Data set to evaluate on; None means `eval_split` of `source`, else its rows behind those to label. Ignored for
+    the world, whose splits cannot leak."""
     split: str | None = None
-    """Part of a saved Hugging Face `DatasetDict`; None where there is but one."""
-    images: str | None = None
+    """Part of `source` to train on, as its files or the saved Hugging Face `DatasetDict` name it; `a+b` is both; None
+    where there is but one."""
+    eval_split: str | None = None
+    """Part of `eval_source`, or of `source`, to evaluate on; None where `eval_source` has but one."""
+    images: Annotated[str | None, Place()] = None
     """Folder or s3:// address of pictures that rows name by path; None means the folder of the data set."""
     skip_bad: bool = False
-    """Whether a bad row (corrupt or huge picture, missing value) is left out and counted, instead of ending the run."""
+    """Whether a bad row (corrupt or huge picture, missing value, a row to evaluate on that is trained on) is left out
+    and counted, instead of ending the run."""
     max_picture_pixels: PositiveInt = 64 * 1024**2
     """A larger picture is a bad row; it is refused before a pixel is decoded."""
     world_seed: int = 0

@@ -1,12 +1,13 @@
 """The configuration of a whole run: parsed once at the edge, frozen, and passed on as JSON."""
 
 import hashlib
+import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from visionthink.config.data import DataConfig, ViewConfig
 from visionthink.config.section import Section
@@ -24,11 +25,19 @@ from visionthink.config.stage import (
 )
 from visionthink.errors import ConfigError
 
+_RENAMED: Final[Mapping[str, str]] = {
+    "register_model.min_relative_accuracy": "register_model.min_accuracy_ratio",
+    "register_model.check_resize_rates": "register_model.check_resize_ratios",
+    "register_model.min_resize_rate_needed": "register_model.min_resize_ratio_needed",
+    "register_model.max_resize_rate_not_needed": "register_model.max_resize_ratio_not_needed",
+}
+"""What settings that files may still name are called now."""
+
 
 class RunConfig(Section):
     """Everything that a run is decided by."""
 
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     """Seed of rollouts and of the order of samples."""
     data: DataConfig = DataConfig()
     view: ViewConfig = ViewConfig()
@@ -44,8 +53,11 @@ class RunConfig(Section):
     serve: ServeConfig = ServeConfig()
 
     def digest(self) -> str:
-        """Eight hexadecimal digits that differ for any two configurations."""
-        return hashlib.blake2b(self.model_dump_json().encode(), digest_size=4).hexdigest()
+        """Sixteen hexadecimal digits of the identity.
+
+        Two identities that differ share them with a chance of 1 in 2**64: whoever must be sure compares identities.
+        """
+        return hashlib.blake2b(json.dumps(self.identity(), sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def load_config(path: Path | None, overrides: Mapping[str, object] | None = None) -> RunConfig:
@@ -117,7 +129,9 @@ def _put(tree: dict[str, Any], key: str, value: object) -> None:
 def _explain(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"]) or "configuration"
     match error["type"]:
+        case "extra_forbidden" if key in _RENAMED:
+            return f"{key} is called {_RENAMED[key]} now"
         case "extra_forbidden":
             return f"unknown key {key} (value {error['input']!r}); `visionthink config` lists every key"
         case _:
-            return f"{key}: {error['msg']} (got {error['input']!r})"
+            return f"{key}: {error['msg'].removeprefix('Value error, ')} (got {error['input']!r})"

@@ -1,11 +1,13 @@
 """Settings of the single stages; the defaults are the vetted ones for the embedded model on two CPU cores."""
 
+import math
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from visionthink.config.data import PositiveInt, Share
-from visionthink.config.section import Section
+from visionthink.config.section import OPERATIONAL, Place, Section
 from visionthink.core.gate import GateRule
 from visionthink.core.label import LabelRule
 from visionthink.core.reward import RewardRule
@@ -17,27 +19,27 @@ Positive = Annotated[float, Field(gt=0)]
 class ModelConfig(Section):
     """Which model is labelled with, trained and compared against."""
 
-    base: str = "embedded"
+    base: Annotated[str, Place(words=("embedded",))] = "embedded"
     """`embedded` is the checkpoint that ships with the package; else the folder of a Qwen2.5-VL model."""
-    batch_size: PositiveInt = 128
+    batch_size: Annotated[PositiveInt, OPERATIONAL] = 128
     """Rows that are generated at once."""
-    engine: str = Field(default="transformers", pattern=r"^(transformers|openai:https?://.+)$")
+    engine: Annotated[str, OPERATIONAL] = Field(default="transformers", pattern=r"^(transformers|openai:https?://.+)$")
     """Where the base model's replies come from: `transformers` runs it here, `openai:http://HOST:PORT/v1?model=NAME`
     asks a server such as vLLM, or several that hold it (`openai:http://A/v1,http://B/v1?model=NAME`), with the key in
     OPENAI_API_KEY."""
-    timeout_s: Positive = 120.0
+    timeout_s: Annotated[Positive, OPERATIONAL] = 120.0
     """Of one try of one request to such a server."""
-    max_connections: PositiveInt = 64
+    max_connections: Annotated[PositiveInt, OPERATIONAL] = 64
     """Requests in flight to each such server."""
-    max_in_flight: PositiveInt = 256
+    max_in_flight: Annotated[PositiveInt, OPERATIONAL] = 256
     """Episodes at work at a time, and so pictures in memory; a few times the requests that the engine works on."""
-    episode_timeout_s: Positive = 1800.0
+    episode_timeout_s: Annotated[Positive, OPERATIONAL] = 1800.0
     """Of one try of an episode, with all that it waits for."""
-    max_lost_ratio: Share = 0.0
+    max_lost_ratio: Annotated[Share, OPERATIONAL] = 0.0
     """Share of samples that a stage may end without, though an engine or judge kept failing on them while others came
     off. With more it stops, and the same command asks for them again. What is refused for a fault of its own (a
     picture that a server finds broken) is counted apart and never stops it."""
-    threads: PositiveInt = 2
+    threads: Annotated[PositiveInt, OPERATIONAL] = 2
     """CPU threads of the stages that run the model."""
 
 
@@ -102,12 +104,14 @@ class RewardConfig(Section):
 class JudgeConfig(Section):
     """Who says whether an answer is right."""
 
-    uri: str = Field(default="rule", pattern=r"^(rule|openai:https?://.+)$")
-    """`rule` compares numbers, letters and words; `openai:http://HOST:PORT/v1?model=NAME` asks a language model, with
-    the key in OPENAI_API_KEY. A judge that fails is never a wrong answer: the sample or the group is dropped."""
-    timeout_s: Positive = 120.0
+    uri: str = Field(default="rule", pattern=r"^(rule|(rule\+)?openai:https?://.+)$")
+    """`rule` compares options, numbers with units, dates, formulas and words, and says where it cannot tell;
+    `openai:http://HOST:PORT/v1?model=NAME` asks a language model, with the key in OPENAI_API_KEY; `rule+openai:...`
+    asks it only for what the rule cannot tell. A judge that fails is never a wrong answer: the sample or the group is
+    dropped."""
+    timeout_s: Annotated[Positive, OPERATIONAL] = 120.0
     """Of one question to the language model."""
-    max_connections: PositiveInt = 64
+    max_connections: Annotated[PositiveInt, OPERATIONAL] = 64
     """Questions in flight."""
 
 
@@ -147,8 +151,9 @@ class TrainConfig(Section):
     """Share of a step's prompts that carry the label `needed`. Half, as in the paper: GRPO divides by a group's spread,
     so a group that loses by asking pulls as hard as one that wins by it, and with fewer of the latter the policy first
     learns never to ask."""
-    learning_rate: Positive = 1e-4
-    """Peak learning rate of AdamW. The paper's released code: 1e-6, for 7 billion parameters."""
+    learning_rate: Annotated[float, Field(gt=0, le=1e30)] = 1e-4
+    """Peak learning rate of AdamW; beyond the bound a step cannot even be computed. The paper's released code: 1e-6,
+    for 7 billion parameters."""
     hold_ratio: Share = 0.5
     """Share of the steps at the peak; after that the rate falls linearly to its end."""
     final_lr_ratio: Share = 0.03
@@ -164,31 +169,50 @@ class TrainConfig(Section):
     policy from deciding too soon."""
     clip_ratio: Positive = 0.2
     """Probability ratios beyond 1 +- this give no gradient."""
+    clip_ratio_c: NonNegative = 0.0
+    """Probability ratio beyond which a rollout that was worse than its group gives no gradient either, so that one
+    token cannot tear the policy away: veRL's dual clip, 3 there. More than 1; 0 switches it off. Only with
+    `num_updates` above 1 can a ratio get there."""
     loss_aggregation: Literal["token-mean", "seq-mean-token-mean"] = "token-mean"
     """What the loss is the mean of: all tokens of a step, or each rollout's tokens and then all rollouts, as in the
     paper. veRL's `loss_agg_mode`."""
     num_updates: PositiveInt = 1
-    """Optimizer steps per batch of rollouts; above 1 the later ones are off-policy, which is what the clip is for."""
-    max_grad_norm: Positive = 1.0
-    """Gradients are scaled down to this norm."""
+    """Optimizer steps per batch of rollouts, each over the whole batch; above 1 the later ones are off-policy, which is
+    what the clip is for."""
+    max_grad_norm: NonNegative = 1.0
+    """Gradients are scaled down to this norm; 0 leaves them as they are."""
     freeze_vision: bool = True
     """Whether the vision tower stays as it is in the base model and only the language model learns. When to ask is
     decided from the question; a tower that learns along gets worse at reading."""
     temperature: Positive = 1.0
     """Of the rollouts."""
-    micro_batch_size: PositiveInt = 64
+    micro_batch_size: Annotated[PositiveInt, OPERATIONAL] = 64
     """Rollouts per forward and backward pass."""
-    checkpoint_every: PositiveInt = 20
+    checkpoint_every: Annotated[PositiveInt, OPERATIONAL] = 20
     """Steps between checkpoints: what a killed run repeats at most."""
+
+    @field_validator("max_grad_norm", mode="before")
+    @classmethod
+    def _no_limit_is_0(cls, value: object) -> object:
+        if value == math.inf:
+            raise ValueError("inf cannot be kept in a run's config.json; 0 switches the scaling off")
+        return value
+
+    @field_validator("clip_ratio_c")
+    @classmethod
+    def _second_clip_is_wider(cls, value: float) -> float:
+        if 0 < value <= 1:
+            raise ValueError("a ratio that is clipped from 1 on leaves no gradient; take more than 1 (veRL: 3), or 0")
+        return value
 
 
 class EvaluateConfig(Section):
     """Greedy evaluation: the base model at either size and free to ask, the trained model, and the model in use."""
 
-    model: str | None = None
+    model: Annotated[str | None, Place()] = None
     """Folder of the model to judge, which is then also registered and served; None means the one that the run
     trained."""
-    engine: str = Field(default="transformers", pattern=r"^(transformers|openai:https?://.+)$")
+    engine: Annotated[str, OPERATIONAL] = Field(default="transformers", pattern=r"^(transformers|openai:https?://.+)$")
     """Where the judged model's replies come from; see `model.engine`, which names the base model's."""
     num_samples: PositiveInt = 600
     """Held-out samples of the trained families."""
@@ -206,28 +230,28 @@ class EvaluateConfig(Section):
 
 
 class RegisterConfig(Section):
-    """The model registry."""
+    """The model registry. The demands have the names of `core.gate.GateRule`."""
 
-    name: str = "visionthink"
-    """Name of the registered model."""
-    alias: str = "champion"
-    """Alias that moves to a version that passed the gate."""
-    min_relative_accuracy: Share = 0.97
+    name: str = Field(default="visionthink", pattern=r"^\w[\w .-]*$", max_length=200)
+    """Name of the registered model: letters, digits, blanks and . _ -, as MLflow and a store's folder take it."""
+    alias: str = Field(default="champion", pattern=r"^[\w-]+$", max_length=255)
+    """Alias that moves to a version that passed the gate. `latest` and `v1`, `v2`, ... are MLflow's own."""
+    min_accuracy_ratio: Share = 0.97
     """Promote only at this share of always_high's accuracy, or better."""
     min_incumbent_gain: Annotated[float, Field(ge=-1, le=1)] = 0.0
     """Promote only if its accuracy exceeds that of the model in use (the alias) by this, or more; a negative value
     tolerates a loss."""
     max_visual_token_ratio: Positive = 0.62
     """Promote only at this share of always_high's visual tokens, or less."""
-    check_resize_rates: bool = True
+    check_resize_ratios: bool = True
     """Whether the next two demands are made; an evaluation without ground truth can never meet them."""
-    min_resize_rate_needed: Share = 0.95
+    min_resize_ratio_needed: Share = 0.95
     """Promote only if it asks on this share of the samples that need the full view, or more."""
-    max_resize_rate_not_needed: Share = 0.05
+    max_resize_ratio_not_needed: Share = 0.05
     """Promote only if it asks on this share of the other samples, or less."""
     min_samples: PositiveInt = 100
     """Promote only after an evaluation on this many samples, or more."""
-    store: str | None = None
+    store: Annotated[str | None, Place()] = None
     """Folder or s3:// address that the model is also published to, under `<name>/<run id>`; None: the run's folder
     and the registry only."""
 
@@ -235,12 +259,19 @@ class RegisterConfig(Section):
         """The core's own record."""
         return GateRule(
             min_samples=self.min_samples,
-            min_accuracy_ratio=self.min_relative_accuracy,
+            min_accuracy_ratio=self.min_accuracy_ratio,
             min_incumbent_gain=self.min_incumbent_gain,
             max_visual_token_ratio=self.max_visual_token_ratio,
-            min_resize_ratio_needed=self.min_resize_rate_needed if self.check_resize_rates else None,
-            max_resize_ratio_not_needed=self.max_resize_rate_not_needed if self.check_resize_rates else None,
+            min_resize_ratio_needed=self.min_resize_ratio_needed if self.check_resize_ratios else None,
+            max_resize_ratio_not_needed=self.max_resize_ratio_not_needed if self.check_resize_ratios else None,
         )
+
+    @field_validator("alias")
+    @classmethod
+    def _alias_is_free(cls, value: str) -> str:
+        if value.lower() == "latest" or re.fullmatch(r"[vV]\d+", value):
+            raise ValueError("MLflow keeps this alias for itself; take another word")
+        return value
 
     @model_validator(mode="after")
     def _demands_fit(self) -> "RegisterConfig":
@@ -251,24 +282,47 @@ class RegisterConfig(Section):
 class TrackingConfig(Section):
     """MLflow."""
 
-    uri: str | None = None
+    uri: Annotated[str | None, OPERATIONAL] = None
     """Tracking server; None means MLFLOW_TRACKING_URI, or a sqlite file beside the runs."""
-    experiment: str = "visionthink"
+    experiment: Annotated[str, Field(pattern=r"\S", max_length=500), OPERATIONAL] = "visionthink"
     """Experiment that the runs belong to."""
-    required: bool = False
+    required: Annotated[bool, OPERATIONAL] = False
     """Whether a tracker that cannot be reached stops the run. Otherwise it is reported and the numbers are kept."""
-    timeout_s: Positive = 10.0
+    timeout_s: Annotated[Positive, OPERATIONAL] = 10.0
     """Of one request to the server."""
 
 
 class ServeConfig(Section):
     """The OpenAI-compatible endpoint."""
 
-    model_name: str = "visionthink"
+    model_name: Annotated[str, Field(min_length=1), OPERATIONAL] = "visionthink"
     """Name under `/v1/models`."""
-    host: str = "127.0.0.1"
+    engine: Annotated[str, OPERATIONAL] = Field(default="transformers", pattern=r"^(transformers|openai:https?://.+)$")
+    """Where the served model's replies come from; see `model.engine`, which names the base model's. A server must hold
+    the same model; texts and sizes come from the card in the model's folder."""
+    host: Annotated[str, Field(min_length=1), OPERATIONAL] = "127.0.0.1"
     """Address to listen on."""
-    port: int = Field(default=8000, ge=0, le=65535)
+    port: Annotated[int, Field(ge=0, le=65535), OPERATIONAL] = 8000
     """Port to listen on; 0 takes a free one."""
-    timeout_s: Positive = 60.0
-    """Of one request, all turns."""
+    timeout_s: Annotated[Positive, OPERATIONAL] = 60.0
+    """Of one request, all turns; and of its upload before that."""
+    policy: Annotated[Literal["auto", "always_low", "always_high"], OPERATIONAL] = "auto"
+    """How a picture is looked at where the request does not say: `auto` lets the model decide."""
+    max_turns: Annotated[PositiveInt | None, OPERATIONAL] = None
+    """Turns in which the model may ask for another view, where the request does not say; None means as in training."""
+    max_in_flight: Annotated[PositiveInt, OPERATIONAL] = 256
+    """Requests at once; more are refused with 503 and told to come back, before they are read."""
+    max_held_bytes: Annotated[PositiveInt, OPERATIONAL] = 2 * 1024**3
+    """Memory for the bodies and decoded pictures of all requests at once; what does not fit is refused with 503."""
+    max_body_bytes: Annotated[PositiveInt, OPERATIONAL] = 48 * 1024**2
+    """A larger request is refused."""
+    max_picture_pixels: Annotated[PositiveInt, OPERATIONAL] = 16 * 1024**2
+    """A larger picture is refused before a pixel is decoded. The largest view that the paper's model is shown has a
+    quarter of this."""
+    num_decoders: Annotated[PositiveInt, OPERATIONAL] = 2
+    """Pictures that are decoded at the same time."""
+    image_hosts: Annotated[tuple[str, ...], OPERATIONAL] = ()
+    """Hosts that pictures are fetched from (`example.org`, `*.example.org`, `*` for any public one), over https and
+    from public addresses only; none, and pictures must travel in the request."""
+    image_timeout_s: Annotated[Positive, OPERATIONAL] = 10.0
+    """Of fetching one picture."""

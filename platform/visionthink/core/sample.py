@@ -25,3 +25,17 @@ class Sample:
     """Where the sample comes from: a data set's name, or the world's split."""
     picture: bytes = field(repr=False)
     """The encoded picture (PNG or JPEG) as it was stored."""
+    other_answers: tuple[str, ...] = ()
+    """Answers that are as right as ``answer``."""
+    row: str = field(default="", compare=False)
+    """Where it was read: "row 17 of train.parquet". Errors name it; equal samples may come from different rows."""
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """All right answers, ``answer`` first."""
+        return (self.answer, *self.other_answers)
+
+    @property
+    def name(self) -> str:
+        """What errors call it: its row, where it has one, and its id."""
+        return self.id if not self.row else f"{self.row} ({self.id})"

@@ -8,11 +8,17 @@ Rule: a bad line is a bad row and no more; an editor's trace (a BOM, a blank las
 """
 
 import json
+import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
+from visionthink.core.excerpt import excerpt
 from visionthink.datasets.row import Row, check_columns
+from visionthink.errors import DataError
 from visionthink.storage import Reader
+
+_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +53,21 @@ class JsonlRows:
     def _rows(self, key: str) -> Iterator[Row]:
         with self.store.open(key) as file:
             for number, line in enumerate(file, start=1):
+                if number == 1 and line.startswith(_UTF_16):
+                    raise DataError(f"{excerpt(key)} is UTF-16 text, as PowerShell writes it; save it as UTF-8")
                 text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
                 if text.strip():
                     yield _row(text, key, number)
 
 
 def _row(line: bytes, key: str, number: int) -> Row:
-    name, default_id = f"line {number} of {key}", f"{key}:{number}"
+    name, default_id, folder = f"line {number} of {key}", f"{key}:{number}", posixpath.dirname(key)
     try:
         values = json.loads(line)
     except (ValueError, RecursionError) as error:
-        problem = f"the line is no JSON ({error}); mend or drop it"
+        problem = f"the line is no JSON ({excerpt(str(error), 80)}); mend or drop it"
         return Row(name=name, default_id=default_id, values={}, problem=problem)
     if not isinstance(values, Mapping):
         problem = f"the line holds a {type(values).__name__}; it must hold an object of columns"
         return Row(name=name, default_id=default_id, values={}, problem=problem)
-    return Row(name=name, default_id=default_id, values=values)
+    return Row(name=name, default_id=default_id, values=values, folder=folder)

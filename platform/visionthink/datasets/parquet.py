@@ -7,6 +7,7 @@ description, so `datasets` shows `images` as pictures.
 
 import contextlib
 import json
+import posixpath
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +16,11 @@ from typing import BinaryIO, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from visionthink.core.excerpt import excerpt, shown
 from visionthink.core.geometry import ViewRule, quarter_view
 from visionthink.core.sample import Sample
-from visionthink.datasets.row import OPTIONAL, REQUIRED, PictureFolder, Row, check_columns, problem_of, to_sample
+from visionthink.datasets.picture_folder import PictureFolder
+from visionthink.datasets.row import OPTIONAL, REQUIRED, Row, check_columns, problem_of, to_sample
 from visionthink.errors import DataError
 from visionthink.picture import size_of
 from visionthink.storage import LocalStore, Reader, atomic_open
@@ -43,6 +46,7 @@ _FEATURES: Final = {
     "info": {"use_tool": _FLAG, "tgt_width": _NUMBER, "tgt_height": _NUMBER},
     "family": _TEXT,
     "needs_high_res": _FLAG,
+    "other_answers": {"feature": _TEXT, "_type": "List"},
 }
 SCHEMA: Final = pa.schema(
     [
@@ -55,6 +59,7 @@ SCHEMA: Final = pa.schema(
         ("info", pa.struct([("use_tool", pa.bool_()), ("tgt_width", pa.int64()), ("tgt_height", pa.int64())])),
         ("family", pa.string()),
         ("needs_high_res", pa.bool_()),
+        ("other_answers", pa.list_(pa.string())),
     ],
     metadata={"huggingface": json.dumps({"info": {"features": _FEATURES}})},
 )
@@ -151,6 +156,9 @@ def _writer(file: BinaryIO) -> pq.ParquetWriter:
 def _leaves() -> Iterator[str]:
     """Yield the paths of the columns as parquet stores them."""
     for column in SCHEMA:
+        if pa.types.is_list(column.type):
+            yield f"{column.name}.list.element"
+            continue
         inner = [column.type.field(index).name for index in range(column.type.num_fields)]
         yield from (f"{column.name}.{name}" for name in inner) if inner else (column.name,)
 
@@ -171,7 +179,9 @@ def _grouped(samples: Iterable[Sample], row_group_bytes: int) -> Iterator[list[S
 
 def _record(sample: Sample, rule: ViewRule | None) -> dict[str, object]:
     if not (sample.id and sample.question.strip() and sample.answer.strip() and sample.picture):
-        raise DataError(f"{sample!r} lacks an id, a question, an answer or a picture; nobody could read it back")
+        raise DataError(
+            f"{shown(sample, 120)} lacks an id, a question, an answer or a picture; nobody could read it back"
+        )
     first = quarter_view(size_of(sample.picture, name=sample.id), rule).size if rule is not None else None
     return {
         "problem": problem_of(sample.question),
@@ -187,17 +197,19 @@ def _record(sample: Sample, rule: ViewRule | None) -> dict[str, object]:
         },
         "family": sample.family,
         "needs_high_res": sample.needs_high_res,
+        "other_answers": list(sample.other_answers) or None,
     }
 
 
 def _rows(file: pq.ParquetFile, key: str) -> Iterator[Row]:
     """Yield the rows of an opened file."""
+    folder = posixpath.dirname(key)
     columns = [name for name in file.schema_arrow.names if name in REQUIRED or name in OPTIONAL]
     number = 0
     for group in range(file.num_row_groups):
         for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=columns, use_threads=False):
             for values in batch.to_pylist():
-                yield Row(name=f"row {number} of {key}", default_id=f"{key}:{number}", values=values)
+                yield Row(name=f"row {number} of {key}", default_id=f"{key}:{number}", values=values, folder=folder)
                 number += 1
 
 
@@ -207,4 +219,6 @@ def _translated(place: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{place} cannot be read as parquet ({error}); make or fetch the file again") from error
+        raise DataError(
+            f"{excerpt(place)} cannot be read as parquet ({excerpt(str(error), 120)}); make or fetch the file again"
+        ) from error

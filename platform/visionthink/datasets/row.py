@@ -4,20 +4,24 @@ Rule: the columns have one meaning in every format, written down here; a format 
 be used raises DataError naming itself, so that a reader may skip it; a disk or server that fails raises StorageError,
 which must stop the reader: the row was fine.
 
-The columns are those of the published VisionThink sets (fact sheet 3.3) and two of ours, `family` and `needs_high_res`.
+The columns are those of the published VisionThink sets and three of ours, `family`, `needs_high_res` and
+`other_answers`. What a cell means is decided in value.py.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Protocol
 
+from visionthink.core.excerpt import excerpt, listed
 from visionthink.core.message import IMAGE_MARKER
 from visionthink.core.sample import Sample
+from visionthink.datasets.inline import inline_picture
+from visionthink.datasets.picture_folder import PictureFolder
+from visionthink.datasets.value import flag_of, is_missing, text_of, texts_of
 from visionthink.errors import DataError, UserError
-from visionthink.storage import NotFoundError, Reader, open_store
 
 REQUIRED: Final = {"problem": "the question", "images": "the picture", "original_answer": "the right answer"}
-OPTIONAL: Final = ("doc_id", "data_source", "family", "needs_high_res", "info")
+OPTIONAL: Final = ("doc_id", "data_source", "family", "needs_high_res", "info", "other_answers")
 
 _NEEDS_HIGH_RES: Final = {"open_source_require_high": True, "open_source_no_require_high": False}
 """What the published sets say in `data_source`."""
@@ -32,6 +36,8 @@ class Row:
     default_id: str
     """Its id where it has no `doc_id`: "train.parquet:17"."""
     values: Mapping[str, object]
+    folder: str = ""
+    """Folder of its file below that of the data set: pictures may lie beside the file."""
     problem: str | None = None
     """Why there are no values: a line that is no JSON object."""
 
@@ -54,35 +60,6 @@ class Rows(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class PictureFolder:
-    """Where pictures lie that a row names by path: below a store, or at an s3:// URI of their own."""
-
-    store: Reader
-    _buckets: dict[str, Reader] = field(default_factory=dict, repr=False, compare=False)
-
-    def read(self, path: str) -> bytes:
-        """Return the encoded picture.
-
-        Raises:
-            UserError: the path is absolute, reaches upwards, or there is no such picture.
-            StorageError: the store failed.
-        """
-        store, key = self._located(path)
-        try:
-            return store.read(key)
-        except NotFoundError as error:
-            raise DataError(f"there is no picture {key!r} in {store.uri}; add it or drop the row") from error
-
-    def _located(self, path: str) -> tuple[Reader, str]:
-        if not path.startswith("s3://"):
-            return self.store, path
-        bucket, _, key = path.removeprefix("s3://").partition("/")
-        if bucket not in self._buckets:
-            self._buckets[bucket] = open_store(f"s3://{bucket}")
-        return self._buckets[bucket], key
-
-
 def check_columns(found: Iterable[str], place: str) -> None:
     """Refuse a data set that lacks a required column.
 
@@ -93,7 +70,7 @@ def check_columns(found: Iterable[str], place: str) -> None:
     for column, meaning in REQUIRED.items():
         if column not in names:
             raise DataError(
-                f"{place}: column {column!r} is missing; found {', '.join(names) or 'none'}. "
+                f"{excerpt(place)}: column {column!r} is missing; found {excerpt(listed(names, 8), 150)}. "
                 f"Rename the column that holds {meaning} to {column!r}"
             )
 
@@ -111,18 +88,22 @@ def to_sample(row: Row, pictures: PictureFolder) -> Sample:
     try:
         if row.problem is not None:
             raise DataError(row.problem)
-        source = _text(row, "data_source") or row.default_id.rpartition(":")[0]
+        source = text_of(row.values.get("data_source"), "data_source") or row.default_id.rpartition(":")[0]
+        question = _question(row)
+        answer, *others = _answers(row)
         return Sample(
-            id=_text(row, "doc_id") or row.default_id,
-            question=_question(row),
-            answer=_required_text(row, "original_answer"),
-            family=_text(row, "family") or source,
+            id=text_of(row.values.get("doc_id"), "doc_id") or row.default_id,
+            question=question,
+            answer=answer,
+            family=text_of(row.values.get("family"), "family") or source,
             needs_high_res=_needs_high_res(row, source),
             source=source,
             picture=_picture(row, pictures),
+            other_answers=tuple(others),
+            row=row.name,
         )
     except UserError as error:
-        raise DataError(f"{row.name}: {error}") from error
+        raise DataError(f"{excerpt(row.name, 80)}: {excerpt(str(error), 240)}") from error
 
 
 def problem_of(question: str) -> str:
@@ -147,38 +128,28 @@ def _question(row: Row) -> str:
 
 
 def _required_text(row: Row, column: str) -> str:
-    text = _text(row, column)
-    if text is None or not text.strip():
+    text = text_of(row.values.get(column), column)
+    if text is None:
         raise DataError(f"column {column!r} ({REQUIRED[column]}) is empty; fill it or drop the row")
     return text
 
 
-def _text(row: Row, column: str) -> str | None:
-    """Return a text; numbers, which many sets keep as answers and ids, become one."""
-    value = row.values.get(column)
-    if value is None:
-        return None
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            raise DataError(f"column {column!r} holds half a character: {value!r}; mend the text") from error
-        return value
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    raise DataError(f"column {column!r} must hold a text, got {value!r}")
+def _answers(row: Row) -> tuple[str, ...]:
+    """Return the right answers: those of a list, or the one, and what a column of ours adds."""
+    answers = texts_of(row.values.get("original_answer"), "original_answer")
+    if not answers:
+        raise DataError(f"column 'original_answer' ({REQUIRED['original_answer']}) is empty; fill it or drop the row")
+    return tuple(dict.fromkeys((*answers, *texts_of(row.values.get("other_answers"), "other_answers"))))
 
 
 def _needs_high_res(row: Row, source: str) -> bool | None:
     """Return what the row knows of itself: our column, else the name of the published set, else its `use_tool`."""
     info = row.values.get("info")
     use_tool = info.get("use_tool") if isinstance(info, Mapping) else None
-    for value in (row.values.get("needs_high_res"), _NEEDS_HIGH_RES.get(source), use_tool):
-        if isinstance(value, bool):
-            return value
-        if value is not None:
-            raise DataError(f"'needs_high_res' and 'info.use_tool' must be true, false or null, got {value!r}")
-    return None
+    own = flag_of(row.values.get("needs_high_res"), "needs_high_res")
+    if own is not None:
+        return own
+    return _NEEDS_HIGH_RES[source] if source in _NEEDS_HIGH_RES else flag_of(use_tool, "info.use_tool")
 
 
 def _picture(row: Row, pictures: PictureFolder) -> bytes:
@@ -191,6 +162,9 @@ def _picture(row: Row, pictures: PictureFolder) -> bytes:
     data, path = (value.get("bytes"), value.get("path")) if isinstance(value, Mapping) else (value, value)
     if isinstance(data, bytes) and data:
         return data
-    if isinstance(path, str) and path:
-        return pictures.read(path)
+    for text in (data, path):
+        if isinstance(text, str) and (found := inline_picture(text)) is not None:
+            return found
+    if isinstance(path, str) and not is_missing(path):
+        return pictures.read(path, beside=row.folder)
     raise DataError("column 'images' holds neither bytes nor a path; fill it or drop the row")

@@ -33,6 +33,7 @@ from visionthink.engines.encoding import Encoded, Encoder
 from visionthink.engines.engine import Request
 from visionthink.engines.sampler import RowSampler, StopWhen
 from visionthink.errors import ConfigError, UserError
+from visionthink.storage import check_readable
 
 _SEED_BITS: Final = 63
 UNLOADABLE: Final = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, StrictDataclassError)
@@ -80,7 +81,9 @@ class TransformersEngine:
 
         Raises:
             ConfigError: there is no such model in `path`.
+            PermissionDeniedError: this user may not read it.
         """
+        check_readable(Path(path))
         if not (Path(path) / "config.json").is_file():
             raise ConfigError(f"{path} holds no model (no config.json); give the folder of a saved Qwen2.5-VL model")
         try:

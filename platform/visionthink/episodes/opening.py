@@ -29,7 +29,7 @@ async def open_runner(
             engine,
             judge,
             prompting_of(config),
-            decode=lambda sample: decode(sample.picture, name=sample.id, max_pixels=max_pixels),
+            decode=lambda sample: decode(sample.picture, name=sample.name, max_pixels=max_pixels),
             limits=limits_of(config),
             has_succeeded=has_succeeded,
         )

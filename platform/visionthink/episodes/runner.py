@@ -327,7 +327,12 @@ class _Batch(Generic[Key]):
 
 
 def _grade_item(sample: Sample, finish: Finish) -> GradeItem:
-    return GradeItem(question=sample.question, answer=sample.answer, prediction=finish.answer)
+    return GradeItem(
+        question=sample.question,
+        answer=sample.answer,
+        prediction=finish.answer,
+        other_answers=sample.other_answers,
+    )
 
 
 def _failed(error: str, *, retryable: bool) -> Finish:

@@ -6,22 +6,27 @@ Rule: importing this package loads no HTTP client. `open_judge` imports the judg
 from visionthink.errors import ConfigError
 from visionthink.judges.judge import Grade, GradeItem, Judge
 from visionthink.judges.rule import RuleJudge
+from visionthink.judges.rule_first import RuleFirstJudge
 
-__all__ = ["Grade", "GradeItem", "Judge", "RuleJudge", "open_judge"]
+__all__ = ["Grade", "GradeItem", "Judge", "RuleFirstJudge", "RuleJudge", "open_judge"]
 
 
 def open_judge(uri: str, *, api_key: str | None = None, timeout_s: float = 120.0, max_connections: int = 64) -> Judge:
-    """The judge that `uri` names: `rule`, or `openai:http://HOST:PORT/v1?model=NAME` for a language model.
+    """The judge that `uri` names.
+
+    `rule`; `openai:http://HOST:PORT/v1?model=NAME` for a language model; `rule+openai:...` for the rule first and the
+    language model for what the rule cannot tell.
 
     Raises:
-        ConfigError: `uri` has neither form.
+        ConfigError: `uri` has none of these forms.
     """
-    kind, _, place = uri.partition(":")
     if uri == "rule":
         return RuleJudge()
+    kind, _, place = uri.removeprefix("rule+").partition(":")
     if kind == "openai" and place:
         from visionthink.engines.chat_client import open_client
         from visionthink.judges.openai_judge import OpenAIJudge
 
-        return OpenAIJudge(open_client(place, api_key=api_key, timeout_s=timeout_s, max_connections=max_connections))
-    raise ConfigError(f"judge {uri!r} is neither rule nor openai:http://HOST:PORT/v1?model=NAME")
+        client = open_client(place, api_key=api_key, timeout_s=timeout_s, max_connections=max_connections)
+        return RuleFirstJudge(OpenAIJudge(client)) if uri.startswith("rule+") else OpenAIJudge(client)
+    raise ConfigError(f"judge {uri!r} is none of rule, openai:http://HOST:PORT/v1?model=NAME, rule+openai:http://...")

@@ -6,6 +6,7 @@ higher temperature; when the tries run out the grade is `failed` and the caller 
 
 import asyncio
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Final
 
 from openai.types.chat import ChatCompletionMessageParam
@@ -20,11 +21,19 @@ _TEMPERATURE_STEP: Final = 0.2  # as released: tries at 0, 0.2 and 0.4
 _NO_ANSWER: Final = Grade(correct=0.0)
 
 
+@dataclass(slots=True)
+class _Call:
+    """A question to the language model that is under way, and how many callers wait for it."""
+
+    task: asyncio.Task[Grade]
+    num_waiting: int = 0
+
+
 class OpenAIJudge:
     """Grades through chat completions, concurrently up to the client's connection limit.
 
-    Verdicts are remembered (`cache_size` of them), and equal items that come in at once share one call, so that eight
-    equal rollouts cost one.
+    Verdicts are remembered (`cache_size` of them). Equal items that come in at once share one call and whatever comes
+    of it, a failure as well: eight equal rollouts cost one. The call goes on while any of them still waits.
     """
 
     def __init__(self, client: ChatClient, *, max_tokens: int = 1024, cache_size: int = 65536) -> None:
@@ -33,26 +42,40 @@ class OpenAIJudge:
         self._max_tokens = max_tokens
         self._cache_size = cache_size
         self._verdicts: OrderedDict[GradeItem, Grade] = OrderedDict()
-        self._asking: dict[GradeItem, asyncio.Lock] = {}
+        self._calls: dict[GradeItem, _Call] = {}
 
     async def grade(self, item: GradeItem) -> Grade:
         """The verdict; failed when the server cannot be had, or gives no clear one."""
         if item.prediction is None or not item.prediction.strip():
             return _NO_ANSWER
-        async with self._asking.setdefault(item, asyncio.Lock()):
-            try:
-                return await self._graded(item)
-            finally:
-                self._asking.pop(item, None)
+        if item in self._verdicts:
+            self._verdicts.move_to_end(item)
+            return self._verdicts[item]
+        call = self._calls.get(item) or self._call(item)
+        call.num_waiting += 1
+        try:
+            return await asyncio.shield(call.task)
+        finally:
+            call.num_waiting -= 1
+            if call.num_waiting == 0:
+                self._leave(item, call)
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
 
+    def _call(self, item: GradeItem) -> _Call:
+        self._calls[item] = _Call(asyncio.create_task(self._graded(item)))
+        return self._calls[item]
+
+    def _leave(self, item: GradeItem, call: _Call) -> None:
+        """Nobody waits any more: a call that is not done is given up."""
+        if self._calls.get(item) is call:
+            del self._calls[item]
+        if not call.task.done():
+            call.task.cancel()
+
     async def _graded(self, item: GradeItem) -> Grade:
-        if item in self._verdicts:
-            self._verdicts.move_to_end(item)
-            return self._verdicts[item]
         grade = await self._asked(item)
         if not grade.failed:
             self._verdicts[item] = grade

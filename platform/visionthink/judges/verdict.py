@@ -5,6 +5,7 @@ Rule: only an unambiguous "Score: 0" or "Score: 1" is a verdict. The released co
 Source of the texts: VisionThink's released LLM judge; it is asked with the clean question, not with the whole prompt.
 """
 
+import json
 import re
 from typing import Final
 
@@ -23,7 +24,7 @@ Here's how you can accomplish the task:
 _QUESTION: Final = (
     "I will give you a question related to an image and the following text as inputs:\n\n"
     "1. **Question Related to the Image**: {0}\n"
-    "2. **Ground Truth Answer**: {1}\n"
+    "2. **Ground Truth Answer**{1}\n"
     "3. **Model Predicted Answer**: {2}\n\n"
 )
 
@@ -52,7 +53,15 @@ _BARE: Final = re.compile(r"\W*([01])(?:\.0)?\W*")
 
 def judge_question(item: GradeItem) -> str:
     """The user text for one item."""
-    return _QUESTION.format(item.question, item.answer, item.prediction or "") + _CRITERIA
+    return _QUESTION.format(item.question, _truth(item), item.prediction or "") + _CRITERIA
+
+
+def _truth(item: GradeItem) -> str:
+    """One answer as released; several in quotes, because the released texts know only one."""
+    if not item.other_answers:
+        return f": {item.answer}"
+    quoted = " | ".join(json.dumps(answer, ensure_ascii=False) for answer in dict.fromkeys(item.answers))
+    return f" (there are several, and a prediction that matches any one of them is correct): {quoted}"
 
 
 def parse_verdict(reply: str) -> float | None:

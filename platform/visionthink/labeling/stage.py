@@ -43,6 +43,7 @@ def label_with(engine: Engine, task: StageTask) -> StageResult:
     """Label with `engine`, which is closed at the end."""
     with asyncio.Runner() as runner:
         records = runner.run(_label_all(engine, task))
+    _tell_lost(records, task)
     figures = label_metrics(records, task.config.label.rule())
     labels = task.dir / "labels.jsonl"
     atomic_write(labels, "".join(json.dumps(record.to_dict()) + "\n" for record in records).encode())
@@ -70,12 +71,23 @@ async def _label_all(engine: Engine, task: StageTask) -> list[Labelled]:
     async with open_runner(engine, task.open_judge(), config, has_succeeded=book.num_found > 0) as runner:
         await ask_open(
             runner,
-            [Series(samples=samples_to_label(config), asks=setting.asks, record=setting.record, book=book)],
+            [
+                Series(
+                    samples=samples_to_label(config, say=task.say), asks=setting.asks, record=setting.record, book=book
+                )
+            ],
             total=total,
             max_lost_ratio=config.model.max_lost_ratio,
             on_record=partial(progress.advance, 1),
         )
     return book.finished()
+
+
+def _tell_lost(records: Sequence[Labelled], task: StageTask) -> None:
+    lost = [record for record in records if record.error is not None]
+    if lost:
+        first = f"the first ({lost[0].id}): {lost[0].error}"
+        task.say(f"label: {len(lost)} of {len(records)} samples got no label, {first}")
 
 
 def _check_kept(records: Sequence[Labelled], figures: dict[str, float]) -> None:
@@ -93,7 +105,7 @@ def _check_kept(records: Sequence[Labelled], figures: dict[str, float]) -> None:
 def _kept(records: Sequence[Labelled], config: RunConfig) -> Iterator[Sample]:
     """The samples with a label, which takes the place of the ground truth."""
     labels = {record.id: record.needed for record in records}
-    for sample in samples_to_label(config):
+    for sample in samples_to_label(config, say=None):  # what was left out was told before
         needed = labels.get(sample.id)
         if needed is not None:
             yield replace(sample, needs_high_res=needed)

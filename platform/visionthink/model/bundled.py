@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from visionthink.errors import ConfigError
+from visionthink.storage import check_readable
 
 EMBEDDED: Final = "embedded"
 """How settings name the bundled model."""
@@ -40,10 +41,12 @@ def base_folder(name: str) -> Path:
 
 
 def check_model(folder: Path) -> None:
-    """Refuse a folder that holds no model.
+    """Refuse a folder that holds no model, or one with a file that this user may not read.
 
     Raises:
         ConfigError: there is no config.json in it.
+        PermissionDeniedError: naming the file; loading it would report a file that does not exist.
     """
+    check_readable(folder)
     if not (folder / "config.json").is_file():
         raise ConfigError(f"{folder} holds no model (no config.json); give the folder of a saved Qwen2.5-VL model")

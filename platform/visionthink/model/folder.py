@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+import torch
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
 
 from visionthink.config import RunConfig
+from visionthink.core.excerpt import excerpt
 from visionthink.engines.transformers_local import UNLOADABLE
-from visionthink.errors import ConfigError
+from visionthink.errors import ConfigError, DataError
 from visionthink.model.bundled import check_model
 from visionthink.model.card import CARD_NAME, model_card
 from visionthink.model.writing import weights_written
@@ -24,21 +26,27 @@ class LoadedModel(NamedTuple):
 
     model: Qwen2_5_VLForConditionalGeneration
     processor: Qwen2_5_VLProcessor
+    saved_as: torch.dtype = torch.float32
+    """Number format of the folder that it came from, and of the one that it will be saved to."""
 
 
 def load_model(folder: Path) -> LoadedModel:
-    """The model in `folder`, in the folder's own number format.
+    """The model in `folder` to train: its weights in float32, whatever the folder holds.
+
+    An optimizer step is far smaller than the gap between two numbers of 16 bits, so steps on such weights are lost.
 
     Raises:
         ConfigError: there is no such model.
+        PermissionDeniedError: this user may not read it.
     """
     check_model(folder)
     try:
         model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype="auto")
         processor = cast("Any", AutoProcessor).from_pretrained(folder)
     except UNLOADABLE as error:
-        raise ConfigError(f"the model in {folder} cannot be loaded: {error}") from error
-    return LoadedModel(model, processor)
+        raise ConfigError(f"the model in {folder} cannot be loaded: {excerpt(str(error), 200)}") from error
+    saved_as = model.dtype
+    return LoadedModel(cast("Any", model).float(), processor, saved_as)
 
 
 def save_model(
@@ -46,11 +54,23 @@ def save_model(
 ) -> None:
     """Make `folder` with weights, processor, card and `extra` JSON files; the manifest is written last.
 
+    The weights have the number format that the model was loaded from, in memory as well from now on: the model takes
+    the place of its base wherever that one was served, and what is judged is what is served.
+
     Raises:
         StorageError: there is such a folder, or no room for it.
+        DataError: a weight is not finite.
     """
+    cast("Any", loaded.model).to(loaded.saved_as)
+    _check_finite(loaded.model, folder)
     with atomic_dir(folder) as new, weights_written(folder):
         loaded.model.save_pretrained(new)
         loaded.processor.save_pretrained(new)
         for name, value in {CARD_NAME: model_card(config), **(extra or {})}.items():
             atomic_write_json(new / name, value)
+
+
+def _check_finite(model: torch.nn.Module, folder: Path) -> None:
+    for name, weight in model.named_parameters():
+        if not weight.isfinite().all():
+            raise DataError(f"the weights {name} of {folder} would not be finite, so no model is saved; train anew")

@@ -4,7 +4,7 @@ Rule: the folder is the whole state. A stage that was killed is started again wi
 it finds there; nothing is remembered anywhere else. Importing this package loads neither torch nor mlflow.
 """
 
-from visionthink.runs.choice import choose_run, latest_run, point_latest
+from visionthink.runs.choice import choose_judging_run, choose_run, latest_run, point_latest
 from visionthink.runs.folder import STAGES, RunFolder, Stage
 from visionthink.runs.lock import locked
 from visionthink.runs.progress import Progress
@@ -20,6 +20,7 @@ __all__ = [
     "StageResult",
     "StageTask",
     "Stopwatch",
+    "choose_judging_run",
     "choose_run",
     "latest_run",
     "locked",

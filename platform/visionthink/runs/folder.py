@@ -4,7 +4,8 @@ runs/
 ├── latest -> <run id>
 ├── mlflow.db, mlartifacts/        what all runs recorded
 └── <run id>/
-    ├── config.json                written first; a run never changes its settings
+    ├── config.json                written first: the settings in use; what a run is by (its identity) never changes
+    ├── changes.jsonl              the operational settings that were changed in mid-run, one JSON object a line
     ├── label/ train/ evaluate/ register/ serve/
     │   ├── result.json            written last: a stage that has one is done
     │   ├── error.json             why the last try failed
@@ -16,20 +17,37 @@ runs/
 import contextlib
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 from visionthink.config import RunConfig, parse_config
 from visionthink.errors import ConfigError, DataError
 from visionthink.runs.result import StageResult
-from visionthink.storage import atomic_write_json
+from visionthink.storage import atomic_write, atomic_write_json
 from visionthink.storage.json_file import read_json
 from visionthink.storage.key import TEMPORARY_PREFIX
+from visionthink.tracking.tracker import RunSpec
 
 Stage: TypeAlias = Literal["label", "train", "evaluate", "register", "serve"]
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 """In the order in which they run."""
+LATEST: Final = "latest"
+"""The link to the run that was begun last."""
+_RESERVED: Final = frozenset({LATEST, "missed", "mlartifacts", "mlflow.db"})
+"""What lies beside the runs."""
+
+
+def check_run_id(run_id: str) -> None:
+    """Refuse a name that a folder could have and a tracker could not, or that something else beside the runs has.
+
+    Raises:
+        UserError: saying which names can be had.
+    """
+    if run_id in _RESERVED:
+        raise ConfigError(f"{run_id!r} cannot name a run: something else beside the runs is called so; choose another")
+    RunSpec(run_id=run_id, stage=STAGES[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,25 +114,40 @@ class RunFolder:
         """Everything that a stage leaves."""
         return self.path / stage
 
-    def begin(self, config: RunConfig) -> None:
+    def begin(self, config: RunConfig) -> tuple[str, ...]:
         """Keep the settings of a new run, or check those of one that is gone on with.
 
+        Operational settings may differ: they are in use from now on, `changes.jsonl` keeps what they were, and a line
+        for each is returned.
+
         Raises:
-            ConfigError: the run was begun with other settings.
+            UserError: the run was begun with other settings, or no run can have this name.
         """
-        if self.config_path.exists():
-            differing = _differing(self.config().model_dump(mode="json"), config.model_dump(mode="json"))
-            if differing:
-                raise ConfigError(
-                    f"run {self.path} was begun with other settings: {', '.join(differing)}. A run never changes its "
-                    "settings: leave them out to go on with it, or begin a new run with `visionthink label` or "
-                    "`visionthink run`"
-                )
-        else:
+        check_run_id(self.run_id)
+        if not self.config_path.exists():
             atomic_write_json(self.config_path, config.model_dump(mode="json"))
+            return ()
+        begun = self.config()
+        if differing := _differing(begun.identity(), config.identity()):
+            raise ConfigError(
+                f"run {self.path} was begun with other settings: {', '.join(map(_line, differing))}. A run never "
+                "changes what its results depend on: leave them out to go on with it, or begin a new run with "
+                "`visionthink label` or `visionthink run`"
+            )
+        if changed := _differing(begun.model_dump(mode="json"), config.model_dump(mode="json")):
+            self._keep_changes(changed)
+            atomic_write_json(self.config_path, config.model_dump(mode="json"))
+        return tuple(map(_line, changed))
+
+    def _keep_changes(self, changed: "Sequence[_Change]") -> None:
+        path = self.path / "changes.jsonl"
+        earlier = path.read_text(encoding="utf-8") if path.exists() else ""
+        line = json.dumps({key: {"was": was, "now": now} for key, was, now in changed}) + "\n"
+        if not earlier.endswith(line):  # a kill between the two files: it is told once all the same
+            atomic_write(path, (earlier + line).encode())
 
     def config(self) -> RunConfig:
-        """The settings that the run was begun with.
+        """The settings of the run.
 
         Raises:
             ConfigError: there is no such run, or it was made by another version.
@@ -132,10 +165,11 @@ class RunFolder:
 
     def result(self, stage: Stage) -> StageResult | None:
         """What a stage handed on; None while it is not done."""
-        path = self._result_path(stage)
-        if not path.exists():
-            return None
-        return StageResult.from_dict(read_json(path), self.path)
+        return StageResult.from_dict(read_json(self._result_path(stage)), self.path) if self.is_done(stage) else None
+
+    def is_done(self, stage: Stage) -> bool:
+        """Whether a stage has left its result."""
+        return self._result_path(stage).exists()
 
     def finished(self, stage: Stage) -> StageResult:
         """What a stage handed on.
@@ -174,9 +208,19 @@ class RunFolder:
         return self.stage_dir(stage) / "result.json"
 
 
-def _differing(old: object, new: object, prefix: str = "") -> list[str]:
+class _Change(NamedTuple):
+    key: str
+    was: object
+    now: object
+
+
+def _line(change: _Change) -> str:
+    return f"{change.key} was {json.dumps(change.was)}, now {json.dumps(change.now)}"
+
+
+def _differing(old: object, new: object, prefix: str = "") -> list[_Change]:
     """Which keys differ, each with both values."""
     if isinstance(old, dict) and isinstance(new, dict):
         keys = list(old | new)
-        return [line for key in keys for line in _differing(old.get(key), new.get(key), f"{prefix}{key}.")]
-    return [] if old == new else [f"{prefix.rstrip('.')} was {json.dumps(old)}, now {json.dumps(new)}"]
+        return [change for key in keys for change in _differing(old.get(key), new.get(key), f"{prefix}{key}.")]
+    return [] if old == new else [_Change(prefix.rstrip("."), old, new)]

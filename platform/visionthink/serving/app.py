@@ -22,12 +22,16 @@ from visionthink.core.geometry import ViewRule
 from visionthink.core.protocol import Protocol
 from visionthink.core.tool import ToolBox
 from visionthink.engines import Engine
-from visionthink.episodes.prompting import Prompting
-from visionthink.serving.api_error import ApiError, no_such_model
+from visionthink.episodes.prompting import Prompting, ViewPolicy
+from visionthink.errors import BackendError
+from visionthink.serving.admission import Admission
+from visionthink.serving.api_error import ApiError, internal_error, no_such_model
 from visionthink.serving.chat import ChatEndpoint
 from visionthink.serving.connection import REQUEST_ID_HEADER, RequestIdMiddleware
 from visionthink.serving.loop import Loop, ServingLimits
 from visionthink.serving.metrics import ServingMetrics
+from visionthink.serving.remote import RemotePictures
+from visionthink.serving.schema import CHAT_PATH, chat_responses, document
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +54,8 @@ def create_app(
     rule: ViewRule,
     toolbox: ToolBox,
     max_turns: int = 2,
+    policy: ViewPolicy = "auto",
+    remote: RemotePictures | None = None,
     limits: ServingLimits | None = None,
     registry: CollectorRegistry | None = None,
     clock: Callable[[], float] = time.time,
@@ -58,28 +64,33 @@ def create_app(
     """The app that answers as `model_name`; it closes `engine` when it shuts down.
 
     `protocol`, `rule` and `toolbox` must be those of training; `direct_protocol` is used when a request fixes the view
-    (`extra_body={"adaptive": {"policy": "always_low"}}`). Metrics go to `registry`; None makes one. `clock` gives Unix
-    time.
+    (`extra_body={"adaptive": {"policy": "always_low"}}`) or brings no picture. `max_turns` and `policy` hold for
+    requests that name none. `remote` fetches pictures behind URLs; without it they are refused. Metrics go to
+    `registry`; None makes one. `clock` gives Unix time.
     """
     limits = limits or ServingLimits()
     prompting = Prompting(
         protocol=protocol, direct_protocol=direct_protocol, rule=rule, toolbox=toolbox, max_turns=max_turns
     )
-    metrics = ServingMetrics(registry or CollectorRegistry())
-    app = FastAPI(title="VisionThink", version=__version__, lifespan=_closing(engine))
+    admission = Admission(max_requests=limits.max_in_flight, max_bytes=limits.max_held_bytes)
+    metrics = ServingMetrics(registry or CollectorRegistry(), admission)
+    loop = Loop(engine, prompting, limits, policy=policy, remote=remote)
+    app = FastAPI(title="VisionThink", version=__version__, lifespan=_closing(engine, loop))
     app.add_middleware(RequestIdMiddleware, new_id=new_id)
     _add_error_shapes(app, metrics)
     _add_models(app, model_name, created_s=int(clock()))
     _add_health(app, engine, metrics.registry)
-    chat = ChatEndpoint(Loop(engine, prompting, limits), metrics, model_name=model_name, limits=limits, clock=clock)
-    app.add_api_route("/v1/chat/completions", chat, methods=["POST"], response_model=None)
+    chat = ChatEndpoint(loop, admission, metrics, model_name=model_name, limits=limits, clock=clock)
+    app.add_api_route(CHAT_PATH, chat, methods=["POST"], response_model=None, responses=chat_responses())
+    document(app)
     return app
 
 
-def _closing(engine: Engine) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _closing(engine: Engine, loop: Loop) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        await loop.aclose()
         await engine.aclose()
 
     return lifespan
@@ -94,12 +105,12 @@ def _add_error_shapes(app: FastAPI, metrics: ServingMetrics) -> None:
         return ApiError(error.status_code, text, code="no_such_route").response()
 
     async def on_bug(request: Request, error: Exception) -> JSONResponse:
-        metrics.count_error(500)
         # This handler stands outside of the middleware that adds the id to every other response.
         request_id = str(request.scope.get("state", {}).get("request_id", ""))
         _log.error("request %s failed", request_id, exc_info=error)
-        text = f"internal error; the log has it under request {request_id}"
-        response = ApiError(500, text, code="internal_error").response()
+        told = internal_error(request_id)
+        metrics.count_error(told)
+        response = told.response()
         response.headers[REQUEST_ID_HEADER] = request_id
         return response
 
@@ -130,7 +141,10 @@ def _add_health(app: FastAPI, engine: Engine, registry: CollectorRegistry) -> No
 
     @app.get("/v2/health/ready")
     async def ready() -> JSONResponse:
-        is_ready = await engine.is_ready() if isinstance(engine, HasReadiness) else True
+        try:
+            is_ready = await engine.is_ready() if isinstance(engine, HasReadiness) else True
+        except BackendError:
+            is_ready = False
         return JSONResponse({"ready": is_ready}, status_code=200 if is_ready else 503)
 
     @app.get("/metrics")

@@ -1,39 +1,43 @@
 """The endpoint `POST /v1/chat/completions`, whole or as a stream.
 
-Rule: a stream and a whole response come from the same finished episode. A turn is not passed on while it is written,
-because only its end tells a decision to look closer from an answer; a stream sends the final reply once it stands,
-and signs of life until then.
+Rule: a request gets its seat before it costs anything, and leaves it in any case. A stream and a whole response come
+from the same episode: what decides between an answer and a wish to look closer is not passed on, the final reply flows
+as far as the engine hands it out, and until then there are signs of life. What fails before the first word is told by
+the HTTP status in both forms.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
+from functools import partial
 from typing import Final
 
 from fastapi import Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
+from starlette.requests import ClientDisconnect
 
-from visionthink.core.episode import Finish
-from visionthink.serving.api_error import ApiError, no_such_model
-from visionthink.serving.chat_request import ChatRequest, parse_chat_request
+from visionthink.serving.admission import Admission, Seat
+from visionthink.serving.api_error import ApiError, internal_error, no_such_model, out_of_time
 from visionthink.serving.chat_response import (
     STREAM_END,
     STREAM_WAIT,
     Heading,
-    answer_chunks,
     completion,
     error_chunk,
     first_chunk,
+    last_chunks,
+    text_chunk,
 )
 from visionthink.serving.connection import read_body, unless_gone
-from visionthink.serving.loop import Loop, Question, ServingLimits
+from visionthink.serving.live import EventStream, Live
+from visionthink.serving.loop import Answered, Loop, Question, ServingLimits
 from visionthink.serving.metrics import ServingMetrics
 
 _log = logging.getLogger(__name__)
 
 _CLIENT_GONE: Final = 499  # by custom; nobody reads it
-_STREAM_HEADERS: Final = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
 class ChatEndpoint:
@@ -42,6 +46,7 @@ class ChatEndpoint:
     def __init__(
         self,
         loop: Loop,
+        admission: Admission,
         metrics: ServingMetrics,
         *,
         model_name: str,
@@ -51,6 +56,7 @@ class ChatEndpoint:
     ) -> None:
         """Answer as `model_name`; `clock` gives Unix time, `timer` measures latencies."""
         self._loop = loop
+        self._admission = admission
         self._metrics = metrics
         self._model_name = model_name
         self._limits = limits
@@ -59,56 +65,112 @@ class ChatEndpoint:
 
     async def __call__(self, request: Request) -> Response:
         """Serve one request."""
-        start_s = self._timer()
         heading = Heading(
             request_id=request.scope["state"]["request_id"], model=self._model_name, created_s=int(self._clock())
         )
         try:
-            asked = parse_chat_request(await read_body(request, max_bytes=self._limits.max_body_bytes))
-            if asked.model != self._model_name:
-                raise no_such_model(asked.model, self._model_name)
-            question = await self._loop.accept(asked)
-            if asked.stream:
-                return StreamingResponse(
-                    self._streamed(heading, asked, question, start_s),
-                    media_type="text/event-stream",
-                    headers=_STREAM_HEADERS,
-                )
-            finish = await unless_gone(request, self._answered(heading.request_id, question, start_s))
+            with ExitStack() as stack:
+                seat = stack.enter_context(self._admission.enter())
+                response = await self._admitted(request, heading, seat)
+                if isinstance(response, EventStream):
+                    stack.pop_all()  # it leaves its seat when it ends
+                return response
         except ApiError as error:
-            self._metrics.count_error(error.status)
+            self._metrics.count_error(error)
             return error.response()
-        if finish is None:
-            self._metrics.count_abandoned()
-            return Response(status_code=_CLIENT_GONE)
-        return JSONResponse(completion(heading, finish, question.policy))
+        except ClientDisconnect:
+            return self._abandoned()
 
-    async def _answered(self, request_id: str, question: Question, start_s: float) -> Finish:
-        finish = await self._loop.answer(question)
+    async def _admitted(self, request: Request, heading: Heading, seat: Seat) -> Response:
+        start_s = self._timer()
+        limits = self._limits
+        body = read_body(request, seat, max_bytes=limits.max_body_bytes, timeout_s=limits.timeout_s)
+        question = await unless_gone(request, self._question(await body, seat))
+        if question is None:
+            return self._abandoned()
+        work = partial(self._answered, heading.request_id, question, start_s)
+        if question.is_streamed:
+            return await self._stream(heading, question, Live(work), seat)
+        answered = await unless_gone(request, work(None))
+        if answered is None:
+            return self._abandoned()
+        return JSONResponse(completion(heading, answered.finish, question.policy))
+
+    async def _question(self, body: bytearray, seat: Seat) -> Question:
+        start_s, num_bytes = self._timer(), len(body)
+        try:
+            async with asyncio.timeout(self._limits.timeout_s):
+                asked = await self._loop.read(body)
+                del body  # what is read is no longer held twice
+                if asked.model != self._model_name:
+                    raise no_such_model(asked.model, self._model_name)
+                question = await self._loop.accept(asked, seat)
+        except TimeoutError as error:
+            raise out_of_time(self._limits.timeout_s) from error
+        seat.drop(num_bytes)
+        self._metrics.count_picture(self._timer() - start_s)
+        return question
+
+    async def _answered(
+        self, request_id: str, question: Question, start_s: float, on_text: Callable[[str], None] | None
+    ) -> Answered:
+        answered = await self._loop.answer(
+            question, session=request_id, on_turn=self._metrics.count_turn, on_text=on_text
+        )
         latency_s = self._timer() - start_s
-        self._metrics.count_answer(finish, latency_s=latency_s)
-        trace = finish.trace
+        finish = answered.finish
+        self._metrics.count_answer(
+            finish, question.policy, full_visual_tokens=question.full_visual_tokens, latency_s=latency_s
+        )
         _log.info(
             "request %s: %s in %d turns, %d visual tokens, %.3f s",
-            *(request_id, finish.outcome, len(trace.turns), trace.visual_tokens, latency_s),
+            *(request_id, finish.outcome, len(finish.trace.turns), finish.trace.visual_tokens, latency_s),
         )
-        return finish
+        return answered
 
-    async def _streamed(
-        self, heading: Heading, asked: ChatRequest, question: Question, start_s: float
-    ) -> AsyncIterator[str]:
-        with_usage = asked.wants_usage_chunk
-        task = asyncio.ensure_future(self._answered(heading.request_id, question, start_s))
-        try:
-            yield first_chunk(heading, with_usage=with_usage)
-            while not (await asyncio.wait({task}, timeout=self._limits.sign_of_life_s))[0]:
-                yield STREAM_WAIT
-            for chunk in answer_chunks(heading, task.result(), question.policy, with_usage=with_usage):
-                yield chunk
-        except ApiError as error:
-            self._metrics.count_error(error.status)
-            yield error_chunk({"error": {**error.body()["error"]}})
-        finally:
-            if task.cancel():  # true while it was still at work: the client is gone
+    async def _stream(self, heading: Heading, question: Question, live: Live[Answered], seat: Seat) -> Response:
+        def end() -> None:
+            if live.abandon():
                 self._metrics.count_abandoned()
+            seat.leave()
+
+        with ExitStack() as stack:
+            stack.callback(end)
+            first = await live.text(timeout_s=self._limits.first_byte_s)
+            if first is None:
+                live.result()  # an error that came before the first word still has its status
+            stack.pop_all()
+        return EventStream(self._events(heading, question, live, first), on_end=end)
+
+    async def _events(
+        self, heading: Heading, question: Question, live: Live[Answered], text: str | None
+    ) -> AsyncIterator[str]:
+        yield first_chunk(heading, with_usage=question.with_usage)
+        while text is not None:
+            yield text_chunk(heading, text, with_usage=question.with_usage) if text else STREAM_WAIT
+            text = await live.text(timeout_s=self._limits.sign_of_life_s)
+        try:
+            answered = live.result()
+        except Exception as error:  # the status is sent: whatever it is has to be told in the stream
+            yield error_chunk({"error": {**self._told(error, heading).body()["error"]}})
+        else:
+            for chunk in last_chunks(
+                heading,
+                answered.finish,
+                question.policy,
+                num_flowed=answered.num_flowed,
+                with_usage=question.with_usage,
+            ):
+                yield chunk
         yield STREAM_END
+
+    def _told(self, error: Exception, heading: Heading) -> ApiError:
+        if not isinstance(error, ApiError):
+            _log.error("request %s failed", heading.request_id, exc_info=error)
+            error = internal_error(heading.request_id)
+        self._metrics.count_error(error)
+        return error
+
+    def _abandoned(self) -> Response:
+        self._metrics.count_abandoned()
+        return Response(status_code=_CLIENT_GONE)

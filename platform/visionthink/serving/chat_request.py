@@ -1,111 +1,150 @@
-"""The part of OpenAI's chat request that an episode can serve, and what is refused.
+"""The part of OpenAI's chat request that an episode can serve.
 
-Rule: what a client asks for is done or refused, never silently left out. A field that would change the answer and that
-the loop has no place for (tools, several choices, stop strings ...) is a clear 400; fields without influence on the
-answer (user, metadata, store ...) are let pass.
+Rule: shapes stand here, and a wrong one is a 422 that names the very place (messages.0.content.0.image_url). What is
+well shaped and still cannot be honoured is refused by name; see `refusal`.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from annotated_types import Len
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from visionthink.episodes.prompting import ViewPolicy
-from visionthink.serving.api_error import ApiError
+from visionthink.serving.api_error import ApiError, bad_value
+from visionthink.serving.refusal import refuse_unknown, refuse_unknown_inside
 
-_NEUTRAL: Final[dict[str, tuple[object, ...]]] = {
-    "n": (1,),
-    "stop": ([],),
-    "tools": ([],),
-    "tool_choice": ("none", "auto"),
-    "functions": ([],),
-    "response_format": ({"type": "text"},),
-    "logprobs": (False,),
-    "top_logprobs": (0,),
-    "logit_bias": ({},),
-    "presence_penalty": (0,),
-    "frequency_penalty": (0,),
-    "audio": (),
-    "prediction": (),
-}
-"""Fields with influence that the loop has no place for, and the values (besides null) that ask for nothing."""
+_TAG: Final = "as "  # marks the steps of an error's place that are ours and not the client's
+_PART_TYPES: Final = ("text", "image_url")
+_POLICY_OF_DETAIL: Final[dict[str, ViewPolicy]] = {"auto": "auto", "low": "always_low", "high": "always_high"}
+_INT64: Final = 2**63
+_MAX_PARTS: Final = 1024  # of a message; bounds what is said about wrong ones
+_MAX_MESSAGES: Final = 1024
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True)
+class _Shape(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="allow", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
-class TextContent(_Part):
+class TextContent(_Shape):
     """A piece of text."""
 
     type: Literal["text"]
     text: str
 
 
-class ImageUrl(_Part):
-    """Where the picture is."""
+class ImageUrl(_Shape):
+    """Where the picture is, and how finely it is looked at."""
 
     url: str
+    """A data URL: `data:image/png;base64,...`."""
+    detail: Literal["auto", "low", "high"] | None = None
+    """`low`: the quarter view alone; `high`: the full view at once; `auto`: the model decides."""
 
 
-class ImageContent(_Part):
+class ImageContent(_Shape):
     """A picture."""
 
     type: Literal["image_url"]
     image_url: ImageUrl
 
 
-Content = Annotated[TextContent | ImageContent, Field(discriminator="type")]
+def _part_tag(value: object) -> str | None:
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return f"{_TAG}{kind}" if kind in _PART_TYPES else None
 
 
-class ChatMessage(_Part):
+def _content_tag(value: object) -> str | None:
+    if isinstance(value, str):
+        return f"{_TAG}text"
+    return f"{_TAG}parts" if isinstance(value, list) else None
+
+
+Part = Annotated[
+    Annotated[TextContent, Tag(f"{_TAG}text")] | Annotated[ImageContent, Tag(f"{_TAG}image_url")],
+    Discriminator(
+        _part_tag,
+        custom_error_type="part_type",
+        custom_error_message='a part is an object with the type "text" or "image_url"',
+    ),
+]
+Content = Annotated[
+    Annotated[str, Tag(f"{_TAG}text")] | Annotated[list[Part], Len(0, _MAX_PARTS), Tag(f"{_TAG}parts")],
+    Discriminator(
+        _content_tag, custom_error_type="content_type", custom_error_message="content is a text or a list of parts"
+    ),
+]
+
+
+class ChatMessage(_Shape):
     """One message of the conversation."""
 
     role: str
-    content: str | list[Content] | None = None
+    """`system` or `developer`, `user`, `assistant`."""
+    content: Content | None = None
+
+    @property
+    def parts(self) -> tuple[TextContent | ImageContent, ...]:
+        """The content as parts, whatever form it was sent in."""
+        if isinstance(self.content, str):
+            return (TextContent(type="text", text=self.content),)
+        return tuple(self.content or ())
 
 
-class StreamOptions(_Part):
+class StreamOptions(_Shape):
     """What a stream carries besides the answer."""
 
-    include_usage: bool = False
+    include_usage: bool | None = None
 
 
 class AdaptiveOptions(BaseModel):
     """Our own field: how the loop looks at the picture."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
-    policy: ViewPolicy = "auto"
+    policy: ViewPolicy | None = None
+    """`auto`: the model decides; `always_low`, `always_high`: one turn on the quarter or the full view. None: what
+    `detail` says, or else the server's default."""
+    max_turns: int | None = Field(default=None, ge=1, le=8)
+    """Turns in which the model may ask for another view; None: the server's default."""
 
 
-class ChatRequest(BaseModel):
+class ChatRequest(_Shape):
     """`POST /v1/chat/completions`."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
-
     model: str
-    messages: list[ChatMessage] = Field(min_length=1)
+    messages: list[ChatMessage] = Field(min_length=1, max_length=_MAX_MESSAGES)
     temperature: float | None = Field(default=None, ge=0, le=2)
+    """0 takes the likeliest token each time; None: the server's default."""
     top_p: float | None = Field(default=None, gt=0, le=1)
     max_tokens: int | None = Field(default=None, ge=1)
+    """Bound of the whole answer, all turns together."""
     max_completion_tokens: int | None = Field(default=None, ge=1)
-    seed: int | None = None
+    """The same under its newer name; where both are given, both bound."""
+    seed: int | None = Field(default=None, ge=-_INT64, lt=_INT64)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    adaptive: AdaptiveOptions = AdaptiveOptions()
+    adaptive: AdaptiveOptions | None = None
 
     @property
     def wants_usage_chunk(self) -> bool:
         """Whether a stream ends with a chunk that holds the usage."""
-        return self.stream_options is not None and self.stream_options.include_usage
+        return self.stream_options is not None and self.stream_options.include_usage is True
 
     @property
-    def max_reply_tokens(self) -> int | None:
-        """The token limit under its new name, or under its old one."""
-        return self.max_completion_tokens or self.max_tokens
+    def max_answer_tokens(self) -> int | None:
+        """The bound of the whole answer."""
+        return min((bound for bound in (self.max_tokens, self.max_completion_tokens) if bound), default=None)
+
+    @property
+    def options(self) -> AdaptiveOptions:
+        """The adaptive options, given or not."""
+        return self.adaptive or AdaptiveOptions()
 
 
-def parse_chat_request(body: bytes) -> ChatRequest:
+def parse_chat_request(body: bytes | bytearray) -> ChatRequest:
     """The request in `body`.
 
     Raises:
@@ -115,17 +154,57 @@ def parse_chat_request(body: bytes) -> ChatRequest:
         request = ChatRequest.model_validate_json(body)
     except ValidationError as error:
         raise _translated(error) from error
-    for name, value in (request.model_extra or {}).items():
-        if name in _NEUTRAL and value is not None and value not in _NEUTRAL[name]:
-            raise ApiError(
-                400, f"{name} is not supported by this model; leave it out", code="unsupported_parameter", param=name
-            )
+    refuse_unknown(request.model_extra)
+    if request.stream_options is not None:
+        refuse_unknown_inside(request.stream_options.model_extra, "stream_options")
+    for index, message in enumerate(request.messages):
+        _refuse_in_message(message, f"messages.{index}")
     return request
 
 
+def asked_policy(request: ChatRequest, picture: ImageUrl) -> ViewPolicy | None:
+    """How the request wants `picture` looked at; None leaves it to the server.
+
+    Raises:
+        ApiError: 400, its `detail` and its `adaptive.policy` contradict each other.
+    """
+    policy = request.options.policy
+    by_detail = None if picture.detail is None else _POLICY_OF_DETAIL[picture.detail]
+    # `auto` is what many clients fill in by themselves, so the narrower wish goes before it.
+    if policy is not None and by_detail not in (None, "auto", policy):
+        raise bad_value(
+            f"adaptive.policy is {policy!r}, but the picture's detail {picture.detail!r} means {by_detail!r}; send one "
+            "of the two",
+            param="adaptive.policy",
+        )
+    return policy or by_detail
+
+
+def _refuse_in_message(message: ChatMessage, where: str) -> None:
+    refuse_unknown_inside(message.model_extra, where)
+    if not isinstance(message.content, str):
+        for index, part in enumerate(message.content or ()):
+            place = f"{where}.content.{index}"
+            refuse_unknown_inside(part.model_extra, place)
+            if isinstance(part, ImageContent):
+                refuse_unknown_inside(part.image_url.model_extra, f"{place}.image_url")
+
+
 def _translated(error: ValidationError) -> ApiError:
-    first = error.errors(include_url=False, include_input=False)[0]
-    if first["type"] == "json_invalid":
-        return ApiError(400, f"the body is no JSON: {first['msg']}", code="invalid_json")
-    where = ".".join(str(step) for step in first["loc"]) or None
-    return ApiError(422, f"{where or 'body'}: {first['msg']}", code="invalid_type", param=where)
+    first = error.errors(include_url=False)[0]
+    kind, value, text = first["type"], first["input"], first["msg"]
+    if kind == "json_invalid":
+        return ApiError(400, f"the body is no JSON: {text}", code="invalid_json")
+    where = _where(first["loc"])
+    if kind == "part_type" and isinstance(value, dict):
+        where = f"{where}.type"
+        text = f'send "text" or "image_url", not {repr(value.get("type"))[:34]}'
+    elif kind == "model_type":
+        is_url = where.endswith(".image_url")
+        text = 'send an object: {"url": "data:image/png;base64,..."}' if is_url else "send an object"
+    return ApiError(422, f"{where or 'body'}: {text}", code="invalid_type", param=where or None)
+
+
+def _where(steps: Iterable[int | str]) -> str:
+    """The place in the client's own words."""
+    return ".".join(str(step)[:64] for step in steps if not str(step).startswith(_TAG))

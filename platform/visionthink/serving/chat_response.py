@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from visionthink.core.episode import Finish, FinishReason
+from visionthink.core.episode import Finish, FinishReason, Outcome
 from visionthink.core.json_value import Json
 from visionthink.core.message import view_to_dict
 from visionthink.episodes.prompting import ViewPolicy
@@ -55,10 +55,17 @@ def first_chunk(heading: Heading, *, with_usage: bool) -> str:
     return _chunk(heading, {"role": "assistant", "content": ""}, with_usage=with_usage)
 
 
-def answer_chunks(heading: Heading, finish: Finish, policy: ViewPolicy, *, with_usage: bool) -> Iterator[str]:
-    """The final reply word by word, the end with the `adaptive` field, and the usage if it is wanted."""
-    for piece in _PIECE.findall(_content(finish)):
-        yield _chunk(heading, {"content": piece}, with_usage=with_usage)
+def text_chunk(heading: Heading, text: str, *, with_usage: bool) -> str:
+    """A piece of the answer."""
+    return _chunk(heading, {"content": text}, with_usage=with_usage)
+
+
+def last_chunks(
+    heading: Heading, finish: Finish, policy: ViewPolicy, *, num_flowed: int, with_usage: bool
+) -> Iterator[str]:
+    """What is left of the final reply, word by word, the end with the `adaptive` field, and the usage if wanted."""
+    for piece in _PIECE.findall(_content(finish)[num_flowed:]):
+        yield text_chunk(heading, piece, with_usage=with_usage)
     yield _chunk(
         heading, {}, with_usage=with_usage, reason=_finish_reason(finish), extra={"adaptive": adaptive(finish, policy)}
     )
@@ -78,6 +85,7 @@ def adaptive(finish: Finish, policy: ViewPolicy) -> dict[str, Json]:
         "policy": policy,
         "outcome": finish.outcome.value,
         "answer": finish.answer,
+        "error": finish.error,
         "resized": trace.asked,
         "turns": len(trace.turns),
         "views": [view_to_dict(view) for view in trace.views],
@@ -88,11 +96,15 @@ def adaptive(finish: Finish, policy: ViewPolicy) -> dict[str, Json]:
 
 
 def _content(finish: Finish) -> str:
-    return finish.trace.replies[-1] if finish.trace.replies else ""
+    # Where the context was full before the answer, the last reply is the call that filled it, and no answer.
+    has_answer = finish.trace.replies and finish.outcome is not Outcome.NO_ROOM
+    return finish.trace.replies[-1] if has_answer else ""
 
 
 def _finish_reason(finish: Finish) -> str:
     turns = finish.trace.turns
+    if finish.outcome is Outcome.NO_ROOM:
+        return "length"
     return "length" if turns and turns[-1].reply.finish_reason is FinishReason.LENGTH else "stop"
 
 

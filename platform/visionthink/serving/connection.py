@@ -12,6 +12,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from visionthink.serving.admission import Seat
 from visionthink.serving.api_error import ApiError
 
 REQUEST_ID_HEADER: Final = "x-request-id"
@@ -45,21 +46,42 @@ class RequestIdMiddleware:
         await self._app(scope, receive, send_with_id)
 
 
-async def read_body(request: Request, *, max_bytes: int) -> bytes:
-    """The body.
+async def read_body(request: Request, seat: Seat, *, max_bytes: int, timeout_s: float) -> bytearray:
+    """The body, which `seat` holds from now on.
 
     Raises:
-        ApiError: 413, it is larger than `max_bytes`.
+        ApiError: 413, it is larger than `max_bytes`; 415, it is compressed; 408, it took longer than `timeout_s`; 503,
+            there is no room for it.
+        ClientDisconnect: the client hung up before its end.
     """
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding != "identity":
+        text = f"the body's content-encoding is {encoding[:32]!r}; send it as it is"
+        raise ApiError(415, text, code="unsupported_encoding")
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _read(request, seat, max_bytes)
+    except TimeoutError as error:
+        text = f"the body was not there within {timeout_s:g} s; send less, or faster"
+        raise ApiError(408, text, code="upload_timeout") from error
+
+
+async def _read(request: Request, seat: Seat, max_bytes: int) -> bytearray:
     too_large = ApiError(413, f"the request is larger than {max_bytes} bytes; send less", code="request_too_large")
-    if int(request.headers.get("content-length") or 0) > max_bytes:
+    told = int(request.headers.get("content-length") or 0)
+    if told > max_bytes:
         raise too_large
+    seat.hold(told)
+    num_held = told
     body = bytearray()
     async for piece in request.stream():
         body += piece
         if len(body) > max_bytes:
             raise too_large
-    return bytes(body)
+        if len(body) > num_held:
+            seat.hold(len(body) - num_held)
+            num_held = len(body)
+    return body
 
 
 async def unless_gone(request: Request, work: Coroutine[object, object, Result]) -> Result | None:

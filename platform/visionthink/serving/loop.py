@@ -1,27 +1,39 @@
 """Answers one chat request by running one episode.
 
-Rule: what is served is what was trained. The loop adds a deadline and a limit of requests in flight around the driver
-that training uses, and nothing in between.
+Rule: what is served is what was trained. The loop puts limits around the driver that training uses and the request's
+own wishes on the way to the engine (see `turns`), and nothing in between.
 """
 
 import asyncio
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final, NamedTuple, TypeVar
 
 from PIL import Image
 
-from visionthink.core.episode import EpisodeSpec, Finish, Outcome, start
-from visionthink.core.geometry import Size
-from visionthink.engines import Engine, Sampling
+from visionthink.core.episode import EpisodeSpec, Event, Finish, Outcome, start
+from visionthink.core.geometry import Size, full_view
+from visionthink.core.message import Message
+from visionthink.engines import Engine, Request, Sampling
 from visionthink.episodes.driver import run_episode
 from visionthink.episodes.prompting import Prompting, ViewPolicy
 from visionthink.errors import BackendError, DataError
-from visionthink.picture import MAX_PIXELS
-from visionthink.serving.api_error import ApiError
-from visionthink.serving.chat_request import ChatRequest
-from visionthink.serving.question import decoded, picture_bytes, question_text
+from visionthink.serving.admission import Seat
+from visionthink.serving.api_error import ApiError, bad_value, out_of_time, too_long
+from visionthink.serving.chat_request import ChatRequest, asked_policy, parse_chat_request
+from visionthink.serving.conversation import SentPicture, conversation_of
+from visionthink.serving.data_url import is_data_url
+from visionthink.serving.picture_source import BYTES_PER_PIXEL, decoded, pixels_of, unpacked
+from visionthink.serving.plain import plain_finish, plain_messages
+from visionthink.serving.remote import RemotePictures
+from visionthink.serving.turns import Preamble, Turns
 
 _RETRY_AFTER_S: Final = 1
+_SMALL_BYTES: Final = 2**16
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,17 +41,23 @@ class ServingLimits:
     """What a request may cost, and what it gets when it asks for nothing else."""
 
     max_tokens: int = 1024
-    """Tokens of one reply: the default, and the bound of whatever a request allows. An episode has several replies."""
+    """Tokens of one reply, whatever a request allows for its whole answer. An episode has several replies."""
     temperature: float = 0.0
     """Used when a request names none. Greedy, as the evaluation is."""
-    max_picture_pixels: int = MAX_PIXELS
-    """A larger picture is refused before it is decoded."""
+    max_picture_pixels: int = 16 * 2**20
+    """A larger picture is refused before it is decoded. Four times the largest view that the paper's model is shown."""
     max_body_bytes: int = 48 * 2**20
     """A larger request is refused before it is read to its end."""
     timeout_s: float = 120.0
-    """Deadline of a whole episode, all turns together."""
+    """Deadline of a whole episode, all turns together; and, before that, of the upload."""
     max_in_flight: int = 256
-    """Requests beyond this are refused with 503 instead of piling up."""
+    """Requests beyond this are refused with 503 before they are read, instead of piling up."""
+    max_held_bytes: int = 2 * 2**30
+    """Bytes of bodies and pixels that the requests in flight may hold together."""
+    num_decoders: int = 2
+    """Requests that are parsed and decoded at the same time."""
+    first_byte_s: float = 0.5
+    """Seconds that a stream waits for a first word, or for an error that can still be told as an HTTP status."""
     sign_of_life_s: float = 10.0
     """Seconds between the comments that keep a stream's connection open; common proxies cut it after 60 of silence."""
 
@@ -48,70 +66,182 @@ class ServingLimits:
 class Question:
     """A request that is fit to be answered."""
 
-    spec: EpisodeSpec
+    ask: EpisodeSpec | tuple[Message, ...]
+    """The episode; or the one turn of a question without a picture."""
     picture: Image.Image
     sampling: Sampling
     policy: ViewPolicy
+    preamble: Preamble
+    max_answer_tokens: int | None
+    full_visual_tokens: int
+    """What the full view alone would cost; 0 without a picture."""
+    is_streamed: bool
+    with_usage: bool
+    """Whether a stream ends with the usage."""
+
+    @property
+    def num_looks(self) -> int:
+        """Turns in which a call would be granted."""
+        spec = self.ask
+        return spec.max_turns - 1 if isinstance(spec, EpisodeSpec) and spec.protocol.offers_tools else 0
+
+
+class Answered(NamedTuple):
+    """The end of a request's episode."""
+
+    finish: Finish
+    num_flowed: int
+    """Characters of the final reply that have flowed already."""
 
 
 class Loop:
-    """Runs episodes over one engine, so many at once and each with a deadline."""
+    """Runs episodes over one engine."""
 
-    def __init__(self, engine: Engine, prompting: Prompting, limits: ServingLimits) -> None:
-        """Answer with `engine`."""
+    def __init__(
+        self,
+        engine: Engine,
+        prompting: Prompting,
+        limits: ServingLimits,
+        *,
+        policy: ViewPolicy = "auto",
+        remote: RemotePictures | None = None,
+    ) -> None:
+        """Answer with `engine`; `policy` is the one of requests that name none. Without `remote` nothing is fetched."""
         self._engine = engine
         self._prompting = prompting
         self._limits = limits
-        self._num_in_flight = 0
+        self._policy = policy
+        self._remote = remote
+        self._decoders = ThreadPoolExecutor(limits.num_decoders, thread_name_prefix="decoder")
 
-    async def accept(self, request: ChatRequest) -> Question:
-        """The question in a request.
+    async def aclose(self) -> None:
+        """End decoders and connections; what the decoders have begun is not waited for."""
+        self._decoders.shutdown(wait=False, cancel_futures=True)
+        if self._remote is not None:
+            await self._remote.aclose()
 
-        Raises:
-            ApiError: 400 or 413, it cannot be answered as it stands.
-        """
-        text = question_text(request)
-        # Decoding megapixels takes long enough to stall every other request of this event loop.
-        picture = await asyncio.to_thread(decoded, picture_bytes(request), max_pixels=self._limits.max_picture_pixels)
-        policy = request.adaptive.policy
-        spec = self._prompting.spec(text, Size(width=picture.width, height=picture.height), policy)
-        try:
-            start(spec)
-        except DataError as error:
-            raise ApiError(400, str(error), code="invalid_value", param="messages") from error
-        return Question(spec=spec, picture=picture, sampling=self._sampling(request), policy=policy)
-
-    async def answer(self, question: Question) -> Finish:
-        """The episode's end, which is never a failed one.
+    async def read(self, body: bytearray) -> ChatRequest:
+        """The request in `body`.
 
         Raises:
-            ApiError: 503 when full or when the engine failed, 504 after the deadline.
+            ApiError: 400 or 422, it is none.
         """
-        if self._num_in_flight >= self._limits.max_in_flight:
-            text = f"{self._num_in_flight} requests are in flight, the most that are taken; try again"
-            raise ApiError(503, text, code="overloaded", retry_after_s=_RETRY_AFTER_S)
-        self._num_in_flight += 1
+        if len(body) <= _SMALL_BYTES:  # read faster than handed to another thread
+            return parse_chat_request(body)
+        return await self._decoding(partial(parse_chat_request, body))
+
+    async def accept(self, request: ChatRequest, seat: Seat) -> Question:
+        """The question in a request, whose pixels `seat` holds from now on.
+
+        Raises:
+            ApiError: 400, 413 or 503, it cannot be answered as it stands.
+        """
+        conversation = conversation_of(request.messages)
+        sent = conversation.picture
+        policy = request.options.policy or self._policy
+        ask: EpisodeSpec | tuple[Message, ...]
+        if sent is None:
+            picture, full_tokens = Image.new("RGB", (1, 1)), 0
+            ask = plain_messages(self._prompting.direct_protocol, conversation.question)
+        else:
+            policy = asked_policy(request, sent.url) or self._policy
+            picture = await self._picture(sent, seat)
+            size = Size(width=picture.width, height=picture.height)
+            prompting = replace(self._prompting, max_turns=request.options.max_turns or self._prompting.max_turns)
+            ask = prompting.spec(conversation.question, size, policy)
+            full_tokens = _checked(ask, sent.where)
+        return Question(
+            ask=ask,
+            picture=picture,
+            sampling=self._sampling(request),
+            policy=policy,
+            preamble=conversation.preamble,
+            max_answer_tokens=request.max_answer_tokens,
+            full_visual_tokens=full_tokens,
+            is_streamed=request.stream is True,
+            with_usage=request.wants_usage_chunk,
+        )
+
+    async def answer(
+        self,
+        question: Question,
+        *,
+        session: str,
+        on_turn: Callable[[Event, float], None],
+        on_text: Callable[[str], None] | None = None,
+    ) -> Answered:
+        """The episode's end, which is never a failed one. With `on_text`, what may flow goes there as it is written.
+
+        `session` keeps the turns on one replica of the engine.
+
+        Raises:
+            ApiError: 400, the question does not fit the model; 502 or 503, the engine failed; 504, it took too long.
+        """
+        turns = Turns(
+            self._engine,
+            preamble=question.preamble,
+            max_tokens=question.max_answer_tokens,
+            num_looks=question.num_looks,
+            on_turn=on_turn,
+            on_text=on_text,
+        )
         try:
             async with asyncio.timeout(self._limits.timeout_s):
-                finish = await run_episode(self._engine, question.spec, question.picture, question.sampling)
+                finish = await _finish(turns, question, session)
         except TimeoutError as error:
-            text = f"no answer within {self._limits.timeout_s:g} s; ask for fewer tokens, or try again"
-            raise ApiError(504, text, code="timeout") from error
+            raise out_of_time(self._limits.timeout_s) from error
         except BackendError as error:
-            raise ApiError(503, str(error), code="engine_failed", retry_after_s=_RETRY_AFTER_S) from error
-        finally:
-            self._num_in_flight -= 1
+            raise _engine_error(str(error), is_retryable=error.retryable) from error
         if finish.outcome is Outcome.FAILED:
-            text = f"the engine failed: {finish.error}"
-            raise ApiError(503, text, code="engine_failed", retry_after_s=_RETRY_AFTER_S)
-        return finish
+            raise _engine_error(f"the engine failed: {finish.error}", is_retryable=finish.retryable)
+        if finish.outcome is Outcome.NO_ROOM and not finish.trace.turns:
+            raise too_long(finish.error or "")
+        return Answered(finish, turns.num_flowed)
+
+    async def _picture(self, sent: SentPicture, seat: Seat) -> Image.Image:
+        max_pixels = self._limits.max_picture_pixels
+        if self._remote is not None and not is_data_url(sent.url.url):
+            data = await self._remote.fetch(sent.url.url, where=sent.where, hold=seat.hold)
+            pixels = pixels_of(data, max_pixels=max_pixels, where=sent.where)
+        else:
+            data, pixels = await self._decoding(partial(unpacked, sent, max_pixels=max_pixels))
+        seat.hold(pixels * BYTES_PER_PIXEL)
+        return await self._decoding(partial(decoded, data, max_pixels=max_pixels, where=sent.where))
+
+    async def _decoding(self, work: Callable[[], Result]) -> Result:
+        # Parsing and decoding megabytes takes long enough to stall every other request of this event loop.
+        return await asyncio.get_running_loop().run_in_executor(self._decoders, work)
 
     def _sampling(self, request: ChatRequest) -> Sampling:
-        # A request names an upper bound, so a lower one of ours honours it too; `finish_reason` tells when it was met.
-        max_tokens = min(request.max_reply_tokens or self._limits.max_tokens, self._limits.max_tokens)
         return Sampling(
             temperature=self._limits.temperature if request.temperature is None else request.temperature,
             top_p=1.0 if request.top_p is None else request.top_p,
-            max_tokens=max_tokens,
+            max_tokens=self._limits.max_tokens,
             seed=request.seed,
         )
+
+
+async def _finish(turns: Turns, question: Question, session: str) -> Finish:
+    if isinstance(question.ask, EpisodeSpec):
+        return await run_episode(turns, question.ask, question.picture, question.sampling, session=session)
+    request = Request(messages=question.ask, picture=question.picture, sampling=question.sampling, session=session)
+    return plain_finish(question.ask, await turns.reply(request))
+
+
+def _checked(spec: EpisodeSpec, where: str) -> int:
+    """The visual tokens of the full view.
+
+    Raises:
+        ApiError: 400, no episode can begin like this.
+    """
+    try:
+        start(spec)
+        return full_view(spec.original, spec.rule).visual_tokens
+    except DataError as error:
+        raise bad_value(str(error), param=where) from error
+
+
+def _engine_error(text: str, *, is_retryable: bool) -> ApiError:
+    if is_retryable:
+        return ApiError(503, text, code="engine_failed", retry_after_s=_RETRY_AFTER_S)
+    return ApiError(502, text, code="engine_refused", is_final=True)

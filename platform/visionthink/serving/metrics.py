@@ -4,15 +4,18 @@ Rule: names and meanings come from `visionthink.metrics`, the collectors live on
 labels are few and closed: never a request id, a question or a model's text.
 """
 
-from typing import Final
+from typing import Final, assert_never
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from visionthink import metrics
-from visionthink.core.episode import Finish
+from visionthink.core.episode import BackendFailed, Event, Finish, ModelReply, NoRoom
+from visionthink.episodes.prompting import ViewPolicy
 from visionthink.metrics import Metric
+from visionthink.serving.admission import Admission
+from visionthink.serving.api_error import ApiError
 
-_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 _TOKENS: Final = (4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 _TURNS: Final = (1, 2, 3, 4, 8)
 
@@ -20,31 +23,73 @@ _TURNS: Final = (1, 2, 3, 4, 8)
 class ServingMetrics:
     """The collectors of one app."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        """Register everything on `registry`."""
+    def __init__(self, registry: CollectorRegistry, admission: Admission) -> None:
+        """Register everything on `registry`; what is in flight is read off `admission`."""
         self.registry = registry
         self._requests = Counter(*_named(metrics.SERVE_REQUESTS), ["outcome"], registry=registry)
+        self._rejections = Counter(*_named(metrics.SERVE_REJECTIONS), ["reason"], registry=registry)
+        self._decisions = Counter(*_named(metrics.SERVE_DECISIONS), ["decision"], registry=registry)
         self._resizes = Counter(*_named(metrics.SERVE_RESIZES), registry=registry)
         self._visual_tokens = Histogram(*_named(metrics.SERVE_VISUAL_TOKENS), buckets=_TOKENS, registry=registry)
+        self._full_visual_tokens = Counter(*_named(metrics.SERVE_FULL_VISUAL_TOKENS), registry=registry)
         self._turns = Histogram(*_named(metrics.SERVE_TURNS), buckets=_TURNS, registry=registry)
         self._latency = Histogram(*_named(metrics.SERVE_LATENCY_S), buckets=_SECONDS, registry=registry)
+        self._turn = Histogram(*_named(metrics.SERVE_TURN_S), buckets=_SECONDS, registry=registry)
+        self._picture = Histogram(*_named(metrics.SERVE_PICTURE_S), buckets=_SECONDS, registry=registry)
+        self._engine_errors = Counter(*_named(metrics.SERVE_ENGINE_ERRORS), ["kind"], registry=registry)
+        in_flight = Gauge(*_named(metrics.SERVE_NUM_IN_FLIGHT), registry=registry)
+        in_flight.set_function(lambda: admission.num_requests)
+        held = Gauge(*_named(metrics.SERVE_HELD_BYTES), registry=registry)
+        held.set_function(lambda: admission.num_bytes)
 
-    def count_answer(self, finish: Finish, *, latency_s: float) -> None:
+    def count_answer(self, finish: Finish, policy: ViewPolicy, *, full_visual_tokens: int, latency_s: float) -> None:
         """An episode came to its end."""
+        trace = finish.trace
         self._requests.labels(finish.outcome.value).inc()
-        self._resizes.inc(finish.trace.num_views_asked)
-        self._visual_tokens.observe(finish.trace.visual_tokens)
-        self._turns.observe(len(finish.trace.turns))
+        self._decisions.labels(_decision(finish, policy)).inc()
+        self._resizes.inc(trace.num_views_asked)
+        self._visual_tokens.observe(trace.visual_tokens)
+        self._full_visual_tokens.inc(full_visual_tokens)
+        self._turns.observe(len(trace.turns))
         self._latency.observe(latency_s)
+
+    def count_turn(self, event: Event, seconds: float) -> None:
+        """The engine answered a turn, or did not."""
+        self._turn.observe(seconds)
+        if not isinstance(event, ModelReply):
+            self._engine_errors.labels(_kind(event)).inc()
+
+    def count_picture(self, seconds: float) -> None:
+        """A request was read and its picture decoded."""
+        self._picture.observe(seconds)
 
     def count_abandoned(self) -> None:
         """The client hung up before the episode's end."""
         self._requests.labels("abandoned").inc()
 
-    def count_error(self, status: int) -> None:
-        """A request ended without an episode's end: `rejected` (4xx), `timeout` (504) or `error`."""
-        outcome = "rejected" if status < 500 else "timeout" if status == 504 else "error"
-        self._requests.labels(outcome).inc()
+    def count_error(self, error: ApiError) -> None:
+        """A request ended without an episode's end."""
+        outcome = "rejected" if error.status < 500 else "timeout" if error.status == 504 else "error"
+        self._requests.labels("overloaded" if error.code == "overloaded" else outcome).inc()
+        self._rejections.labels(error.code).inc()
+
+
+def _kind(event: BackendFailed | NoRoom) -> str:
+    match event:
+        case BackendFailed():
+            return "retryable" if event.retryable else "refused"
+        case NoRoom():
+            return "no_room"
+        case _:
+            assert_never(event)
+
+
+def _decision(finish: Finish, policy: ViewPolicy) -> str:
+    if not finish.trace.views:
+        return "no_picture"
+    if policy != "auto":
+        return policy
+    return "closer" if finish.trace.asked else "direct"
 
 
 def _named(metric: Metric) -> tuple[str, str]:

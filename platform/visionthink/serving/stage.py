@@ -27,8 +27,8 @@ def serve_stage(task: StageTask) -> StageResult:
         EngineError: the server did not come up or did not answer.
     """
     model = task.folder.finished("register").artifacts["model"]
-    sample = first_needed(samples_to_evaluate(task.config).samples)
-    with background_server(open_app(model, task.config), host=task.config.serve.host) as url:
+    sample = first_needed(samples_to_evaluate(task.config, say=None).samples)
+    with background_server(open_app(model, task.config, task.open_engine), host=task.config.serve.host) as url:
         start_s = task.clock()
         served = _ask(url, sample, task)
         latency_s = task.clock() - start_s

@@ -1,7 +1,8 @@
 """Files that other processes may see at any moment: written whole or not at all, on a disk or in an S3 bucket."""
 
+from visionthink.storage.access import check_readable
 from visionthink.storage.atomic import atomic_dir, atomic_open, atomic_write, atomic_write_json
-from visionthink.storage.error import DiskFullError, NotFoundError
+from visionthink.storage.error import DiskFullError, NotFoundError, PermissionDeniedError
 from visionthink.storage.local import LocalStore
 from visionthink.storage.manifest import Manifest, is_complete, verify
 from visionthink.storage.store import Reader, Store, Writer
@@ -13,6 +14,7 @@ __all__ = [
     "LocalStore",
     "Manifest",
     "NotFoundError",
+    "PermissionDeniedError",
     "Reader",
     "Store",
     "Writer",
@@ -20,6 +22,7 @@ __all__ = [
     "atomic_open",
     "atomic_write",
     "atomic_write_json",
+    "check_readable",
     "fetch_tree",
     "is_complete",
     "open_store",

@@ -3,7 +3,8 @@
 Rule: whatever outlives the process is written through this module. A stage can be killed, or the disk fill up, at any
 byte; the next run must then find either the finished thing or nothing (DESIGN, law 6). Unfinished work lies beside its
 target under a name starting with ".tmp-", is removed on failure, and is ignored by every listing if even that was not
-possible (SIGKILL).
+possible (SIGKILL). Whoever may read a file that a program usually makes here may read these too: the mode is what the
+umask leaves, also of files that a library made by way of a temporary file of its own (which only its owner may read).
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -91,6 +93,7 @@ def atomic_dir(path: Path, *, replace: bool = False) -> Iterator[Path]:
             yield temporary
         with _translated(path):
             atomic_write(temporary / MANIFEST, describe(temporary).to_json())
+            _open_up(temporary)
             _sync_tree(temporary)
             _swap(temporary, path, replace)
             _sync_dir(path.parent)
@@ -153,6 +156,27 @@ def _full_translated(path: Path) -> Iterator[None]:
         if is_full(error):
             raise from_os_error(error, str(path), "write") from error
         raise
+
+
+def _open_up(folder: Path) -> None:
+    """Give all files and folders the modes of the manifest and of `folder` itself, which were made the usual way.
+
+    The umask is not asked for: it can only be read by setting it, for all threads.
+    """
+    file_mode, folder_mode = (stat.S_IMODE(path.stat().st_mode) for path in (folder / MANIFEST, folder))
+    for parent, folders, names in os.walk(folder):
+        for name in names:
+            _set_mode(os.path.join(parent, name), file_mode)
+        for name in folders:
+            _set_mode(os.path.join(parent, name), folder_mode)
+
+
+def _set_mode(path: str, mode: int) -> None:
+    found = os.lstat(path).st_mode
+    if not stat.S_ISLNK(found) and stat.S_IMODE(found) != mode:
+        # Buckets and Windows shares that are mounted as folders keep no modes.
+        with contextlib.suppress(PermissionError, NotImplementedError):
+            os.chmod(path, mode)
 
 
 def _sync_tree(folder: Path) -> None:

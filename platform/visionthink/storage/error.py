@@ -1,16 +1,19 @@
 """Errors of disks and object stores, translated once.
 
 Rule: outside this folder nobody meets an OSError of a store's own work or an exception of botocore. A full disk has a
-class of its own, because the user can mend it (exit code 2) while other storage failures are nobody's input.
+class of its own, as has a file that this user may not touch: those the user can mend (exit code 2), while other storage
+failures are nobody's input.
 
     StorageError
-    ├── NotFoundError     there is nothing under this key
-    └── DiskFullError     no room, quota or file size left: exit code 2
+    ├── NotFoundError          there is nothing under this key
+    ├── DiskFullError          no room, quota or file size left: exit code 2
+    └── PermissionDeniedError  this user may not read or write there: exit code 2
 """
 
 import errno
 from typing import ClassVar, Final
 
+from visionthink.core.excerpt import excerpt
 from visionthink.errors import StorageError
 
 _FULL: Final = {
@@ -20,6 +23,9 @@ _FULL: Final = {
 }
 _RETRYABLE: Final = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EINTR, errno.EBUSY})
 """What network file systems report while a server restarts."""
+
+_MAX_PLACE: Final = 200
+"""Characters of a path or URI in a message."""
 
 
 class NotFoundError(StorageError):
@@ -40,6 +46,16 @@ class DiskFullError(StorageError):
         super().__init__(message, retryable=retryable)
 
 
+class PermissionDeniedError(StorageError):
+    """This user may not read or write there."""
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        """Never retryable by default: somebody has to change the permissions first."""
+        super().__init__(message, retryable=retryable)
+
+
 def is_full(error: OSError) -> bool:
     """Say whether this is a lack of room."""
     return error.errno in _FULL
@@ -47,6 +63,7 @@ def is_full(error: OSError) -> bool:
 
 def from_os_error(error: OSError, place: str, action: str) -> StorageError:
     """Translate what the operating system said while `action` ("write", "read") was done to `place`."""
+    place = excerpt(place, _MAX_PLACE)
     if error.errno in _FULL:
         return DiskFullError(
             f"{_FULL[error.errno]}: could not {action} {place}; nothing half-written was left. "
@@ -54,5 +71,7 @@ def from_os_error(error: OSError, place: str, action: str) -> StorageError:
         )
     if isinstance(error, FileNotFoundError):
         return NotFoundError(f"could not {action} {place}: it does not exist")
-    reason = error.strerror or str(error)
+    if isinstance(error, PermissionError):
+        return PermissionDeniedError(f"could not {action} {place}: permission denied: let this user {action} it")
+    reason = error.strerror or excerpt(str(error))
     return StorageError(f"could not {action} {place}: {reason}", retryable=error.errno in _RETRYABLE)

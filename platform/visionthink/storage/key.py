@@ -4,13 +4,18 @@ Rule: one rule for folders and buckets, checked before either is touched. A key 
 ("../../etc/passwd") must not reach a file outside the store, and a key that works in a folder must work in a bucket.
 """
 
+import unicodedata
 from typing import Final
 
+from visionthink.core.excerpt import shown
 from visionthink.errors import UserError
 
 TEMPORARY_PREFIX: Final = ".tmp-"
 """Names of unfinished files and folders start so. Listings leave them out and no key may use it."""
 
+_UNKEPT: Final = frozenset({"Cc", "Cs"})
+"""Control characters and half characters. All else stands in names that people's machines make: the narrow blank of
+macOS screenshots, joiners of emoji, marks of writing direction."""
 _MAX_KEY_BYTES: Final = 1024
 _MAX_NAME_BYTES: Final = 255
 
@@ -23,7 +28,7 @@ def checked_key(key: str) -> str:
     """
     problem = _problem(key)
     if problem is not None:
-        raise UserError(f"key {key!r} {problem}; use a relative path such as 'shards/00.parquet'")
+        raise UserError(f"key {shown(key)} {problem}; use a relative path such as 'shards/00.parquet'")
     return key
 
 
@@ -38,7 +43,7 @@ def checked_prefix(prefix: str) -> str:
 
 
 def _problem(key: str) -> str | None:
-    if any(not character.isprintable() for character in key):
+    if any(unicodedata.category(character) in _UNKEPT for character in key):
         return "has a control character or half a character"
     names = key.split("/")
     if any(name in ("", ".", "..") for name in names):

@@ -1,7 +1,8 @@
 """A folder as a store.
 
 Rule: no key reaches a file outside the folder, not even through a link that somebody put there. Keys come out of data
-sets and requests; the folder may lie beside secrets.
+sets and requests; the folder may lie beside secrets. Links are followed where the user asked for that file by name, and
+to the one place outside that Hugging Face's cache keeps a repository's content in.
 """
 
 import os
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from visionthink.core.excerpt import excerpt, shown
 from visionthink.errors import StorageError, UserError
 from visionthink.storage.atomic import atomic_open, atomic_write
 from visionthink.storage.error import NotFoundError, from_os_error
@@ -22,6 +24,8 @@ class LocalStore:
     """The files below `root`, which is made by the first write."""
 
     root: Path
+    named: frozenset[str] = frozenset()
+    """Keys that the user named, no row or request: as links they may lead anywhere."""
 
     @property
     def uri(self) -> str:
@@ -46,7 +50,11 @@ class LocalStore:
 
     def exists(self, key: str) -> bool:
         """Say whether there is a file (a folder is no object)."""
-        return self._path(key).is_file()
+        path = self._path(key)
+        try:
+            return path.is_file()
+        except OSError as error:
+            raise self._error(error, key, "read") from error
 
     def list(self, prefix: str = "") -> Iterator[str]:
         """Yield the sorted keys of all finished files. They are collected first, so writing meanwhile is safe."""
@@ -83,10 +91,19 @@ class LocalStore:
 
     def _path(self, key: str) -> Path:
         path = self.root / checked_key(key)
-        # Not Path.resolve: it fails on links in a circle, which are a read error like any other.
-        if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.root)):
-            raise UserError(f"key {key!r} leads out of {self.root} through a link; copy the file into the folder")
+        if key not in self.named and not self._is_inside(path):
+            raise UserError(
+                f"key {shown(key)} leads out of {excerpt(str(self.root))} through a link; copy the file into the folder"
+            )
         return path
+
+    def _is_inside(self, path: Path) -> bool:
+        # Not Path.resolve: it fails on links in a circle, which are a read error like any other.
+        real = Path(os.path.realpath(path))
+        if real.is_relative_to(os.path.realpath(self.root)):
+            return True
+        blobs = _blobs(self.root.absolute())
+        return blobs is not None and real.is_relative_to(os.path.realpath(blobs))
 
     def _walk(self, folder: Path) -> Iterator[str]:
         """Yield the keys of all files below `folder`; links to folders are followed only by naming them."""
@@ -105,3 +122,12 @@ class LocalStore:
         if isinstance(error, IsADirectoryError | NotADirectoryError):
             return NotFoundError(f"could not {action} {self.uri}/{key}: there is no file of that name")
         return from_os_error(error, f"{self.uri}/{key}", action)
+
+
+def _blobs(folder: Path) -> Path | None:
+    """Where the files of a snapshot in Hugging Face's cache lie: models--x/snapshots/<hash>/f -> ../../blobs/<sum>."""
+    for place in (folder, *folder.parents):
+        blobs = place.parent.parent / "blobs"
+        if place.parent.name == "snapshots" and blobs.is_dir():
+            return blobs
+    return None

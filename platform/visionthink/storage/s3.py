@@ -1,7 +1,7 @@
 """A prefix of an S3 bucket as a store, through boto3.
 
 Rule: every call has a timeout and a bounded number of tries, and what is read is one version of the object: a file that
-is replaced while it is read in ranges is an error, not a mixture.
+is replaced while it is read, in ranges or again after its body broke off, is an error, not a mixture.
 """
 
 import io
@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 from visionthink.storage.atomic import atomic_open
 from visionthink.storage.error import NotFoundError, from_os_error
 from visionthink.storage.key import checked_key, checked_prefix
+from visionthink.storage.s3_body import fetch
 from visionthink.storage.s3_error import status_of, translated
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class S3Store:
         """Return the whole object."""
         name = self._name(key)
         with translated(f"{self.uri}/{key}", "read"):
-            return self.client.get_object(Bucket=self.bucket, Key=name)["Body"].read()
+            return fetch(self.client, self.bucket, name)
 
     def open(self, key: str) -> BinaryIO:
         """Open the object; each megabyte that is read of it is one request."""
@@ -184,12 +185,8 @@ class _RangeFile(io.RawIOBase):
         wanted = min(len(buffer), self._size_bytes - self._offset)
         if wanted <= 0:
             return 0
-        last = self._offset + wanted - 1
         with translated(f"s3://{self._bucket}/{self._name}", "read"):
-            reply = self._client.get_object(
-                Bucket=self._bucket, Key=self._name, Range=f"bytes={self._offset}-{last}", IfMatch=self._etag
-            )
-            data = reply["Body"].read()
+            data = fetch(self._client, self._bucket, self._name, first=self._offset, size_bytes=wanted, etag=self._etag)
         buffer[: len(data)] = data
         self._offset += len(data)
         return len(data)

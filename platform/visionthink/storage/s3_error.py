@@ -14,6 +14,7 @@ from botocore import exceptions as aws
 from s3transfer import exceptions as transfer
 from urllib3.exceptions import HTTPError
 
+from visionthink.core.excerpt import excerpt
 from visionthink.errors import StorageError
 from visionthink.storage.error import DiskFullError, NotFoundError
 
@@ -83,7 +84,8 @@ def translated(place: str, action: str) -> Iterator[None]:
         raise _from_reply(error, place, action) from error
     except (*RETRYABLE, *FINAL) as error:
         raise StorageError(
-            f"could not {action} {place}: {error}{_mend(error)}", retryable=isinstance(error, RETRYABLE)
+            f"could not {action} {excerpt(place)}: {excerpt(str(error))}{_mend(error)}",
+            retryable=isinstance(error, RETRYABLE),
         ) from error
 
 
@@ -94,7 +96,8 @@ def status_of(error: aws.ClientError) -> int:
 
 def _from_reply(error: aws.ClientError, place: str, action: str) -> StorageError:
     """Translate a refusal that the server sent."""
-    code = str(error.response.get("Error", {}).get("Code", "unknown"))
+    code = excerpt(str(error.response.get("Error", {}).get("Code", "unknown")), 40)
+    place = excerpt(place)
     status = status_of(error)
     if code in _MISSING_CODES:
         return NotFoundError(f"could not {action} {place}: it does not exist")

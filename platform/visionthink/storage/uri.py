@@ -6,6 +6,7 @@ Rule: boto3 is imported only when an s3:// URI is opened, so that a laptop witho
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from visionthink.core.excerpt import shown
 from visionthink.errors import UserError
 from visionthink.storage.local import LocalStore
 from visionthink.storage.store import Store
@@ -23,27 +24,29 @@ def open_store(uri: str | Path, *, endpoint_url: str | None = None) -> Store:
         return LocalStore(Path(uri))
     parts = urlsplit(uri)
     if parts.query or parts.fragment:
-        raise UserError(f"{uri!r} has a '?' or '#' part, which a store does not know; leave it out")
+        raise UserError(f"{shown(uri, 160)} has a '?' or '#' part, which a store does not know; leave it out")
     match parts.scheme:
         case "file":
             return LocalStore(_folder(uri, parts.netloc, parts.path))
         case "s3":
             return _open_s3(uri, parts.netloc, parts.path.strip("/"), endpoint_url)
         case other:
-            raise UserError(f"{uri!r} has the scheme {other!r}; use s3://bucket/prefix, file:///folder or a path")
+            raise UserError(
+                f"{shown(uri, 160)} has the scheme {other!r}; use s3://bucket/prefix, file:///folder or a path"
+            )
 
 
 def _folder(uri: str, host: str, path: str) -> Path:
     if host not in ("", "localhost") or not path:
-        raise UserError(f"{uri!r} names no folder of this machine; write file:///folder with three slashes")
+        raise UserError(f"{shown(uri, 160)} names no folder of this machine; write file:///folder with three slashes")
     return Path(unquote(path))
 
 
 def _open_s3(uri: str, bucket: str, prefix: str, endpoint_url: str | None) -> Store:
     if not bucket:
-        raise UserError(f"{uri!r} names no bucket; write s3://bucket/prefix")
+        raise UserError(f"{shown(uri, 160)} names no bucket; write s3://bucket/prefix")
     try:
         from visionthink.storage.s3 import S3Store, connect
     except ModuleNotFoundError as error:
-        raise UserError(f"opening {uri!r} needs {error.name}; install visionthink[s3]") from error
+        raise UserError(f"opening {shown(uri, 160)} needs {error.name}; install visionthink[s3]") from error
     return S3Store(client=connect(endpoint_url), bucket=bucket, prefix=prefix)

@@ -13,14 +13,16 @@ from visionthink.core.episode import BackendFailed
 from visionthink.engines import Request, ScriptedEngine, ScriptLine
 from visionthink.engines.chat_client import ChatClient, RetryRule
 from visionthink.errors import ConfigError
-from visionthink.judges import Grade, GradeItem, Judge, RuleJudge
+from visionthink.judges import Grade, GradeItem, Judge, RuleFirstJudge, RuleJudge
 from visionthink.judges.openai_judge import OpenAIJudge
-from visionthink.judges.rule import is_match
+from visionthink.judges.rule import tell
+from visionthink.judges.told import Told
 from visionthink.serving.server import background_server
 from visionthink.stage import judge_of
 
 RIGHT = GradeItem(question="what color ?", answer="red", prediction="Red.")
 WRONG = GradeItem(question="what color ?", answer="red", prediction="blue")
+OPEN = GradeItem(question="why ?", answer="because the road is wet today", prediction="there was rain on the street")
 SILENT = GradeItem(question="what color ?", answer="red", prediction=None)
 
 
@@ -28,7 +30,7 @@ def fair(request: Request) -> ScriptLine:
     """A language model that compares as the rule does."""
     lines = request.messages[-1].text.splitlines()
     question, answer, prediction = (line.partition("**: ")[2] for line in lines if line[:2] in ("1.", "2.", "3."))
-    is_right = is_match(GradeItem(question=question, answer=answer, prediction=prediction))
+    is_right = tell(GradeItem(question=question, answer=answer, prediction=prediction)) is Told.RIGHT
     return f"<think>{answer}? 10 or 1.</think>\nScore: {int(is_right)}"
 
 
@@ -44,13 +46,13 @@ class Case:
     judge: Judge
 
 
-@pytest.fixture(params=["rule", "language model"])
+@pytest.fixture(params=["rule", "language model", "rule first"])
 def case(request: pytest.FixtureRequest) -> Iterator[Case]:
     if request.param == "rule":
         yield Case(RuleJudge())
     else:
         with asked(ScriptedEngine(fair)) as judge:
-            yield Case(judge)
+            yield Case(RuleFirstJudge(judge) if request.param == "rule first" else judge)
 
 
 async def grades(judge: Judge, *items: GradeItem) -> list[Grade]:
@@ -119,6 +121,48 @@ async def test_equal_items_are_asked_about_once_and_failures_again() -> None:
     assert len(engine.requests) == 5
 
 
+async def test_equal_items_share_the_failure_of_their_one_call() -> None:
+    engine = ScriptedEngine([BackendFailed(error="no"), "Score: 1"])
+    with asked(engine) as judge:
+        got = await asyncio.gather(*(judge.grade(RIGHT) for _ in range(8)))
+        assert [grade.failed for grade in got] == [True] * 8
+        assert await grades(judge, RIGHT) == [Grade(correct=1.0)]
+    assert len(engine.requests) == 2
+
+
+async def test_a_caller_that_leaves_does_not_fail_the_others() -> None:
+    engine = ScriptedEngine(["Score: 1"])
+    with asked(engine) as judge:
+        first, second = asyncio.create_task(judge.grade(RIGHT)), asyncio.create_task(judge.grade(RIGHT))
+        await asyncio.sleep(0)
+        first.cancel()
+        assert await second == Grade(correct=1.0)
+        assert first.cancelled()
+        await judge.aclose()
+    assert len(engine.requests) == 1
+
+
+async def test_an_item_that_everybody_left_is_asked_about_again() -> None:
+    with asked(ScriptedEngine(fair)) as judge:
+        alone = asyncio.create_task(judge.grade(RIGHT))
+        await asyncio.sleep(0)
+        alone.cancel()
+        assert await grades(judge, RIGHT) == [Grade(correct=1.0)]
+
+
+async def test_the_language_model_is_asked_only_for_what_the_rule_cannot_tell() -> None:
+    engine = ScriptedEngine(["Score: 1"])
+    with asked(engine) as judge:
+        got = await grades(RuleFirstJudge(judge), RIGHT, OPEN, WRONG, SILENT)
+    assert [grade.correct for grade in got] == [1.0, 1.0, 0.0, 0.0]
+    assert len(engine.requests) == 1
+
+
+async def test_the_failure_of_the_language_model_is_the_grade_of_both() -> None:
+    with asked(ScriptedEngine(fair), url="http://127.0.0.1:9") as judge:
+        assert [grade.failed for grade in await grades(RuleFirstJudge(judge), RIGHT, OPEN)] == [False, True]
+
+
 async def test_settings_name_the_judge_of_the_stages() -> None:
     assert isinstance(judge_of(RunConfig(), {}), RuleJudge)
     with background_server(chat_server(ScriptedEngine(fair)), ready_path=None) as url:
@@ -128,7 +172,17 @@ async def test_settings_name_the_judge_of_the_stages() -> None:
         assert await grades(judge, RIGHT, WRONG) == [Grade(correct=1.0), Grade(correct=0.0)]
 
 
-@pytest.mark.parametrize("uri", ["", "rules", "openai:", "openai:host/v1"])
+async def test_settings_may_name_the_rule_and_a_language_model() -> None:
+    engine = ScriptedEngine(["Score: 1"])
+    with background_server(chat_server(engine), ready_path=None) as url:
+        config = override_config(RunConfig(), {"judge.uri": f"rule+openai:{url}/v1?model=scripted"})
+        judge = judge_of(config, {})
+        assert isinstance(judge, RuleFirstJudge)
+        assert await grades(judge, WRONG, OPEN) == [Grade(correct=0.0), Grade(correct=1.0)]
+    assert len(engine.requests) == 1
+
+
+@pytest.mark.parametrize("uri", ["", "rules", "openai:", "openai:host/v1", "rule+", "rule+rule", "openai+rule"])
 def test_settings_that_name_no_judge_are_refused(uri: str) -> None:
     with pytest.raises(ConfigError, match=r"judge\.uri"):
         override_config(RunConfig(), {"judge.uri": uri})

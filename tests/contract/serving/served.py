@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import openai
+from fastapi import FastAPI
 from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionUserMessageParam
 from PIL import Image
 from prometheus_client import CollectorRegistry
@@ -15,7 +16,10 @@ from tests.unit.engines.conversation import RULE, noise
 from visionthink.core.protocol import get_protocol
 from visionthink.core.tool import ResizeImage, ToolBox
 from visionthink.engines import Engine, Request, ScriptLine
+from visionthink.episodes.prompting import ViewPolicy
 from visionthink.serving import ServingLimits, background_server, create_app
+from visionthink.serving.remote import RemotePictures
+from visionthink.serving.server import READY_PATH
 
 CALL = '<think>too small</think><tool_call>{"name": "resize_image", "arguments": {"action": "resize"}}</tool_call>'
 ANSWER = "<think>I see.</think><answer>A7</answer>"
@@ -36,21 +40,38 @@ class Served:
         return self.registry.get_sample_value(name, labels) or 0.0
 
 
-@contextmanager
-def serving(engine: Engine, limits: ServingLimits | None = None) -> Iterator[Served]:
-    registry = CollectorRegistry()
-    app = create_app(
+def app_of(
+    engine: Engine,
+    limits: ServingLimits | None = None,
+    policy: ViewPolicy = "auto",
+    remote: RemotePictures | None = None,
+    registry: CollectorRegistry | None = None,
+) -> FastAPI:
+    return create_app(
         engine,
         model_name="tiny-v1",
         protocol=get_protocol("compact-efficient-v1"),
         direct_protocol=get_protocol("compact-general-v1"),
         rule=RULE,
         toolbox=ToolBox([ResizeImage()]),
+        policy=policy,
+        remote=remote,
         limits=limits or ServingLimits(max_tokens=64),
         registry=registry,
         clock=lambda: 1700000000.5,
     )
-    with background_server(app) as url:
+
+
+@contextmanager
+def serving(
+    engine: Engine,
+    limits: ServingLimits | None = None,
+    policy: ViewPolicy = "auto",
+    remote: RemotePictures | None = None,
+    ready_path: str | None = READY_PATH,
+) -> Iterator[Served]:
+    registry = CollectorRegistry()
+    with background_server(app_of(engine, limits, policy, remote, registry), ready_path=ready_path) as url:
         yield Served(url, registry)
 
 

@@ -74,6 +74,10 @@ def test_debug_anywhere_on_the_line_shows_the_traceback(
         (["pipeline", "compile", "--help"], 0, "--runs-claim"),
         (["base-model", "build", "--help"], 0, "--seed"),
         (["run", "--nope"], 2, "No such option"),
+        (["serve", "--world-seed", "3"], 2, "No such option"),
+        (["serve", "--help"], 0, "--run-dir"),
+        (["run", "--run-id", "my run"], 2, "'my run' cannot name a run"),
+        (["run", "--seed", "-1"], 2, "error: seed: "),
         (["bake"], 2, "No such command"),
         (["run", "--seed", "x"], 2, "a valid integer"),
     ],
@@ -84,7 +88,7 @@ def test_command_line_answers(arguments: list[str], code: int, text: str, capsys
     assert text in told.out + told.err
 
 
-@pytest.mark.parametrize("command", ["run", "label", "train", "evaluate", "register", "serve", "config"])
+@pytest.mark.parametrize("command", ["run", "label", "train", "evaluate", "register", "config"])
 def test_every_stage_command_takes_the_common_options(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command([command, "--help"]) == 0
     shown = capsys.readouterr().out

@@ -13,7 +13,7 @@ from visionthink.cli.choosing import (
 )
 from visionthink.cli.settings import Settings
 from visionthink.config import RunConfig, override_config
-from visionthink.errors import ConfigError
+from visionthink.errors import ConfigError, UserError
 from visionthink.runs import RunFolder, latest_run, point_latest
 
 RUNS = Path("runs")
@@ -144,6 +144,40 @@ def test_evaluation_on_other_questions_gets_a_run_of_its_own() -> None:
         assert folder != maker and folder.runs_dir == maker.runs_dir
         assert config.evaluate.model == str(model.absolute())
         assert (config.seed, config.data.world_seed, config.data.families) == (4, 77, ("code", "color"))
+
+
+def test_evaluation_on_other_questions_that_was_killed_is_gone_on_with() -> None:
+    maker = begun("run-1", seed=4)
+    model_in(maker.trained_model)
+    settings = Settings(overrides={"data.world_seed": 77})
+    first = choose_evaluated_run(settings, now=now)
+    first.folder.begin(first.config)
+    again = choose_evaluated_run(
+        settings.with_overrides({"model.threads": 1}), now=lambda: datetime(2027, 1, 1, tzinfo=UTC)
+    )
+    assert again.folder == first.folder and latest_run(RUNS) == maker
+    again.folder.begin(again.config)
+
+
+def test_operational_settings_are_no_other_questions() -> None:
+    folder = begun("run-1")
+    chosen = choose_evaluated_run(Settings(overrides={"model.threads": 1}), now=now)
+    assert (chosen.folder, chosen.config.model.threads) == (folder, 1)
+
+
+@pytest.mark.parametrize("run_dir", ["runs/my run", "runs/missed", "elsewhere/latest"])
+def test_folder_that_no_run_can_have_is_refused_before_anything_is_made(run_dir: str) -> None:
+    settings = Settings(run_dir=Path(run_dir))
+    with pytest.raises(UserError, match="cannot name a run"):
+        choose_whole_run(settings, run_id=None, fresh=False, now=now)
+    with pytest.raises(UserError, match="cannot name a run"):
+        choose_begun_run(settings)
+    assert not RUNS.exists()
+
+
+def test_latest_named_as_a_folder_is_the_run_behind_it() -> None:
+    folder = begun("run-1", seed=4)
+    assert choose_begun_run(Settings(run_dir=RUNS / "latest")).folder == folder
 
 
 def test_evaluation_with_another_training_is_still_refused() -> None:

@@ -23,6 +23,14 @@ def test_toml_leaves_out_what_has_no_value() -> None:
     assert "uri" not in tomllib.loads("\n".join(lines))["tracking"]
 
 
+def test_toml_says_what_may_change_in_mid_run() -> None:
+    lines = list(to_toml(RunConfig()))
+    assert [lines[lines.index(key) - 1].startswith("# (operational") for key in ("threads = 2", "num_steps = 150")] == [
+        True,
+        False,
+    ]
+
+
 def every_key(section: type[BaseModel]) -> list[tuple[str, str | None]]:
     found: list[tuple[str, str | None]] = []
     for name, info in section.model_fields.items():

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,14 +66,24 @@ def test_paths_lead_to_the_same_place_from_any_folder(tmp_path: Path, monkeypatc
 @pytest.mark.parametrize(
     ("options", "want"),
     [
-        ({"families": "code color"}, None),
-        ({"families": "code,corner"}, ["suffix"]),
-        ({"families": "corner, suffix"}, []),
-        ({"families": "code", "held_out_families": "corner"}, ["corner"]),
+        ({"families": "code color"}, ("corner", "suffix")),
+        ({"families": "code,corner"}, ("suffix",)),
+        ({"families": "corner, suffix"}, ()),
+        ({"families": "code", "held_out_families": "corner"}, ("corner",)),
+        ({"families": "code,corner", "set_": ["data.held_out_families=['axis']"]}, ("axis",)),
     ],
-    ids=["none of them is usually held out", "one is", "both are", "who names both lists means them"],
+    ids=["none of them is held out", "one is", "both are", "who names both lists means them", "however"],
 )
-def test_family_asked_for_by_name_is_not_held_out(options: dict[str, str], want: list[str] | None) -> None:
-    overrides = _settings(families=options["families"], held_out_families=options.get("held_out_families")).overrides
-    assert overrides.get("data.held_out_families") == want
-    assert overrides["data.families"] == options["families"].replace(",", " ").split()
+def test_family_asked_for_by_name_is_not_held_out(options: dict[str, Any], want: tuple[str, ...]) -> None:
+    data = _settings(**options).resolve().data
+    assert data.held_out_families == want
+    assert list(data.families) == options["families"].replace(",", " ").split()
+
+
+def test_family_asked_for_by_name_is_taken_off_the_list_of_the_run_or_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('[data]\nfamilies = ["code"]\nheld_out_families = ["axis", "mark"]\n')
+    assert _settings(families="code,mark", config=path).resolve().data.held_out_families == ("axis",)
+    run = override_config(RunConfig(), {"data.families": ["code"], "data.held_out_families": ["color", "shape"]})
+    asked = _settings(families="shape,count")
+    assert asked.with_overrides({"seed": 1}).resolve(run).data.held_out_families == ("color",)

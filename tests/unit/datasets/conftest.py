@@ -10,7 +10,7 @@ from PIL import Image
 from visionthink.core.sample import Sample
 
 _WORDS = st.text(min_size=1, max_size=30).filter(lambda text: bool(text.strip()))
-_NAMES = st.text(min_size=1, max_size=12)
+_NAMES = st.text(min_size=1, max_size=12).filter(lambda text: bool(text.strip()))
 
 
 def png(seed: int = 0, width: int = 8, height: int = 6) -> bytes:
@@ -70,4 +70,5 @@ def samples() -> st.SearchStrategy[Sample]:
         needs_high_res=st.none() | st.booleans(),
         source=_NAMES.filter(lambda name: not name.startswith("open_source")),
         picture=st.binary(min_size=1, max_size=64),
-    )
+        other_answers=st.lists(_WORDS, max_size=3, unique=True).map(tuple),
+    ).filter(lambda sample: sample.answer not in sample.other_answers)

@@ -10,7 +10,8 @@ from PIL import Image
 from tests.unit.datasets.conftest import png, row, sample, without
 
 from visionthink.datasets.hf_disk import DiskRows
-from visionthink.datasets.row import PictureFolder, to_sample
+from visionthink.datasets.picture_folder import PictureFolder
+from visionthink.datasets.row import to_sample
 from visionthink.errors import DataError
 from visionthink.picture import decode
 from visionthink.storage import LocalStore
@@ -111,6 +112,22 @@ def test_unclear_split_lists_those_that_exist(splits: Path) -> None:
         DiskRows(splits, "test")
     with pytest.raises(DataError, match=r"there is no split 'test'; it has none"):
         DiskRows(splits / "train", "test")
+
+
+@pytest.mark.parametrize("name", ["../../etc", "..", "/etc", "train/../..", ""])
+def test_split_that_leads_out_of_the_folder_is_refused(splits: Path, name: str) -> None:
+    (splits / "dataset_dict.json").write_text(json.dumps({"splits": ["train", name]}))
+    for split in (name, "train", None):
+        with pytest.raises(DataError, match=r"dataset_dict.json names the split .* leads out of the folder"):
+            DiskRows(splits, split)
+
+
+@pytest.mark.parametrize("name", ["../other/data.arrow", "/tmp/data.arrow"])
+def test_shard_that_leads_out_of_the_folder_is_refused(tmp_path: Path, name: str) -> None:
+    path = saved(tmp_path / "train", [row()])
+    (path / "state.json").write_text(json.dumps({"_data_files": [{"filename": name}]}))
+    with pytest.raises(DataError, match=r"state.json names the file .* leads out of the folder"):
+        DiskRows(path)
 
 
 @pytest.mark.parametrize("column", ["problem", "images", "original_answer"])

@@ -10,7 +10,8 @@ from tests.unit.datasets.conftest import png, row, sample, samples
 
 from visionthink.core.sample import Sample
 from visionthink.datasets.jsonl import JsonlRows
-from visionthink.datasets.row import PictureFolder, problem_of, to_sample
+from visionthink.datasets.picture_folder import PictureFolder
+from visionthink.datasets.row import problem_of, to_sample
 from visionthink.errors import DataError
 from visionthink.storage import LocalStore
 
@@ -66,6 +67,7 @@ def test_samples_come_back_as_they_were(tmp_path: Path, want: list[Sample]) -> N
             "data_source": one.source,
             "family": one.family,
             "needs_high_res": one.needs_high_res,
+            "other_answers": one.other_answers,
         }
         lines.append(json.dumps(columns, ensure_ascii=number % 2 == 0))
     assert read(rows_of(tmp_path, "\n".join(lines))) == want
@@ -88,6 +90,13 @@ def test_bad_line_says_which_and_why_and_leaves_the_others(tmp_path: Path, bad: 
     with pytest.raises(DataError, match=f"^{want}"):
         to_sample(rows[1], pictures)
     assert [to_sample(rows[number], pictures) for number in (0, 2)] == [sample(0), sample(2)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_utf_16_is_told(tmp_path: Path, encoding: str) -> None:
+    text = line(0).encode(encoding)
+    with pytest.raises(DataError, match=r"a.jsonl is UTF-16 text, .*save it as UTF-8"):
+        rows_of(tmp_path, text if encoding == "utf-16" else b"\xfe\xff" + text)
 
 
 def test_file_with_other_names_is_refused_at_once(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ def test_columns_are_those_of_the_published_sets(tmp_path: Path) -> None:
         "info": {"use_tool": True, "tgt_width": None, "tgt_height": None},
         "family": "open_source_require_high",
         "needs_high_res": True,
+        "other_answers": None,
     }
     assert pq.read_table(path).to_pylist() == [want]
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from tests.unit.datasets.conftest import canonical_questions, png, row, sample, without
 
 from visionthink.core.sample import Sample
-from visionthink.datasets.row import PictureFolder, Row, check_columns, problem_of, to_sample
+from visionthink.datasets.picture_folder import PictureFolder
+from visionthink.datasets.row import Row, check_columns, problem_of, to_sample
 from visionthink.errors import DataError, StorageError
 from visionthink.storage import LocalStore
 

@@ -4,8 +4,10 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import datasets
@@ -14,9 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 from tests.unit.datasets.conftest import png, row, sample
 
-from visionthink.datasets import SkipReport, open_source
+from visionthink.datasets import SkipReport, Source, SourceReport, open_source
 from visionthink.datasets.parquet import write_samples
+from visionthink.datasets.picture_folder import PictureFolder
+from visionthink.datasets.row import Row
 from visionthink.errors import DataError, UserError
+from visionthink.storage import LocalStore
 
 Rows = list[dict[str, object]]
 Save = Callable[[Path, Rows], Path]
@@ -93,6 +98,41 @@ def test_bad_rows_are_skipped_counted_and_reported(
     assert source.skipped.num_skipped == 2, "each reading counts anew"
 
 
+def test_rows_left_out_are_told_also_when_the_reader_stops(
+    tmp_path: Path, save: Save, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [row(0), row(1, picture(b"<html>")), row(2), row(3, picture(b"<html>"))]
+    source = open_source(save(tmp_path, rows), skip_bad=True)
+    with caplog.at_level(logging.WARNING):
+        assert list(islice(source, 2)) == [sample(0), sample(2)]
+    assert (source.skipped.num_skipped, source.skipped.num_read) == (1, 2)
+    assert caplog.text.count("skipped 1 bad rows of 3. The first: ") == 1
+    assert [line.partition(": ")[2] for line in source.report().lines()][1].startswith("skipped 1 bad rows of 3")
+
+
+def test_rows_left_out_are_told_to_whom_it_is_wanted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    told: list[str] = []
+    rows = [row(0), row(1, {"original_answer": None})]
+    source = open_source(save_parquet(tmp_path, rows), skip_bad=True, say=told.append)
+    assert source.first() == sample(0)
+    assert told == []
+    list(source)
+    assert len(told) == 1 and told[0].endswith(
+        "column 'original_answer' (the right answer) is empty; fill it or drop the row"
+    )
+    assert caplog.text == ""
+
+
+def test_report_says_what_is_read(tmp_path: Path, save: Save) -> None:
+    path = save(tmp_path, [row(0), row(1)])
+    report = open_source(path).report()
+    assert report.num_rows in (2, None) and report.split is None and report.left_out == ()
+    (line,) = report.lines()
+    rows = "2 rows" if report.num_rows else "an unknown number of rows"
+    what = "a saved data set" if save is save_hf_disk else f"1 {path.suffix[1:]} file"
+    assert line == f"data: {path}: {what}, {rows}"
+
+
 def test_good_source_reports_nothing(tmp_path: Path, save: Save, caplog: pytest.LogCaptureFixture) -> None:
     source = open_source(save(tmp_path, [row(0)]), skip_bad=True)
     list(source)
@@ -124,6 +164,26 @@ def test_repeated_ids_are_told_apart_in_order(tmp_path: Path) -> None:
     rows = [row(0, {"doc_id": name}) for name in ("a", "b", "a", "a#2", "a")]
     got = [one.id for one in open_source(save_parquet(tmp_path, rows))]
     assert got == ["a", "b", "a#2", "a#2#2", "a#3"]
+
+
+class Repeated:
+    """A set of rows that all have one id."""
+
+    name, num_rows = "repeated", 20_000
+
+    def __iter__(self) -> Iterator[Row]:
+        values = row(0, {"doc_id": "same"})
+        return (Row(name="row", default_id="r:0", values=values) for _ in range(self.num_rows))
+
+
+def test_many_equal_ids_take_no_longer_than_others(tmp_path: Path) -> None:
+    report = SourceReport(name="repeated", format="jsonl", num_files=1, num_rows=None, split=None)
+    pictures = PictureFolder(LocalStore(tmp_path))
+    source = Source(Repeated(), pictures, report, skip_bad=False, check_pictures=False, max_pixels=1)
+    start_s = time.monotonic()
+    got = [one.id for one in source]
+    assert (got[:2], got[-1], len(set(got))) == (["same", "same#2"], "same#20000", 20_000)
+    assert time.monotonic() - start_s < 20, "looking for a free number anew each time takes minutes"
 
 
 def test_empty_parquet_is_refused_at_once(tmp_path: Path) -> None:
@@ -201,7 +261,9 @@ def test_format_may_be_said(tmp_path: Path) -> None:
         pytest.param(("a.csv", "b.txt"), {}, r"neither parquet, .* \(a.csv, b.txt\); name the file", id="other files"),
         pytest.param(("a.parquet", "b.jsonl"), {}, "both parquet and JSONL files", id="two formats"),
         pytest.param(("a.csv", "b.csv"), {"format": "parquet"}, r"no parquet file \(a.csv, b.csv\)", id="wrong format"),
-        pytest.param(("a.jsonl",), {"split": "train"}, "jsonl, which has no splits", id="a split of a file"),
+        pytest.param(
+            ("a.jsonl",), {"split": "train"}, r"no split 'train'; it holds files of no split \(a.jsonl\)", id="no split"
+        ),
         pytest.param(("a.csv",), {"format": "hf_disk"}, "cannot be opened as a saved Hugging Face", id="no saved set"),
     ],
 )

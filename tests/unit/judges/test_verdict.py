@@ -50,3 +50,10 @@ def test_the_question_holds_the_texts_as_they_are() -> None:
     assert "2. **Ground Truth Answer**: {0}\n" in text
     assert "3. **Model Predicted Answer**: \\boxed{x}\n" in text
     assert text.endswith('"Score: 0 or 1"')
+
+
+def test_the_question_shows_every_answer_that_counts() -> None:
+    item = GradeItem(question="how many ?", answer="8", other_answers=("eight people", "8"), prediction="8")
+    line = judge_question(item).split("\n")[3]
+    assert line.startswith("2. **Ground Truth Answer** (") and line.endswith(': "8" | "eight people"')
+    assert "any one of them" in line

@@ -125,12 +125,14 @@ def test_label_stage_names_a_bad_row_and_leaves_nothing_half_written(tmp_path: P
     maker = task_maker(tmp_path / "run-1", source)
     with pytest.raises(DataError, match=want):
         label_with(ScriptedEngine(lambda request: "<answer>red</answer>"), maker.task("label"))
-    assert list(maker.folder.stage_dir("label").rglob("*")) == []
+    left = [path.name for path in maker.folder.stage_dir("label").rglob("*") if path.is_file()]
+    assert left in ([], ["00000.json"]), "the label of the good row, if it was there already"
 
 
-def test_label_stage_leaves_bad_rows_out_where_that_is_wanted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_label_stage_leaves_bad_rows_out_where_that_is_wanted(tmp_path: Path) -> None:
     write_samples(tmp_path / "mine.parquet", rows(picture(), picture()[:200], picture()))
     maker = task_maker(tmp_path / "run-1", {"data.source": str(tmp_path / "mine.parquet"), "data.skip_bad": True})
     result = label_with(ScriptedEngine(lambda request: "<answer>red</answer>"), maker.task("label"))
     assert result.metrics["label/num_not_needed"] == 2
-    assert "skipped 1 bad rows of 3" in caplog.text
+    assert result.metrics["label/num_failed"] == 1
+    assert any("1 of 3 samples got no label, the first (row-1): row 1 of mine.parquet" in line for line in maker.said)

@@ -1,18 +1,22 @@
 import json
+import math
 import resource
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
+from tests.fakes.unprivileged import unprivileged
 from tests.unit.engines.tiny_model import tiny_model, tiny_processor
 
 from visionthink.config import RunConfig
 from visionthink.engines.transformers_local import TransformersEngine
-from visionthink.errors import ConfigError, StorageError
+from visionthink.errors import ConfigError, DataError, StorageError
 from visionthink.model import bundled as subject
 from visionthink.model.bundled import base_folder, bundled_path
 from visionthink.model.folder import LoadedModel, load_model, save_model
-from visionthink.storage import DiskFullError, verify
+from visionthink.storage import DiskFullError, PermissionDeniedError, verify
 
 
 @pytest.fixture
@@ -43,6 +47,31 @@ def test_saved_model_loads_again(tmp_path: Path) -> None:
     loaded = load_model(tmp_path / "model")
     assert loaded.model.num_parameters() == tiny_model().num_parameters()
     assert loaded.processor.tokenizer.get_vocab() == tiny_processor().tokenizer.get_vocab()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_model_is_loaded_in_full_precision_and_saved_in_its_own(tmp_path: Path, dtype: torch.dtype) -> None:
+    save_model(LoadedModel(tiny_model(), tiny_processor(), dtype), tmp_path / "base", RunConfig())
+    loaded = load_model(tmp_path / "base")
+    assert loaded.saved_as == dtype
+    assert {weight.dtype for weight in loaded.model.parameters()} == {torch.float32}
+    save_model(loaded, tmp_path / "again", RunConfig())
+    first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("base", "again"))
+    assert all(weight.dtype == dtype and torch.equal(weight, second[name]) for name, weight in first.items())
+    assert json.loads((tmp_path / "again" / "config.json").read_text())["dtype"] == str(dtype).removeprefix("torch.")
+    assert TransformersEngine.load(tmp_path / "again").model == "again"
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"), [(math.nan, torch.float32), (-math.inf, torch.float32), (1e6, torch.float16)]
+)
+def test_model_with_weights_that_are_not_finite_is_not_saved(tmp_path: Path, value: float, dtype: torch.dtype) -> None:
+    model = tiny_model()
+    with torch.no_grad():
+        model.lm_head.weight[3, 5] = value
+    with pytest.raises(DataError, match=r"weights .*embed_tokens\.weight of .*model would not be finite"):
+        save_model(LoadedModel(model, tiny_processor(), dtype), tmp_path / "model", RunConfig())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_model_that_was_saved_is_never_replaced(tmp_path: Path) -> None:
@@ -79,6 +108,23 @@ def test_damaged_model_is_refused(name: str, text: str, tmp_path: Path) -> None:
     (folder / name).write_text(text)
     for load in (load_model, TransformersEngine.load):
         with pytest.raises(ConfigError, match="cannot be loaded"):
+            load(folder)
+
+
+def test_saved_model_can_be_read_by_whom_the_umask_lets(tmp_path: Path) -> None:
+    (tmp_path / "usual").touch()
+    save_model(tiny(), tmp_path / "model", RunConfig())
+    modes = {path.name: path.stat().st_mode for path in (tmp_path / "model").iterdir()}
+    assert modes == dict.fromkeys(modes, (tmp_path / "usual").stat().st_mode)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_model_that_is_closed_to_this_user_is_called_so(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "model"
+    save_model(tiny(), folder, RunConfig())
+    (folder / name).chmod(0)
+    for load in (load_model, TransformersEngine.load, lambda folder: base_folder(str(folder))):
+        with unprivileged(), pytest.raises(PermissionDeniedError, match=rf"{name}: permission denied: let this user"):
             load(folder)
 
 

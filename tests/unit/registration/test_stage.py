@@ -129,7 +129,7 @@ def test_register_stage_needs_an_evaluation(tmp_path: Path) -> None:
 
 def test_gate_can_do_without_a_ground_truth(tmp_path: Path) -> None:
     unknown = {**GOOD, "resize_ratio_needed": None, "resize_ratio_not_needed": None}  # type: ignore[dict-item]
-    lenient = {**RULE, "register_model.check_resize_rates": False}
+    lenient = {**RULE, "register_model.check_resize_ratios": False}
     strict = evaluated(tmp_path / "run-1", trained=unknown)
     assert register_stage(strict.task("register")).facts["promoted"] is False
     maker = evaluated(tmp_path / "run-2", trained=unknown, overrides=lenient)

@@ -5,8 +5,15 @@ import pytest
 from tests.fakes.stage_task import tiny_config
 
 from visionthink.config import override_config
-from visionthink.errors import StorageError
-from visionthink.runs import RunFolder, choose_run, latest_run, point_latest
+from visionthink.errors import StorageError, UserError
+from visionthink.runs import (
+    RunFolder,
+    StageResult,
+    choose_judging_run,
+    choose_run,
+    latest_run,
+    point_latest,
+)
 
 CONFIG = tiny_config()
 NOW = datetime(2026, 11, 23, 18, 30, 5, tzinfo=UTC)
@@ -43,6 +50,31 @@ def test_choose_run_begins_anew_with_other_settings(tmp_path: Path) -> None:
     begun(tmp_path)
     other = override_config(CONFIG, {"seed": 1})
     assert choose_run(tmp_path, other, now=NOW).run_id == f"20261123-183005-{other.digest()}"
+
+
+def test_choose_run_goes_on_where_only_operational_settings_differ(tmp_path: Path) -> None:
+    folder = begun(tmp_path)
+    other = override_config(CONFIG, {"model.threads": 5, "tracking.required": True})
+    assert choose_run(tmp_path, other, now=NOW) == folder
+
+
+@pytest.mark.parametrize("run_id", ["latest", "my run", "../up"])
+def test_choose_run_refuses_a_name_that_no_run_can_have(tmp_path: Path, run_id: str) -> None:
+    begun(tmp_path)
+    with pytest.raises(UserError, match="cannot name a run"):
+        choose_run(tmp_path, CONFIG, now=NOW, run_id=run_id)
+
+
+def test_choose_judging_run_goes_on_with_the_unfinished_one_of_the_same_settings(tmp_path: Path) -> None:
+    first = choose_judging_run(tmp_path, CONFIG, now=NOW)
+    assert first.run_id == f"evaluate-{NAME}" and list(tmp_path.iterdir()) == []
+    first.begin(CONFIG)
+    later = NOW.replace(hour=20)
+    assert choose_judging_run(tmp_path, override_config(CONFIG, {"model.threads": 5}), now=later) == first
+    other = override_config(CONFIG, {"data.world_seed": 5})
+    assert choose_judging_run(tmp_path, other, now=later).run_id == f"evaluate-20261123-203005-{other.digest()}"
+    first.keep_result("evaluate", StageResult())
+    assert choose_judging_run(tmp_path, CONFIG, now=later).run_id == f"evaluate-20261123-203005-{CONFIG.digest()}"
 
 
 def test_choose_run_begins_anew_when_the_latest_is_of_another_version(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 from tests.fakes.stage_task import tiny_config
 
 from visionthink.config import override_config
-from visionthink.errors import ConfigError, DataError
+from visionthink.errors import ConfigError, DataError, UserError
 from visionthink.runs import RunFolder, StageResult
 
 CONFIG = tiny_config()
@@ -34,6 +34,44 @@ def test_begin_refuses_other_settings_and_names_them(tmp_path: Path) -> None:
     folder.begin(CONFIG)
     with pytest.raises(ConfigError, match=r"train\.num_steps was 4, now 5.*new run with `visionthink label`"):
         folder.begin(override_config(CONFIG, {"train.num_steps": 5}))
+
+
+def test_begin_takes_operational_settings_over_and_says_so(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run-1")
+    folder.begin(CONFIG)
+    other = override_config(CONFIG, {"model.threads": 3, "tracking.required": True})
+    assert folder.begin(other) == ("model.threads was 1, now 3", "tracking.required was false, now true")
+    assert folder.config() == other
+    assert folder.begin(other) == ()
+    folder.begin(CONFIG)
+    changes = [json.loads(line) for line in (folder.path / "changes.jsonl").read_text().splitlines()]
+    assert [change["model.threads"] for change in changes] == [{"was": 1, "now": 3}, {"was": 3, "now": 1}]
+
+
+def test_change_that_a_kill_cut_short_is_kept_once(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run-1")
+    folder.begin(CONFIG)
+    before = folder.config_path.read_bytes()
+    other = override_config(CONFIG, {"model.threads": 3})
+    folder.begin(other)
+    folder.config_path.write_bytes(before)
+    assert folder.begin(other) == ("model.threads was 1, now 3",)
+    assert len((folder.path / "changes.jsonl").read_text().splitlines()) == 1
+
+
+def test_begin_with_a_wrong_setting_changes_none(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run-1")
+    folder.begin(CONFIG)
+    with pytest.raises(ConfigError, match=r"other settings: seed was 0, now 1\. A run"):
+        folder.begin(override_config(CONFIG, {"model.threads": 3, "seed": 1}))
+    assert folder.config() == CONFIG and not (folder.path / "changes.jsonl").exists()
+
+
+@pytest.mark.parametrize("name", ["my run", "-x", ".x", "x" * 201, "größe", "latest", "mlartifacts", "missed"])
+def test_begin_refuses_a_name_that_no_run_can_have(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="cannot name a run"):
+        RunFolder(tmp_path / name).begin(CONFIG)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_config_of_no_run_is_an_error_that_names_the_folder(tmp_path: Path) -> None:

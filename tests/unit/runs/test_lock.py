@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -6,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from visionthink.errors import UserError
+from visionthink.errors import StorageError, UserError
 from visionthink.runs import locked
 
 HOLD = """
@@ -58,3 +59,22 @@ def test_lock_ends_with_a_killed_process(tmp_path: Path) -> None:
         process.communicate(timeout=20)
     with locked(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL], ids=errno.errorcode.get)
+def test_file_system_without_locks_is_told_with_a_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def no_locks(descriptor: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    want = r"could not lock .*\.lock: .*keeps no locks\. Put the runs on a local disk"
+    with pytest.raises(StorageError, match=want), locked(tmp_path):
+        pytest.fail("the block ran")
+
+
+def test_lock_file_has_the_usual_permissions(tmp_path: Path) -> None:
+    with locked(tmp_path):
+        (tmp_path / "usual").touch()
+        assert (tmp_path / ".lock").stat().st_mode == (tmp_path / "usual").stat().st_mode

@@ -1,15 +1,12 @@
 """What a chat request may hold, and how each refusal reads."""
 
-import io
 import json
 from collections.abc import Mapping
 
 import pytest
-from tests.unit.engines.conversation import noise
 
 from visionthink.serving.api_error import ApiError
-from visionthink.serving.chat_request import ChatRequest, parse_chat_request
-from visionthink.serving.question import decoded, picture_bytes, question_text
+from visionthink.serving.chat_request import ChatRequest, ImageUrl, asked_policy, parse_chat_request
 
 TEXT = {"type": "text", "text": "what color ?"}
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGVsbG8="}}
@@ -24,32 +21,44 @@ def parsed(*content: object, **fields: object) -> ChatRequest:
     return parse_chat_request(body(*content, **fields))
 
 
-def png(width: int, height: int) -> bytes:
-    file = io.BytesIO()
-    noise(width, height).save(file, format="PNG")
-    return file.getvalue()
-
-
 def test_a_request_is_read() -> None:
     request = parsed(
         temperature=0.5, top_p=0.9, max_tokens=7, seed=3, stream=True, stream_options={"include_usage": True}
     )
-    assert (request.temperature, request.top_p, request.max_reply_tokens, request.seed) == (0.5, 0.9, 7, 3)
-    assert request.stream and request.wants_usage_chunk and request.adaptive.policy == "auto"
-    assert parsed(max_tokens=7, max_completion_tokens=9).max_reply_tokens == 9
-    assert parsed(adaptive={"policy": "always_low"}).adaptive.policy == "always_low"
+    assert (request.temperature, request.top_p, request.max_answer_tokens, request.seed) == (0.5, 0.9, 7, 3)
+    assert request.stream and request.wants_usage_chunk and request.options.policy is None
+    assert parsed(adaptive={"policy": "always_low", "max_turns": 3}).options.max_turns == 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "want"),
+    [
+        ({}, None),
+        ({"max_tokens": None, "max_completion_tokens": 9}, 9),
+        ({"max_tokens": 7, "max_completion_tokens": 9}, 7),
+        ({"max_tokens": 9, "max_completion_tokens": 7}, 7),
+    ],
+)
+def test_both_bounds_of_the_answer_bind(fields: Mapping[str, object], want: int | None) -> None:
+    assert parsed(**fields).max_answer_tokens == want
 
 
 @pytest.mark.parametrize(
     "fields",
     [
         {"n": 1},
+        {"n": None},
         {"stop": None},
         {"tools": []},
         {"tool_choice": "none"},
+        {"parallel_tool_calls": False},
         {"response_format": {"type": "text"}},
-        {"presence_penalty": 0.0},
-        {"user": "me", "metadata": {"a": "b"}, "store": True},
+        {"presence_penalty": 0.0, "frequency_penalty": 0, "repetition_penalty": 1.0},
+        {"top_k": -1, "min_p": 0.0, "logit_bias": {}, "logprobs": False},
+        {"user": "me", "metadata": {"a": "b"}, "store": True, "service_tier": "auto", "safety_identifier": "x"},
+        {"guided_json": None, "never_heard_of": None},
+        {"stream_options": {"include_usage": True, "include_obfuscation": False, "continuous_usage_stats": False}},
+        {"adaptive": None},
     ],
 )
 def test_fields_that_change_nothing_are_let_pass(fields: Mapping[str, object]) -> None:
@@ -60,17 +69,64 @@ def test_fields_that_change_nothing_are_let_pass(fields: Mapping[str, object]) -
     ("fields", "param"),
     [
         ({"n": 2}, "n"),
+        ({"n": True}, "n"),
         ({"stop": "END"}, "stop"),
+        ({"stop": ["END"]}, "stop"),
         ({"tools": [{"type": "function"}]}, "tools"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"functions": [{"name": "f"}]}, "functions"),
         ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format"),
         ({"logprobs": True}, "logprobs"),
+        ({"top_logprobs": 3}, "top_logprobs"),
+        ({"logit_bias": {"5": -100}}, "logit_bias"),
+        ({"presence_penalty": 0.5}, "presence_penalty"),
         ({"frequency_penalty": 0.5}, "frequency_penalty"),
+        ({"top_k": 5}, "top_k"),
+        ({"min_p": 0.1}, "min_p"),
+        ({"repetition_penalty": 1.1}, "repetition_penalty"),
+        ({"min_tokens": 3}, "min_tokens"),
+        ({"ignore_eos": True}, "ignore_eos"),
+        ({"guided_json": {}}, "guided_json"),
+        ({"guided_choice": ["a", "b"]}, "guided_choice"),
+        ({"guided_regex": ".*"}, "guided_regex"),
+        ({"structured_outputs": {"json": {}}}, "structured_outputs"),
+        ({"chat_template_kwargs": {"enable_thinking": False}}, "chat_template_kwargs"),
+        ({"mm_processor_kwargs": {"max_pixels": 1}}, "mm_processor_kwargs"),
+        ({"reasoning_effort": "high"}, "reasoning_effort"),
+        ({"web_search_options": {}}, "web_search_options"),
+        ({"never_heard_of": 0}, "never_heard_of"),
+        ({"Temperature": 1}, "Temperature"),
+        ({"stream_options": {"chunk_size": 3}}, "stream_options.chunk_size"),
+        ({"messages": [{"role": "user", "name": "Ann", "content": "x"}]}, "messages.0.name"),
+        ({"messages": [{"role": "user", "content": [{**TEXT, "max_pixels": 9}]}]}, "messages.0.content.0.max_pixels"),
+        (
+            {"messages": [{"role": "assistant", "tool_calls": [{}]}, {"role": "user", "content": "x"}]},
+            "messages.0.tool_calls",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{**PICTURE, "image_url": {"url": "x", "size": 4}}]}]},
+            "messages.0.content.0.image_url.size",
+        ),
     ],
 )
-def test_fields_that_cannot_be_honoured_are_refused(fields: Mapping[str, object], param: str) -> None:
+def test_fields_that_cannot_be_honoured_are_refused_by_name(fields: Mapping[str, object], param: str) -> None:
     with pytest.raises(ApiError, match=f"{param} is not supported") as caught:
         parsed(**fields)
-    assert (caught.value.status, caught.value.param) == (400, param)
+    assert (caught.value.status, caught.value.param, caught.value.code) == (400, param, "unsupported_parameter")
+
+
+def test_a_message_as_clients_hand_it_back_is_let_pass() -> None:
+    back: dict[str, object] = {
+        "role": "assistant",
+        "content": "a",
+        "refusal": None,
+        "annotations": [],
+        "audio": None,
+        "tool_calls": None,
+    }
+    assert len(parsed(messages=[{"role": "user", "content": "x"}, back]).messages) == 2
+    assert parsed({**TEXT, "cache_control": {"type": "ephemeral"}}).messages
 
 
 @pytest.mark.parametrize(
@@ -78,72 +134,92 @@ def test_fields_that_cannot_be_honoured_are_refused(fields: Mapping[str, object]
     [
         ({"messages": []}, "messages"),
         ({"messages": "hello"}, "messages"),
+        ({"messages": ["hello"]}, "messages.0"),
+        ({"messages": [{"content": "hello"}]}, "messages.0.role"),
         ({"temperature": 3}, "temperature"),
+        ({"temperature": "0.5"}, "temperature"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"temperature": -1e-9}, "temperature"),
         ({"top_p": 0}, "top_p"),
         ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": 7.5}, "max_tokens"),
+        ({"max_completion_tokens": -1}, "max_completion_tokens"),
+        ({"seed": "7"}, "seed"),
+        ({"seed": 2**63}, "seed"),
+        ({"stream": "yes"}, "stream"),
         ({"model": None}, "model"),
         ({"adaptive": {"policy": "sometimes"}}, "adaptive.policy"),
         ({"adaptive": {"policyy": "auto"}}, "adaptive.policyy"),
-        ({"messages": [{"role": "user", "content": [{"type": "audio"}]}]}, "messages.0.content"),
+        ({"adaptive": {"max_turns": 0}}, "adaptive.max_turns"),
+        ({"adaptive": "auto"}, "adaptive"),
     ],
 )
 def test_a_wrong_shape_is_a_422_that_names_the_place(fields: Mapping[str, object], where: str) -> None:
     with pytest.raises(ApiError) as caught:
         parsed(**fields)
-    assert caught.value.status == 422 and str(caught.value.param).startswith(where)
+    assert (caught.value.status, caught.value.param, caught.value.code) == (422, where, "invalid_type")
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe", b"no"])
+@pytest.mark.parametrize(
+    ("content", "where", "match"),
+    [
+        ([{"type": "image_url", "image_url": "data:image/png;base64,aGk="}, TEXT], "0.image_url", '"url"'),
+        ([{"type": "input_image", "image_url": "data:image/png;base64,aGk="}], "0.type", "'input_image'"),
+        ([TEXT, {"type": "input_text", "text": "x"}], "1.type", "'input_text'"),
+        ([TEXT, {"type": "image", "image": "x"}], "1.type", "'image'"),
+        ([{"type": "audio"}], "0.type", "'audio'"),
+        ([{"type": ["text"], "text": "x"}], "0.type", "text"),
+        ([{"text": "x"}], "0.type", "None"),
+        ([{"type": "x" * 10_000}], "0.type", "xxx"),
+        (["hello"], "0", "a part is an object"),
+        ([TEXT, None], "1", "a part is an object"),
+        ([{"type": "text"}], "0.text", "required"),
+        ([{"type": "text", "text": 5}], "0.text", "string"),
+        ([{"type": "image_url"}], "0.image_url", "required"),
+        ([{"type": "image_url", "image_url": None}], "0.image_url", '"url"'),
+        ([{"type": "image_url", "image_url": {}}], "0.image_url.url", "required"),
+        ([{"type": "image_url", "image_url": {"url": 5}}], "0.image_url.url", "string"),
+        ([{"type": "image_url", "image_url": {"url": "x", "detail": "ultra"}}], "0.image_url.detail", "'high'"),
+        ([{"type": "image_url", "image_url": {"url": "x", "detail": "LOW"}}], "0.image_url.detail", "'low'"),
+        (5, None, "a text or a list of parts"),
+        ({"type": "text", "text": "x"}, None, "a text or a list of parts"),
+    ],
+)
+def test_a_wrong_part_is_named(content: object, where: str | None, match: str) -> None:
+    with pytest.raises(ApiError, match=match) as caught:
+        parsed(messages=[{"role": "user", "content": content}])
+    want = "messages.0.content" if where is None else f"messages.0.content.{where}"
+    assert (caught.value.status, caught.value.param) == (422, want)
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe", b"no", b"[" * 100_000, b'{"model": "\\ud800"}'])
 def test_bytes_that_are_no_json_are_a_400(data: bytes) -> None:
     with pytest.raises(ApiError, match="no JSON") as caught:
         parse_chat_request(data)
     assert caught.value.status == 400
 
 
-def test_the_question_is_all_the_text() -> None:
-    assert question_text(parsed(TEXT, PICTURE, {"type": "text", "text": "say it "})) == "what color ?\nsay it"
-    assert picture_bytes(parsed(TEXT, PICTURE)) == b"hello"
-
-
 @pytest.mark.parametrize(
-    ("messages", "match"),
+    ("detail", "policy", "want"),
     [
-        ([{"role": "user", "content": "hello"}], "0 pictures"),
-        ([{"role": "user", "content": [TEXT]}], "0 pictures"),
-        ([{"role": "user", "content": [TEXT, PICTURE, PICTURE]}], "2 pictures"),
-        ([{"role": "system", "content": "x"}, {"role": "user", "content": [TEXT, PICTURE]}], "'system', 'user'"),
-        ([{"role": "assistant", "content": "x"}], "'assistant'"),
-        ([{"role": "user", "content": [PICTURE]}], "no question"),
-        ([{"role": "user", "content": None}], "no question"),
-        ([{"role": "user", "content": [PICTURE, {"type": "text", "text": "<|im_end|>"}]}], r"<\|im_end\|>"),
-        ([{"role": "user", "content": [TEXT, {**PICTURE, "image_url": {"url": "http://a/b.png"}}]}], "not fetched"),
-        ([{"role": "user", "content": [TEXT, {**PICTURE, "image_url": {"url": "file:///etc/x"}}]}], "not fetched"),
-        (
-            [{"role": "user", "content": [TEXT, {**PICTURE, "image_url": {"url": "data:image/png;base64,a$"}}]}],
-            "base64 is broken",
-        ),
-        (
-            [{"role": "user", "content": [TEXT, {**PICTURE, "image_url": {"url": "data:image/png;base64,é"}}]}],
-            "base64 is broken",
-        ),
+        (None, None, None),
+        ("low", None, "always_low"),
+        ("high", None, "always_high"),
+        ("auto", None, "auto"),
+        (None, "always_low", "always_low"),
+        ("auto", "always_high", "always_high"),
+        ("low", "always_low", "always_low"),
     ],
 )
-def test_a_request_that_is_no_question_about_one_picture_is_a_400(messages: object, match: str) -> None:
-    request = parsed(messages=messages)
-    with pytest.raises(ApiError, match=match) as caught:
-        question_text(request), picture_bytes(request)
-    assert (caught.value.status, caught.value.param) == (400, "messages")
+def test_detail_says_how_to_look(detail: str | None, policy: str | None, want: str | None) -> None:
+    picture = ImageUrl.model_validate({"url": "x", "detail": detail})
+    assert asked_policy(parsed(adaptive={"policy": policy}), picture) == want
 
 
-def test_a_picture_is_decoded_up_to_the_limit() -> None:
-    assert decoded(png(30, 20), max_pixels=600).size == (30, 20)
-    with pytest.raises(ApiError, match="30 x 20 pixels, more than 599") as caught:
-        decoded(png(30, 20), max_pixels=599)
-    assert caught.value.status == 413
-
-
-@pytest.mark.parametrize("data", [b"", b"hello", png(30, 20)[:900]], ids=["empty", "no picture", "cut off"])
-def test_a_broken_picture_is_a_400(data: bytes) -> None:
-    with pytest.raises(ApiError) as caught:
-        decoded(data, max_pixels=10**6)
-    assert (caught.value.status, caught.value.code) == (400, "invalid_image")
+@pytest.mark.parametrize(("detail", "policy"), [("low", "auto"), ("high", "always_low"), ("low", "always_high")])
+def test_detail_and_policy_that_contradict_each_other_are_refused(detail: str, policy: str) -> None:
+    picture = ImageUrl.model_validate({"url": "x", "detail": detail})
+    with pytest.raises(ApiError, match="one of the two") as caught:
+        asked_policy(parsed(adaptive={"policy": policy}), picture)
+    assert (caught.value.status, caught.value.param) == (400, "adaptive.policy")

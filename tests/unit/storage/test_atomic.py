@@ -44,6 +44,32 @@ def test_atomic_write_gives_the_usual_permissions(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "ours").stat().st_mode) == stat.S_IMODE((tmp_path / "usual").stat().st_mode)
 
 
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002, 0], ids=oct)
+def test_atomic_dir_gives_the_usual_permissions_to_what_libraries_made(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        with atomic_dir(tmp_path / "model") as folder:
+            # Weights are often written by way of a temporary file, and copies keep the mode of what they are copies of.
+            (folder / "sub").mkdir(mode=0o700)
+            for name, mode in (("weights", 0o600), ("sub/copy", 0o444), ("plain", 0o666)):
+                (folder / name).touch()
+                (folder / name).chmod(mode)
+    finally:
+        os.umask(before)
+    modes = {name: stat.S_IMODE((tmp_path / name).stat().st_mode) for name in names(tmp_path)}
+    files = dict.fromkeys(("weights", "sub/copy", "plain", "manifest.json"), 0o666 & ~mask)
+    want = {f"model/{name}": mode for name, mode in files.items()}
+    assert modes == {**want, "model": 0o777 & ~mask, "model/sub": 0o777 & ~mask}
+
+
+def test_atomic_dir_leaves_alone_what_a_link_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "outside").touch()
+    (tmp_path / "outside").chmod(0o400)
+    with atomic_dir(tmp_path / "model") as folder:
+        (folder / "link").symlink_to(tmp_path / "outside")
+    assert stat.S_IMODE((tmp_path / "outside").stat().st_mode) == 0o400
+
+
 def test_atomic_open_shows_nothing_before_its_end(tmp_path: Path) -> None:
     target = tmp_path / "file"
     atomic_write(target, b"old")

@@ -1,6 +1,7 @@
 """The arithmetic of GRPO on tensors, against hand-made cases, against torch's distributions and against veRL."""
 
 import json
+import math
 import random
 import subprocess
 from pathlib import Path
@@ -38,6 +39,7 @@ def loss(
     reference: torch.Tensor | None = None,
     kl_weight: float = 0.0,
     entropy: torch.Tensor | None = None,
+    clip_ratio_c: float = 0.0,
 ) -> LossParts:
     mask = torch.ones_like(log_prob, dtype=torch.bool) if mask is None else mask
     return grpo_loss(
@@ -47,6 +49,7 @@ def loss(
         advantages=torch.tensor(advantages, dtype=log_prob.dtype),
         weights=token_weights(mask, mask.sum(-1).tolist() if lengths is None else lengths, aggregation),
         clip_ratio=CLIP,
+        clip_ratio_c=clip_ratio_c,
         kl_weight=kl_weight,
     )
 
@@ -203,6 +206,26 @@ def test_nothing_written_weighs_nothing() -> None:
         assert token_weights(mask, [0, 0], aggregation).tolist() == [[0.0] * 3] * 2
 
 
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "clip_ratio_c", "want"),
+    [
+        pytest.param(5.0, -1.0, 0.0, (5.0, 5.0), id="without a bound a far token pulls with all its ratio"),
+        pytest.param(5.0, -1.0, 3.0, (3.0, 0.0), id="beyond the bound it does not pull"),
+        pytest.param(2.0, -1.0, 3.0, (2.0, 2.0), id="within the bound it does"),
+        pytest.param(5.0, 1.0, 3.0, (-1.2, 0.0), id="a good token has the first clip"),
+        pytest.param(0.1, -1.0, 3.0, (0.8, 0.0), id="a bad one that became rare as well"),
+    ],
+)
+def test_dual_clip_bounds_the_loss_of_bad_tokens(
+    ratio: float, advantage: float, clip_ratio_c: float, want: tuple[float, float]
+) -> None:
+    old = torch.tensor([[-4.0]], dtype=torch.float64)
+    new = old + math.log(ratio)
+    options: dict[str, Any] = {"old": old, "advantages": [advantage], "clip_ratio_c": clip_ratio_c}
+    got = loss(new, **options).loss.item(), gradient(new, **options).item()
+    assert got == pytest.approx(want)
+
+
 def test_without_a_reference_or_weight_there_is_no_divergence() -> None:
     new, base = torch.tensor([[-1.0]]), torch.tensor([[-3.0]])
     alone = loss(new, advantages=[1.0], kl_weight=0.5)
@@ -258,15 +281,16 @@ def case(chance: random.Random, *, reach: float) -> dict[str, Any]:
 def test_verl_computes_the_same_loss_and_gradient(verl_python: Path) -> None:
     """One process for all cases: veRL needs many seconds to be imported."""
     chance = random.Random(0)
-    cases = [
+    drawn = [
         (case(chance, reach=reach), aggregation)
         for reach in (0.0, 0.1, 0.5, 3.0, 40.0)
         for _ in range(20)
         for aggregation in get_args(Aggregation)
     ]
+    cases = [(*numbers, clip_ratio_c) for numbers in drawn for clip_ratio_c in (0.0, 3.0, 1.1)]
     answers = iter(by_verl(verl_python, [request for case_ in cases for request in requests_of(*case_)]))
-    num_clipped = 0
-    for numbers, aggregation in cases:
+    num_clipped = num_bounded = 0
+    for numbers, aggregation, clip_ratio_c in cases:
         policy, divergence, mean = next(answers), next(answers), next(answers)
         tensors = {key: torch.tensor(value, dtype=torch.float64) for key, value in numbers.items()}
         mask, base = tensors["mask"].bool(), tensors["ref_log_probs"]
@@ -276,7 +300,10 @@ def test_verl_computes_the_same_loss_and_gradient(verl_python: Path) -> None:
             "mask": mask,
             "aggregation": aggregation,
         }
+        unbounded = loss(tensors["log_probs"], **options).loss.item()
+        options["clip_ratio_c"] = clip_ratio_c
         parts = loss(tensors["log_probs"], **options, entropy=base)
+        num_bounded += parts.loss.item() != unbounded
         assert parts.loss.item() == pytest.approx(policy["value"], rel=1e-6, abs=1e-9)
         if aggregation == "token-mean":  # veRL always counts clipped tokens, whatever the loss is the mean of
             assert parts.clip_ratio.item() == pytest.approx(policy["clip_ratio"], abs=1e-6)
@@ -287,16 +314,24 @@ def test_verl_computes_the_same_loss_and_gradient(verl_python: Path) -> None:
         # Entropies are averaged as they are, so they show the mean alone.
         assert parts.entropy.item() == pytest.approx(mean["value"], rel=1e-6)
         num_clipped += policy["clip_ratio"] > 0
-    assert num_clipped > 20
+    assert num_clipped > 20 and num_bounded > 20
 
 
-def requests_of(numbers: dict[str, Any], mode: Aggregation) -> list[dict[str, Any]]:
+def requests_of(numbers: dict[str, Any], mode: Aggregation, clip_c: float) -> list[dict[str, Any]]:
     """What the oracle is asked about a case."""
     columns = len(numbers["mask"][0])
     policy = {key: numbers[key] for key in ("old_log_probs", "log_probs", "mask")}
     advantages = [[value] * columns for value in numbers["advantages"]]
     return [
-        {"op": "policy_loss", **policy, "advantages": advantages, "clip_low": CLIP, "clip_high": CLIP, "mode": mode},
+        {
+            "op": "policy_loss",
+            **policy,
+            "advantages": advantages,
+            "clip_low": CLIP,
+            "clip_high": CLIP,
+            "clip_c": clip_c,
+            "mode": mode,
+        },
         {"op": "low_var_kl", "log_probs": numbers["log_probs"], "ref_log_probs": numbers["ref_log_probs"]},
         {"op": "agg_loss", "losses": numbers["ref_log_probs"], "mask": numbers["mask"], "mode": mode},
     ]

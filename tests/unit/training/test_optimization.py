@@ -1,5 +1,6 @@
 """An update makes good rollouts likelier and bad ones less likely, and leaves dropped groups out."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -13,7 +14,7 @@ from tests.unit.training.written import ASK, prompt, rollout, saying, small_mode
 from visionthink.config import TrainConfig
 from visionthink.core.trace import Trace
 from visionthink.engines.transformers_local import TransformersEngine
-from visionthink.training.local.optimization import UpdateStats, update
+from visionthink.training.local.optimization import DivergedError, UpdateStats, update
 from visionthink.training.local.policy import Policy, targets
 from visionthink.training.local.rollout import Rollout
 
@@ -131,6 +132,49 @@ def test_a_step_is_no_longer_than_the_norm_allows() -> None:
     moved = change([GOOD, BAD], config(max_grad_norm=stats.grad_norm / 4))
     assert moved.norm().item() == pytest.approx(RATE * stats.grad_norm / 4, rel=1e-3)
     assert change([GOOD, BAD], config()).norm().item() == pytest.approx(RATE * stats.grad_norm, rel=1e-3)
+
+
+def test_a_norm_of_0_leaves_the_gradient_as_it_is() -> None:
+    torch.testing.assert_close(change([GOOD, BAD], config(max_grad_norm=0)), change([GOOD, BAD], config()))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_step_that_is_not_finite_is_not_taken(value: float) -> None:
+    made = policy()
+    with pytest.raises(DivergedError, match=r"the loss is (nan|-?inf) and the norm of its gradient nan"):
+        updated(made, [GOOD, replace(BAD, advantage=value)], config())
+    pairs = zip(made.model.parameters(), policy().model.parameters(), strict=True)
+    assert all(torch.equal(new, old) and new.grad is None for new, old in pairs)
+
+
+def test_a_gradient_that_is_not_finite_though_the_loss_is_stops_the_step() -> None:
+    made = policy()
+    weight = next(made.model.parameters())
+    handle = weight.register_hook(lambda gradient: gradient * math.inf)  # type: ignore[no-untyped-call]
+    with pytest.raises(DivergedError, match=r"the loss is -?\d.* and the norm of its gradient (nan|inf)"):
+        updated(made, [GOOD, BAD], config())
+    handle.remove()
+    assert torch.equal(weight, next(policy().model.parameters()))
+
+
+def test_weights_that_a_step_drove_out_of_range_are_noticed() -> None:
+    made = policy()
+    optimizer = torch.optim.SGD(made.model.parameters(), lr=1e38)
+    with pytest.raises(DivergedError, match=r"weights .* are not finite any more"):
+        update(made, policy(), optimizer, [replace(GOOD, advantage=1e4)], config())
+
+
+def test_the_second_clip_holds_a_token_back_that_ran_away() -> None:
+    """Only a later update can: at the first one every ratio is 1."""
+
+    def moved(**settings: Any) -> float:
+        made = policy()
+        optimizer = torch.optim.SGD(made.model.parameters(), lr=2.0, maximize=True)  # what is bad becomes likelier
+        update(made, policy(), optimizer, [GOOD, BAD], config(max_grad_norm=1.0, **settings))
+        return per_token(made, BAD)
+
+    assert moved(clip_ratio_c=1.01) == moved()
+    assert moved(clip_ratio_c=1.01, num_updates=4) < moved(num_updates=4)
 
 
 def test_later_updates_of_a_batch_are_clipped_against_the_first() -> None:

@@ -71,11 +71,26 @@ def test_the_numbers_of_a_step() -> None:
         "group/num_kept": 1,
         "group/num_zero_variance": 1,
         "group/num_judge_failed": 0,
+        "group/num_rollouts_failed": 0,
         "perf/step_s": 5.0,
         "perf/rollout_s": 2.0,
         "perf/train_s": 3.0,
     }
     assert report() == pytest.approx(want, abs=1e-4)
+
+
+def test_a_rollout_that_was_not_graded_is_counted_and_in_no_mean() -> None:
+    """Else an outage of the judge would be drawn as a model that gets worse."""
+    failed = rollout(prompt(2, needed=None), [ASK, saying("A")], 0.0, has_failed=True)
+    beside, alone = report((*ROLLOUTS, failed, failed)), report()
+    assert beside.pop("group/num_rollouts_failed") == 2 and alone.pop("group/num_rollouts_failed") == 0
+    assert beside == alone
+
+
+def test_a_step_without_a_graded_rollout_has_no_means() -> None:
+    found = report((rollout(prompt(0), [ASK, saying("A")], 0.0, has_failed=True),))
+    assert found["group/num_rollouts_failed"] == 1 and found["optim/loss"] == STATS.loss
+    assert [key for key in found if key.startswith(("reward/", "resize/")) or key.endswith("_mean")] == []
 
 
 def test_a_rate_of_a_label_that_did_not_come_up_is_left_out() -> None:

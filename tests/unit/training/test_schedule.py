@@ -1,5 +1,7 @@
 """The rate of reinforcement learning rises, holds and falls."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,8 +29,22 @@ def test_the_rate_rises_holds_and_falls() -> None:
 def test_the_rate_stays_between_its_ends(num_steps: int, warmup: int, hold: float, last: float) -> None:
     got = rates(num_steps=num_steps, warmup_steps=warmup, hold_ratio=hold, final_lr_ratio=last)
     assert all(0 <= rate <= PEAK for rate in got)
-    fall = got[round(num_steps * hold) :]
-    assert fall == sorted(fall, reverse=True)
+    top = got.index(max(got))
+    assert got[:top] == sorted(got[:top]) and got[top:] == sorted(got[top:], reverse=True)
+
+
+@given(st.integers(1, 60), st.integers(0, 80), st.floats(0, 1))
+def test_the_rate_never_jumps(num_steps: int, warmup: int, hold: float) -> None:
+    got = rates(num_steps=num_steps, warmup_steps=warmup, hold_ratio=hold, final_lr_ratio=0.0)
+    rise, fall = PEAK / max(warmup, 1), PEAK / max(num_steps - round(num_steps * hold), 1)
+    assert all(after - before <= rise * 1.001 for before, after in pairwise([0.0, *got]))
+    assert all(before - after <= fall * 1.001 for before, after in pairwise(got))
+
+
+def test_a_run_shorter_than_its_warmup_rises_and_falls_without_a_jump() -> None:
+    got = rates(num_steps=12, warmup_steps=10, hold_ratio=0.5, final_lr_ratio=0.03)
+    want = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 4 / 6, 3 / 6, 2 / 6, 1 / 6]
+    assert got == pytest.approx([PEAK * share for share in want])
 
 
 def test_without_warmup_the_rate_starts_at_its_peak() -> None:

@@ -10,12 +10,15 @@ from tests.fakes.memory_tracker import MemoryRun
 from tests.fakes.seeing import seeing_engine
 from tests.fakes.stage_task import TaskMaker, task_maker
 
+from visionthink.config import override_config
 from visionthink.engines.transformers_local import TransformersEngine
 from visionthink.errors import DataError
 from visionthink.labeling.stage import label_with
 from visionthink.runs import StageTask
 from visionthink.samples import samples_to_label
 from visionthink.storage import verify
+from visionthink.training.local.checkpoint import checkpoint_step
+from visionthink.training.local.optimization import DivergedError
 from visionthink.training.local.stage import train_stage
 from visionthink.training.local.step_log import read_steps
 
@@ -42,8 +45,9 @@ class DeadlyRun:
         return getattr(self.run, name)
 
 
-def labelled(path: Path, parrot: Path) -> TaskMaker:
-    maker = task_maker(path, {"model.base": str(parrot), "train.num_steps": 6, "train.learning_rate": 1e-3})
+def labelled(path: Path, parrot: Path, more: Mapping[str, object] | None = None) -> TaskMaker:
+    usual = {"model.base": str(parrot), "train.num_steps": 6, "train.learning_rate": 1e-3}
+    maker = task_maker(path, {**usual, **(more or {})})
     label_with(seeing_engine(list(samples_to_label(maker.config))), maker.task("label"))
     maker.folder.begin(maker.config)
     path.joinpath("label", "result.json").write_text(
@@ -105,6 +109,27 @@ def test_train_stage_that_is_done_trains_no_more(tmp_path: Path, parrot: Path) -
     num_lines = len(maker.said)
     assert train_stage(maker.task("train")) == want
     assert maker.said[num_lines:] == []
+
+
+def test_train_stage_that_diverges_leaves_no_model_and_what_it_had_reached(tmp_path: Path, parrot: Path) -> None:
+    more = {"train.learning_rate": 1e30, "train.warmup_steps": 0, "train.checkpoint_every": 1}
+    maker = labelled(tmp_path / "run-1", parrot, more)
+    for _ in range(2):
+        with pytest.raises(DivergedError, match=r"diverged at step 2 of 6"):
+            train_stage(maker.task("train"))
+        assert checkpoint_step(tmp_path / "run-1" / "train" / "checkpoints") == 1
+        assert [step for step, _ in rewards(maker)] == [1]
+    assert not maker.folder.trained_model.exists()
+
+
+def test_train_stage_goes_on_with_other_operational_settings(tmp_path: Path, parrot: Path) -> None:
+    undisturbed, killed = labelled(tmp_path / "run-1", parrot), labelled(tmp_path / "run-2", parrot)
+    train_stage(undisturbed.task("train"))
+    killed_at(4, killed)
+    killed.config = override_config(killed.config, {"train.checkpoint_every": 1, "tracking.required": True})
+    train_stage(killed.task("train"))
+    first, second = weights(undisturbed), weights(killed)
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_train_stage_needs_labels(tmp_path: Path, parrot: Path) -> None:

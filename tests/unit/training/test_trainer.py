@@ -1,5 +1,7 @@
 """The loop picks fair batches, resumes to the bit, and learns what the judge rewards."""
 
+import math
+import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -8,22 +10,25 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from tests.unit.engines.tiny_model import tiny_processor
 from tests.unit.training.written import ScriptedJudge, picture_of, prompt, small_model
 
 from visionthink import metrics
 from visionthink.config import RewardConfig, RunConfig, TrainConfig
 from visionthink.episodes.prompting import prompting_of
-from visionthink.errors import DataError, EngineError
+from visionthink.errors import ConfigError, DataError, EngineError
 from visionthink.judges import Grade, GradeItem, Judge
-from visionthink.model.folder import load_model
+from visionthink.model.folder import LoadedModel, load_model, save_model
 from visionthink.training.local import trainer as subject
 from visionthink.training.local.checkpoint import checkpoint_step
+from visionthink.training.local.optimization import DivergedError
 from visionthink.training.local.rollout import Prompt
 from visionthink.training.local.trainer import LocalTrainer, Setting
 
 NEEDED = [prompt(number, needed=True) for number in range(5)]
 REST = [prompt(number, needed=False) for number in range(5, 12)]
+ORDER = [[1, 0, 4, 2], [3, 3, 4, 1], [2, 0, 3, 0], [2, 4, 1, 3]]
 Steps = list[tuple[int, Mapping[str, float]]]
 
 
@@ -96,6 +101,25 @@ def test_an_epoch_shows_every_prompt_once() -> None:
         assert first != second, "the next epoch has another order"
 
 
+def test_the_order_of_prompts_is_the_reviewed_one() -> None:
+    """A run that was begun before goes on with it."""
+    picked = [[item.sample.id for item in subject._slice("needed", NEEDED, step, 4, 3)] for step in range(4)]
+    assert [[int(name.removeprefix("sample-")) for name in step] for step in picked] == ORDER
+
+
+def test_an_epoch_is_shuffled_once_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    class Counted(random.Random):
+        def __init__(self, seed: str) -> None:
+            made.append(seed)
+            super().__init__(seed)
+
+    monkeypatch.setattr(random, "Random", Counted)
+    subject._slice("needed", NEEDED, 1, 12, 0)
+    assert made == ["0/needed/2", "0/needed/3", "0/needed/4"]
+
+
 def test_a_batch_may_be_larger_than_an_epoch() -> None:
     picked = subject._slice("needed", NEEDED, 0, 12, 0)
     counts = Counter(item.sample.id for item in picked)
@@ -143,6 +167,99 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bit(tmp_path: Path) -> None:
     assert [step for step, _ in first] == [1, 2, 3] and [step for step, _ in second] == [3, 4]
     assert without_times(first[:2] + second) == without_times(whole)
     assert all(torch.equal(got[name], want[name]) for name in want)
+
+
+def test_training_that_diverges_stops_at_the_step_and_keeps_the_last_good_state(tmp_path: Path) -> None:
+    bold = setting(learning_rate=1e30, warmup_steps=0, checkpoint_every=1)
+    want = r"diverged at step 2 of 4: the loss is nan .*lower train\.learning_rate \(now 1e\+30\)"
+    for _ in range(2):  # the same command again
+        with pytest.raises(DivergedError, match=want):
+            trained(tmp_path, bold)
+        assert checkpoint_step(tmp_path) == 1
+    weights = torch.load(tmp_path / "step-000001" / "state.pt", weights_only=True)["model"]
+    assert all(weight.isfinite().all() for weight in weights.values())
+
+
+def test_the_judge_is_closed_however_training_ends(tmp_path: Path) -> None:
+    closed = []
+
+    class Closing(AlternatingJudge):
+        async def aclose(self) -> None:
+            closed.append(True)
+
+    trained(tmp_path, setting(num_steps=1), judge=Closing())
+    with pytest.raises(DivergedError):
+        trained(tmp_path, setting(learning_rate=1e30, warmup_steps=0, num_steps=3), judge=Closing())
+    assert closed == [True, True]
+
+
+def test_training_goes_on_from_the_last_good_state_when_the_cause_is_gone(tmp_path: Path) -> None:
+    """A machine whose memory flips a bit, say: the next one comes to the very weights that there should be."""
+    want, _ = trained(tmp_path / "whole", setting())
+    model, folder = small_model(), tmp_path / "halves"
+    made = LocalTrainer(
+        model,
+        tiny_processor(),
+        judge=AlternatingJudge(),
+        prompting=prompting_of(RunConfig()),
+        decode=picture_of,
+        setting=setting(),
+        checkpoint_dir=folder,
+    )
+
+    def on_step(step: int, values: Mapping[str, float]) -> None:
+        if step == 3:
+            model.lm_head.weight.register_hook(lambda gradient: gradient * math.nan)
+
+    with pytest.raises(DivergedError, match=r"step 4 of 4: .*state after step 2 is kept"):
+        made.run([*NEEDED, *REST], on_step)
+    got, told = trained(folder, setting())
+    assert [step for step, _ in told] == [3, 4]
+    assert all(torch.equal(got[name], want[name]) for name in want)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_weights_of_half_precision_are_refused(dtype: torch.dtype, tmp_path: Path) -> None:
+    """An optimizer step would be lost between two of their numbers."""
+    with pytest.raises(ConfigError, match=rf"{dtype} cannot be trained"):
+        LocalTrainer(
+            small_model().to(dtype),  # type: ignore[arg-type]
+            tiny_processor(),
+            judge=AlternatingJudge(),
+            prompting=prompting_of(RunConfig()),
+            decode=picture_of,
+            setting=setting(),
+            checkpoint_dir=tmp_path,
+        )
+
+
+@pytest.mark.slow
+def test_small_steps_move_the_weights_of_a_model_of_half_precision(tmp_path: Path) -> None:
+    """The paper's learning rate on a bfloat16 folder: in bfloat16 itself hardly a weight would move at all."""
+    base = LoadedModel(small_model(), tiny_processor(), torch.bfloat16)
+    save_model(base, tmp_path / "base", RunConfig())
+    loaded = load_model(tmp_path / "base")
+    before = {name: weight.clone() for name, weight in loaded.model.named_parameters()}
+    how = setting(num_steps=3, learning_rate=1e-6, warmup_steps=0, hold_ratio=1.0, kl_weight=0.0, freeze_vision=False)
+    made = LocalTrainer(
+        loaded.model,
+        loaded.processor,
+        judge=AlternatingJudge(),
+        prompting=prompting_of(RunConfig()),
+        decode=picture_of,
+        setting=how,
+        checkpoint_dir=tmp_path / "checkpoints",
+    )
+    made.run((*NEEDED, *REST), lambda step, values: None)
+    after = dict(loaded.model.named_parameters())
+    # Words and pictures that never came up have no gradient; every layer in between has one everywhere.
+    layers = [name for name in before if "layers" in name and name.endswith("proj.weight")]
+    moved = [(after[name] != before[name]).float().mean().item() for name in layers]
+    assert layers and min(moved) > 0.9
+    save_model(loaded, tmp_path / "trained", RunConfig())
+    assert {weight.dtype for weight in load_file(tmp_path / "trained" / "model.safetensors").values()} == {
+        torch.bfloat16
+    }
 
 
 def test_a_run_that_is_complete_takes_no_step(tmp_path: Path) -> None:

@@ -96,9 +96,10 @@ def rollout(
     is_cut: bool = False,
     reward: RewardParts = NO_REWARD,
     correct: float = 0.0,
+    has_failed: bool = False,
 ) -> Rollout:
     ended = finish(asked, replies, is_cut=is_cut)
-    graded = Graded(correct=correct, format_ok=True, num_tool_calls=ended.trace.num_tool_calls)
+    graded = Graded(correct=correct, format_ok=True, num_tool_calls=ended.trace.num_tool_calls, judge_failed=has_failed)
     return Rollout(
         prompt=asked,
         picture=picture_of(asked.sample),

@@ -1,8 +1,8 @@
 """GRPO's arithmetic on tensors: clipped policy gradient, k3 divergence, entropy, and what they are averaged over.
 
 Rule: pure functions of tensors; nothing here knows a model. Shapes: B rollouts, T positions. The numbers agree with
-veRL's own functions (`compute_policy_loss_vanilla`, `kl_penalty("low_var_kl")`, `agg_loss`, 0.9.1), which a test calls
-as its oracle.
+veRL's own functions (the clipped policy loss with its dual clip and without, `kl_penalty("low_var_kl")`, `agg_loss`;
+0.9.1), which a test calls as its oracle. veRL's dual clip is on unless it is told otherwise, here it is off.
 """
 
 from collections.abc import Sequence
@@ -68,6 +68,7 @@ def grpo_loss(
     weights: torch.Tensor,
     clip_ratio: float,
     kl_weight: float,
+    clip_ratio_c: float = 0.0,
     entropy_weight: float = 0.0,
 ) -> LossParts:
     """Clipped policy gradient plus weighted divergence, on the model's own tokens.
@@ -80,12 +81,17 @@ def grpo_loss(
         weights: [B, T], each token's share in the mean, see `token_weights`; 0 on what the model did not write.
         clip_ratio: half-width of the range of probability ratios.
         kl_weight: of the divergence.
+        clip_ratio_c: veRL's dual clip: the loss of a token of a negative advantage grows no further than at this
+            probability ratio, where it gives no gradient; 0 for no such bound.
         entropy_weight: of the bonus for being undecided.
     """
     ratio = (scores.log_probs - old_log_probs).clamp(-_MAX_LOG_RATIO, _MAX_LOG_RATIO).exp()
     gain = advantages.unsqueeze(-1)
     plain, clipped = -gain * ratio, -gain * ratio.clamp(1 - clip_ratio, 1 + clip_ratio)
-    policy = _weighted(torch.maximum(plain, clipped), weights)
+    losses = torch.maximum(plain, clipped)
+    if clip_ratio_c:
+        losses = torch.where(gain < 0, torch.minimum(losses, -gain * clip_ratio_c), losses)
+    policy = _weighted(losses, weights)
     kl = torch.zeros(())
     if reference is not None:
         kl = _weighted(k3_divergence(scores.log_probs, reference), weights)

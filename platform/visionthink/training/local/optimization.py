@@ -1,11 +1,17 @@
-"""One optimizer step of GRPO over a batch of rollouts."""
+"""The optimizer steps of GRPO over a batch of rollouts.
 
+Rule: no step is taken on a loss or a gradient that is not finite: one such step would leave weights of which nothing
+can be learned or drawn any more.
+"""
+
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from visionthink.config import TrainConfig
+from visionthink.errors import UserError
 from visionthink.training.local.loss import grpo_loss, token_weights
 from visionthink.training.local.policy import Policy, targets
 from visionthink.training.local.rollout import Rollout
@@ -22,6 +28,10 @@ class UpdateStats:
     grad_norm: float
 
 
+class DivergedError(UserError):
+    """Training has left the numbers that can be computed with."""
+
+
 def update(
     policy: Policy,
     reference: Policy,
@@ -35,6 +45,10 @@ def update(
     every rollout of a group does the same thing, it alone still pulls towards the base model's variety, and without
     that pull a policy that has stopped asking never starts again. Without a rollout to learn from nothing moves and
     all numbers are 0.
+
+    Raises:
+        DivergedError: the loss, the gradient or a weight is not finite. In the first two cases the weights are those
+            before that optimizer step.
     """
     kept = sorted(
         (item for item in rollouts if item.is_kept or (config.kl_weight > 0 and item.finish.trace.turns)),
@@ -75,6 +89,7 @@ def _one_update(
             advantages=torch.tensor([item.advantage for item in chunk]),
             weights=weights,
             clip_ratio=config.clip_ratio,
+            clip_ratio_c=config.clip_ratio_c,
             kl_weight=config.kl_weight,
             entropy_weight=config.entropy_weight,
         )
@@ -82,13 +97,29 @@ def _one_update(
         loss += parts.loss.item()
         kl, entropy = kl + parts.kl.item(), entropy + parts.entropy.item()
         clipped, share = clipped + parts.clip_ratio.item(), share + weights.sum().item()
-    grad_norm = torch.nn.utils.clip_grad_norm_(policy.model.parameters(), config.max_grad_norm)
+    # A norm without a bound still has to be known.
+    grad_norm = torch.nn.utils.clip_grad_norm_(policy.model.parameters(), config.max_grad_norm or math.inf).item()
+    if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+        optimizer.zero_grad()
+        raise DivergedError(f"the loss is {loss:g} and the norm of its gradient {grad_norm:g}")
     optimizer.step()
     optimizer.zero_grad()
+    check_finite(policy.model)
     share = share or 1.0  # nothing written, nothing to average
     return UpdateStats(
-        loss=loss, kl=kl / share, entropy=entropy / share, clip_ratio=clipped / share, grad_norm=float(grad_norm)
+        loss=loss, kl=kl / share, entropy=entropy / share, clip_ratio=clipped / share, grad_norm=grad_norm
     )
+
+
+def check_finite(model: torch.nn.Module) -> None:
+    """Refuse weights that are infinite or no number.
+
+    Raises:
+        DivergedError: naming the first of them.
+    """
+    for name, weight in model.named_parameters():
+        if not weight.isfinite().all():
+            raise DivergedError(f"the weights {name} are not finite any more")
 
 
 def _old_scores(policy: Policy, chunk: Sequence[Rollout]) -> torch.Tensor:

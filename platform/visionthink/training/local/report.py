@@ -1,4 +1,8 @@
-"""A training step in numbers, under their registered names."""
+"""A training step in numbers, under their registered names.
+
+Rule: a mean is over the rollouts that were graded. One that the engine or the judge failed on says nothing about the
+model, so it is counted and takes no part; the mean of nothing is left out.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -11,39 +15,45 @@ from visionthink.training.local.rollout import Rollout, Rollouts
 def step_metrics(
     rollouts: Rollouts, stats: UpdateStats, *, learning_rate: float, rollout_s: float, train_s: float
 ) -> Mapping[str, float]:
-    """Every number of one step. Resize rates by label are left out when the step had no such prompt."""
-    every = rollouts.rollouts
-    totals = [item.reward.total for item in every]
-    mean = sum(totals) / len(totals)
+    """Every number of one step; without those of a label that no graded rollout of the step has."""
+    graded = [item for item in rollouts.rollouts if not item.graded.judge_failed]
     values = {
-        m.REWARD_MEAN: mean,
-        m.REWARD_STD: (sum((total - mean) ** 2 for total in totals) / len(totals)) ** 0.5,
-        m.REWARD_ACCURACY: _mean(every, lambda item: item.graded.correct),
-        m.REWARD_FORMAT: _mean(every, lambda item: item.graded.format_ok),
-        m.REWARD_PENALTY: _mean(every, lambda item: item.reward.penalty),
-        m.RESIZE_RATE: _mean(every, _asked),
         m.POLICY_KL: stats.kl,
         m.POLICY_ENTROPY: stats.entropy,
         m.POLICY_CLIP_RATIO: stats.clip_ratio,
-        m.POLICY_TURNS_MEAN: _mean(every, lambda item: len(item.finish.trace.turns)),
-        m.POLICY_REPLY_TOKENS_MEAN: _mean(every, lambda item: item.finish.trace.num_reply_tokens),
-        m.POLICY_VISUAL_TOKENS_MEAN: _mean(every, lambda item: item.finish.trace.visual_tokens),
-        m.POLICY_TRUNCATED_RATIO: _mean(every, _is_truncated),
         m.OPTIM_LOSS: stats.loss,
         m.OPTIM_GRAD_NORM: stats.grad_norm,
         m.OPTIM_LEARNING_RATE: learning_rate,
         m.GROUP_NUM_KEPT: rollouts.advantages.num_kept,
         m.GROUP_NUM_ZERO_VARIANCE: rollouts.advantages.num_zero_variance,
         m.GROUP_NUM_JUDGE_FAILED: rollouts.advantages.num_judge_failed + rollouts.num_lost,
+        m.GROUP_NUM_ROLLOUTS_FAILED: len(rollouts.rollouts) - len(graded),
         m.PERF_STEP_S: rollout_s + train_s,
         m.PERF_ROLLOUT_S: rollout_s,
         m.PERF_TRAIN_S: train_s,
     }
+    if graded:
+        values |= _means(graded)
     for metric, label in ((m.RESIZE_RATE_NEEDED, True), (m.RESIZE_RATE_NOT_NEEDED, False)):
-        group = [item for item in every if item.prompt.needed is label]
-        if group:
+        if group := [item for item in graded if item.prompt.needed is label]:
             values[metric] = _mean(group, _asked)
     return {metric.key(): float(value) for metric, value in values.items()}
+
+
+def _means(rollouts: Sequence[Rollout]) -> dict[m.Metric, float]:
+    mean = _mean(rollouts, lambda item: item.reward.total)
+    return {
+        m.REWARD_MEAN: mean,
+        m.REWARD_STD: _mean(rollouts, lambda item: (item.reward.total - mean) ** 2) ** 0.5,
+        m.REWARD_ACCURACY: _mean(rollouts, lambda item: item.graded.correct),
+        m.REWARD_FORMAT: _mean(rollouts, lambda item: item.graded.format_ok),
+        m.REWARD_PENALTY: _mean(rollouts, lambda item: item.reward.penalty),
+        m.RESIZE_RATE: _mean(rollouts, _asked),
+        m.POLICY_TURNS_MEAN: _mean(rollouts, lambda item: len(item.finish.trace.turns)),
+        m.POLICY_REPLY_TOKENS_MEAN: _mean(rollouts, lambda item: item.finish.trace.num_reply_tokens),
+        m.POLICY_VISUAL_TOKENS_MEAN: _mean(rollouts, lambda item: item.finish.trace.visual_tokens),
+        m.POLICY_TRUNCATED_RATIO: _mean(rollouts, _is_truncated),
+    }
 
 
 def _mean(rollouts: Sequence[Rollout], value: Callable[[Rollout], float]) -> float:

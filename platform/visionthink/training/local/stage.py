@@ -89,7 +89,7 @@ def read_prompts(path: Path) -> list[Prompt]:
 
 def _note(metrics: Mapping[str, float]) -> str:
     """What a progress line says of the last step."""
-    parts = [f"reward {metrics[m.REWARD_MEAN.key()]:.2f}"]
+    parts = [f"reward {reward:.2f}" if (reward := metrics.get(m.REWARD_MEAN.key())) is not None else "nothing graded"]
     rates = (("needed", m.RESIZE_RATE_NEEDED), ("not needed", m.RESIZE_RATE_NOT_NEEDED))
     asked = [f"{metrics[metric.key()]:.0%} where {name}" for name, metric in rates if metric.key() in metrics]
     if asked:

@@ -24,11 +24,11 @@ from visionthink.engines.transformers_local import TransformersEngine
 from visionthink.episodes.driver import derived_seed
 from visionthink.episodes.prompting import Prompting
 from visionthink.episodes.runner import EpisodeRunner, RunnerLimits
-from visionthink.errors import DataError
+from visionthink.errors import ConfigError, DataError
 from visionthink.judges import Judge
 from visionthink.model.patch_embedding import use_linear_patches
-from visionthink.training.local.checkpoint import load_checkpoint, save_checkpoint
-from visionthink.training.local.optimization import update
+from visionthink.training.local.checkpoint import checkpoint_step, load_checkpoint, save_checkpoint
+from visionthink.training.local.optimization import DivergedError, check_finite, update
 from visionthink.training.local.policy import Policy
 from visionthink.training.local.report import step_metrics
 from visionthink.training.local.rollout import Prompt, Rollouts, collect
@@ -62,7 +62,12 @@ class LocalTrainer:
         setting: Setting,
         checkpoint_dir: Path,
     ) -> None:
-        """Train `model`; its weights at this moment are the base that the divergence is measured from."""
+        """Train `model`; its weights at this moment are the base that the divergence is measured from.
+
+        Raises:
+            ConfigError: its weights are of half precision.
+        """
+        _check_precision(model)
         self._setting = setting
         self._judge = judge
         self._decode = decode
@@ -92,15 +97,17 @@ class LocalTrainer:
     def run(self, prompts: Sequence[Prompt], on_step: Callable[[int, Mapping[str, float]], None]) -> None:
         """Take all steps that are left, calling `on_step(step, metrics)` after each; `step` counts from 1.
 
-        The judge is closed at the end.
+        Engine and judge are closed at the end, however that comes.
 
         Raises:
             DataError: one of the two labels has no prompt though the mix asks for it.
+            DivergedError: a loss, a gradient or a weight is not finite. The last checkpoint is from before that step.
         """
         needed = [prompt for prompt in prompts if prompt.needed]
         rest = [prompt for prompt in prompts if not prompt.needed]
         config = self._setting.train
         first = load_checkpoint(self._checkpoint_dir, self._model, self._optimizer)
+        check_finite(self._model)
         with asyncio.Runner() as runner:
             try:
                 for step in range(first, config.num_steps):
@@ -121,13 +128,26 @@ class LocalTrainer:
         start_s = time.perf_counter()
         rollouts = runner.run(self._collect(step, prompts))
         rolled_s = time.perf_counter()
-        stats = update(self._policy, self._reference, self._optimizer, rollouts.rollouts, config)
+        try:
+            stats = update(self._policy, self._reference, self._optimizer, rollouts.rollouts, config)
+        except DivergedError as error:
+            raise DivergedError(self._advice(step, rate, error)) from error
         return step_metrics(
             rollouts,
             stats,
             learning_rate=rate,
             rollout_s=rolled_s - start_s,
             train_s=time.perf_counter() - rolled_s,
+        )
+
+    def _advice(self, step: int, rate: float, error: DivergedError) -> str:
+        config, kept = self._setting.train, checkpoint_step(self._checkpoint_dir)
+        limit = f"{config.max_grad_norm:g}" if config.max_grad_norm else "0, no limit"
+        return (
+            f"training diverged at step {step + 1} of {config.num_steps}: {error}, at a learning rate of {rate:g}. The "
+            f"state after step {kept} is kept; the same command goes on from there, with the same steps. For smaller "
+            f"ones begin a new run with a lower train.learning_rate (now {config.learning_rate:g}) or "
+            f"train.max_grad_norm (now {limit}), or with more train.warmup_steps (now {config.warmup_steps})"
         )
 
     async def _collect(self, step: int, prompts: Sequence[Prompt]) -> Rollouts:
@@ -149,6 +169,16 @@ class LocalTrainer:
         )
 
 
+def _check_precision(model: Qwen2_5_VLForConditionalGeneration) -> None:
+    floats = {weight.dtype for weight in model.parameters() if weight.is_floating_point()}
+    halves = sorted(str(dtype) for dtype in floats if torch.finfo(dtype).bits < 32)
+    if halves:
+        raise ConfigError(
+            f"weights of {' and '.join(halves)} cannot be trained: an optimizer step is smaller than the gap between "
+            "two such numbers and would be lost; load the model with float32 weights (`load_model` does)"
+        )
+
+
 def _pick(step: int, needed: Sequence[Prompt], rest: Sequence[Prompt], setting: Setting) -> list[Prompt]:
     """The prompts of a step: the wanted share of each label, drawn without repetition within an epoch."""
     num_needed = round(setting.train.num_prompts * setting.train.needed_ratio)
@@ -160,15 +190,17 @@ def _pick(step: int, needed: Sequence[Prompt], rest: Sequence[Prompt], setting: 
 
 
 def _slice(label: str, prompts: Sequence[Prompt], step: int, count: int, seed: int) -> list[Prompt]:
-    """Positions step * count .. of an endless sequence of shuffled epochs."""
+    """Positions step * count .. of an endless sequence of shuffled epochs, of which each is shuffled once a step."""
     if count and not prompts:
         raise DataError(
             f"no training sample is labelled {label!r}, but train.needed_ratio asks for {count} a step; "
             "label more samples or change the ratio"
         )
-    picked = []
-    for position in range(step * count, (step + 1) * count):
-        epoch, place = divmod(position, len(prompts))
-        order = random.Random(f"{seed}/{label}/{epoch}").sample(range(len(prompts)), len(prompts))
-        picked.append(prompts[order[place]])
-    return picked
+    if not count:
+        return []
+    places = [divmod(position, len(prompts)) for position in range(step * count, (step + 1) * count)]
+    orders = {
+        epoch: random.Random(f"{seed}/{label}/{epoch}").sample(range(len(prompts)), len(prompts))
+        for epoch in range(places[0][0], places[-1][0] + 1)
+    }
+    return [prompts[orders[epoch][place]] for epoch, place in places]

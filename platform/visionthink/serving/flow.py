@@ -1,0 +1,72 @@
+"""What of a reply may be passed on while it is still being written.
+
+Rule: a call is never passed on, and text that may turn out to belong to one waits.
+
+- In a turn in which a call would be granted, nothing flows until the answer opens outside of the monologue: before that
+  the reply may still become a wish to look closer, which is nobody's answer.
+- In any other turn (fixed view, last turn of the budget, forced turn) the reply flows from its first word.
+- From an opening call tag on nothing flows: whether that text is shown is known when the turn has ended.
+"""
+
+from typing import Final
+
+_CALL_OPEN: Final = "<tool_call>"
+_ANSWER_OPEN: Final = "<answer>"
+_THINK_OPEN: Final = "<think>"
+_THINK_CLOSE: Final = "</think>"
+
+
+class Flow:
+    """The gate of one turn."""
+
+    def __init__(self, *, may_look: bool) -> None:
+        """`may_look`: a call in this turn would be granted."""
+        self._is_open = not may_look
+        self._text = ""
+        self._num_passed = 0
+
+    @property
+    def num_passed(self) -> int:
+        """Characters of the reply that were passed on."""
+        return self._num_passed
+
+    def feed(self, piece: str) -> str:
+        """Take in the next piece; what may be passed on now, which may be nothing."""
+        self._text += piece
+        # The gate opens with a tag, and every tag ends with this character.
+        if not self._is_open and ">" in piece:
+            self._is_open = _answers(self._text)
+        if not self._is_open:
+            return ""
+        end = self._end()
+        passed, self._num_passed = self._text[self._num_passed : end], max(end, self._num_passed)
+        return passed
+
+    def _end(self) -> int:
+        """Where a call begins, or may begin with the next piece."""
+        found = self._text.find(_CALL_OPEN, max(0, self._num_passed - len(_CALL_OPEN)))
+        if found != -1:
+            return found
+        for length in range(min(len(_CALL_OPEN) - 1, len(self._text)), 0, -1):
+            if self._text.endswith(_CALL_OPEN[:length]):
+                return len(self._text) - length
+        return len(self._text)
+
+
+def _answers(text: str) -> bool:
+    """Whether an answer opens outside of the monologues, with no call before it."""
+    outside = _outside(text)
+    answer = outside.find(_ANSWER_OPEN)
+    return answer != -1 and _CALL_OPEN not in outside[:answer]
+
+
+def _outside(text: str) -> str:
+    """`text` without its monologues; one that is still open is left out to its end."""
+    kept, position = [], 0
+    while (start := text.find(_THINK_OPEN, position)) != -1:
+        kept.append(text[position:start])
+        end = text.find(_THINK_CLOSE, start)
+        if end == -1:
+            return "".join(kept)
+        position = end + len(_THINK_CLOSE)
+    return "".join([*kept, text[position:]])

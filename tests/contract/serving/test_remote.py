@@ -1,0 +1,329 @@
+"""Pictures behind URLs: those of named hosts come, and no form of URL reaches the server's own network."""
+
+import asyncio
+import datetime
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+from tests.contract.serving.served import PICTURE, adaptive, ask, question, serving, twice
+
+from visionthink.engines import ScriptedEngine
+from visionthink.picture import encode_png
+from visionthink.serving.api_error import ApiError
+from visionthink.serving.remote import RemotePictures, is_public
+
+PUBLIC = "93.184.216.34"
+PNG = encode_png(PICTURE)
+WHERE = "messages.0.content.0.image_url"
+
+
+@dataclass
+class Site:
+    """A real HTTP server, and who was asked for what."""
+
+    port: int
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    """Host header and path of each request."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    site: Site
+
+    def do_GET(self) -> None:
+        self.site.asked.append((self.headers["host"], self.path))
+        path, _, target = self.path.partition("?to=")
+        if path == "/redirect":
+            self.send_response(302)
+            self.send_header("location", target)
+            self.send_header("content-length", "0")
+            self.end_headers()
+            return
+        status = 404 if path == "/missing.png" else 200
+        self.send_response(status)
+        if path == "/zipped.png":
+            self.send_header("content-encoding", "gzip")
+        if path != "/endless.png":
+            self.send_header("content-length", str(len(PNG)))
+        self.end_headers()
+        try:
+            for _ in range(2000 if path == "/endless.png" else 1):
+                self.wfile.write(PNG)
+        except OSError:
+            return
+
+    def log_message(self, format: str, *args: object) -> None:
+        del format, args
+
+
+class ByName(httpx.AsyncBaseTransport):
+    """Stands for the internet and its TLS: what goes to the public address arrives at the local server."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._inner = httpx.AsyncHTTPTransport()
+        self.addresses: list[str] = []
+        self.names: list[object] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.addresses.append(request.url.host)
+        self.names.append(request.extensions["sni_hostname"])
+        request.url = request.url.copy_with(scheme="http", host="127.0.0.1", port=self._port)
+        return await self._inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def certificate_of(name: str, folder: Path) -> tuple[Path, Path]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    names = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder(names, names, key.public_key(), 1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    certificate_file, key_file = folder / "certificate.pem", folder / "key.pem"
+    certificate_file.write_bytes(made.public_bytes(Encoding.PEM))
+    key_file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return certificate_file, key_file
+
+
+@contextmanager
+def running(certificate: Path | None = None, key: Path | None = None) -> Iterator[Site]:
+    site = Site(0)
+    handler = type("OneHandler", (Handler,), {"site": site})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate, key)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        site.port = server.server_address[1]
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        yield site
+        server.shutdown()
+        thread.join()
+
+
+def remote(
+    site: Site,
+    *,
+    hosts: tuple[str, ...] = ("pictures.example",),
+    names: Mapping[str, list[str]] | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> RemotePictures:
+    async def resolve(host: str, port: int) -> list[str]:
+        del port
+        found = (names or {"pictures.example": [PUBLIC], "other.example": [PUBLIC]}).get(host)
+        if found is None:
+            raise OSError("no such host")
+        return found
+
+    transport = transport or ByName(site.port)
+    return RemotePictures(hosts, max_bytes=100_000, timeout_s=5.0, resolve=resolve, transport=transport)
+
+
+async def test_a_picture_of_a_named_host_is_answered() -> None:
+    with running() as site:
+        transport = ByName(site.port)
+        fetching = remote(site, transport=transport)
+        with serving(ScriptedEngine(twice), remote=fetching) as served:
+            got = await ask(served, messages=[question("https://pictures.example/a.png")])
+            assert served.count("visionthink_serve_held_bytes") == 0
+    assert adaptive(got)["visual_tokens"] == 10
+    assert site.asked == [("pictures.example", "/a.png")]
+    assert (transport.addresses, transport.names) == ([PUBLIC], ["pictures.example"])
+
+
+async def fetched(fetching: RemotePictures, url: str) -> bytes:
+    held: list[int] = []
+    try:
+        data = await fetching.fetch(url, where=WHERE, hold=held.append)
+    finally:
+        await fetching.aclose()
+    assert sum(held) == len(data)
+    return data
+
+
+@pytest.mark.parametrize(
+    ("hosts", "url"),
+    [
+        (("pictures.example",), "https://PICTURES.example:443/a.png"),
+        (("*.example",), "https://pictures.example/a.png"),
+        (("*",), "https://pictures.example/a.png"),
+        (("pictures.example:8443",), "https://pictures.example:8443/a.png"),
+        (("pictures.example",), "https://pictures.example/redirect?to=/a.png"),
+        (("*.example",), "https://pictures.example/redirect?to=https://other.example/a.png"),
+    ],
+)
+async def test_named_hosts_are_fetched_from(hosts: tuple[str, ...], url: str) -> None:
+    with running() as site:
+        assert await fetched(remote(site, hosts=hosts), url) == PNG
+
+
+PRIVATE = """
+    127.0.0.1 127.9.9.9 0.0.0.0 10.0.0.1 172.16.0.1 192.168.1.1 169.254.169.254 100.64.0.1 192.0.2.1 198.18.0.1
+    224.0.0.1 239.1.1.1 240.0.0.1 255.255.255.255 ::1 :: fe80::1 fe80::1%eth0 fc00::1 fd00:ec2::254 fec0::1 ff02::1
+    ::ffff:127.0.0.1 ::ffff:10.0.0.1 ::ffff:169.254.169.254 ::127.0.0.1 2002:7f00:1:: 2002:a00:1::
+    2001:0:4136:e378:8000:63bf:f5ff:fffe 64:ff9b::a00:1 64:ff9b::7f00:1 64:ff9b:1::a00:1 2001:db8::1 nonsense
+"""
+
+
+@pytest.mark.parametrize("address", PRIVATE.split())
+def test_addresses_of_ones_own_network_are_not_public(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", [PUBLIC, "8.8.8.8", "2606:4700:4700::1111", "64:ff9b::808:808", "2002:808:808::"])
+def test_addresses_of_the_internet_are_public(address: str) -> None:
+    assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://pictures.example/a.png",
+        "ftp://pictures.example/a.png",
+        "file:///etc/passwd",
+        "gopher://pictures.example/a",
+        "https://other.example/a.png",
+        "https://pictures.example.evil.test/a.png",
+        "https://evilpictures.example/a.png",
+        "https://pictures.example:22/a.png",
+        "https://pictures.example@127.0.0.1/a.png",
+        "https://user:word@pictures.example/a.png",
+        "https://127.0.0.1/a.png",
+        "https://[::1]/a.png",
+        "https://[::ffff:127.0.0.1]/a.png",
+        "https://2130706433/a.png",
+        "https://0x7f000001/a.png",
+        "https://0177.0.0.1/a.png",
+        "https://127.1/a.png",
+        "https://localhost/a.png",
+        "https://localhost./a.png",
+        "https://169.254.169.254/latest/meta-data",
+        "https://pictures.example\\@127.0.0.1/a.png",
+        "https://127.0.0.1\\@pictures.example/a.png",
+        "https://127.0.0.1#@pictures.example/a.png",
+        "https://127.0.0.1?@pictures.example/a.png",
+        "https://pictures.example\t@127.0.0.1/",
+        "https://①②⑦.0.0.1/a.png",
+        "https://xn--/a.png",
+        "https://",
+        "https:///a.png",
+        "//pictures.example/a.png",
+        "pictures.example/a.png",
+        "https://pictures.example:99999/a.png",
+        "https://pictures.example/redirect?to=http://pictures.example/a.png",
+        "https://pictures.example/redirect?to=https://127.0.0.1/a.png",
+        "https://pictures.example/redirect?to=https://other.example/a.png",
+        "https://pictures.example/redirect?to=//169.254.169.254/a.png",
+        "https://pictures.example/redirect?to=file:///etc/passwd",
+        "https://pictures.example/redirect?to=https://u:p@pictures.example/a.png",
+        "https://pictures.example/redirect?to=https://[::1",
+        "https://pictures.example/missing.png",
+        "https://pictures.example/zipped.png",
+        "https://pictures.example/endless.png",
+    ],
+)
+async def test_no_other_url_is_fetched(url: str) -> None:
+    with running() as site:
+        transport = ByName(site.port)
+        with pytest.raises(ApiError, match="data:image/png") as caught:
+            await fetched(remote(site, transport=transport), url)
+    assert (caught.value.status, caught.value.param) == (400, WHERE)
+    assert set(transport.addresses) <= {PUBLIC} and {host for host, _ in site.asked} <= {"pictures.example"}
+
+
+@pytest.mark.parametrize(
+    "addresses", [["127.0.0.1"], ["10.0.0.1"], [PUBLIC, "127.0.0.1"], ["::1"], ["::ffff:10.0.0.1"], []]
+)
+async def test_a_name_that_leads_to_ones_own_network_is_not_followed(addresses: list[str]) -> None:
+    with running() as site:
+        fetching = remote(site, hosts=("*",), names={"pictures.example": addresses})
+        with pytest.raises(ApiError, match="public address"):
+            await fetched(fetching, "https://pictures.example/a.png")
+    assert site.asked == []
+
+
+async def test_a_name_is_resolved_once_for_each_hop() -> None:
+    """A name that changes its mind between the look and the call is called where it was looked at."""
+    answers = [[PUBLIC], ["127.0.0.1"]]
+
+    async def rebinding(host: str, port: int) -> list[str]:
+        del host, port
+        return answers.pop(0)
+
+    with running() as site:
+        transport = ByName(site.port)
+        fetching = RemotePictures(
+            ["pictures.example"], max_bytes=100_000, timeout_s=5.0, resolve=rebinding, transport=transport
+        )
+        assert await fetched(fetching, "https://pictures.example/a.png") == PNG
+    assert transport.addresses == [PUBLIC] and answers == [["127.0.0.1"]]
+
+
+async def test_the_certificate_must_be_the_names(tmp_path: Path) -> None:
+    """Over real TLS: the address is called, and the name is what the certificate is held against."""
+
+    class Near(httpx.AsyncBaseTransport):
+        def __init__(self, port: int, trusted: ssl.SSLContext) -> None:
+            self._port = port
+            self._inner = httpx.AsyncHTTPTransport(verify=trusted)
+
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            request.url = request.url.copy_with(host="127.0.0.1", port=self._port)
+            return await self._inner.handle_async_request(request)
+
+        async def aclose(self) -> None:
+            await self._inner.aclose()
+
+    certificate, key = certificate_of("pictures.example", tmp_path)
+    with running(certificate, key) as site:
+        for host, is_right in (("pictures.example", True), ("other.example", False)):
+            transport = Near(site.port, ssl.create_default_context(cafile=certificate))
+            fetching = remote(site, hosts=("*",), transport=transport)
+            if is_right:
+                assert await fetched(fetching, f"https://{host}/a.png") == PNG
+            else:
+                with pytest.raises(ApiError, match="does not answer as it should"):
+                    await fetched(fetching, f"https://{host}/a.png")
+    assert site.asked == [("pictures.example", "/a.png")]
+
+
+async def test_redirects_end() -> None:
+    def around(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(302, headers={"location": str(request.url.path)})
+
+    with running() as site, pytest.raises(ApiError, match="more than 3 redirects"):
+        await fetched(remote(site, transport=httpx.MockTransport(around)), "https://pictures.example/a.png")
+
+
+async def test_a_host_that_never_answers_is_given_up() -> None:
+    class Silent(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            await asyncio.Event().wait()
+            raise AssertionError(request)
+
+    async def resolve(host: str, port: int) -> list[str]:
+        del host, port
+        return [PUBLIC]
+
+    fetching = RemotePictures(["*"], max_bytes=10, timeout_s=0.05, resolve=resolve, transport=Silent())
+    with pytest.raises(ApiError, match=r"within 0\.05 s"):
+        await fetched(fetching, "https://pictures.example/a.png")
