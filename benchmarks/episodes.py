@@ -34,7 +34,7 @@ from visionthink.engines import Engine, Request, Sampling, ScriptedEngine
 from visionthink.episodes.asking import Series, ask_open
 from visionthink.episodes.driver import derived_seed
 from visionthink.episodes.opening import open_runner
-from visionthink.episodes.runner import Ask
+from visionthink.episodes.runner import Ask, End
 from visionthink.episodes.shard import ShardBook
 from visionthink.evaluation.answer import Answer, to_answer
 from visionthink.judges import RuleJudge
@@ -91,7 +91,11 @@ def series(samples: Sequence[Sample] | Iterator[Sample], folder: Path, *, shard_
         return (Ask(policy="auto", sampling=Sampling(seed=number, max_tokens=40)),)
 
     book = ShardBook(folder, size=shard_size, read=Answer.from_dict, what="answers")
-    return Series(samples=samples, asks=asks, record=to_answer, book=book)
+    return Series(samples=samples, asks=asks, record=record, book=book)
+
+
+def record(sample: Sample, end: End) -> Answer:
+    return to_answer(sample, end, lambda trace: trace.visual_tokens)
 
 
 async def asked(engine: Engine, one: Series[Answer], total: int, config: RunConfig = CONFIG) -> None:

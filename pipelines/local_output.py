@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
-from visionthink.pipelines.step import BEGIN, END, FAILED
+from visionthink.pipelines.parent import BEGIN, END, FAILED
 
 _NUM_LAST_LINES = 20
 # kfp.local indents what a step prints.

@@ -15,15 +15,17 @@ from typing import Final, TypedDict, cast
 
 from visionthink.config import ModelConfig, RunConfig, ViewConfig, parse_config
 from visionthink.engines import LOCAL, Engine, open_engine
+from visionthink.engines.endpoint import parse_place
 from visionthink.episodes.prompting import prompting_of
-from visionthink.errors import ConfigError, StorageError, VisionThinkError
+from visionthink.errors import ConfigError, StorageError
 from visionthink.judges import Judge, open_judge
 from visionthink.metrics import STAGE_S
 from visionthink.model.bundled import EMBEDDED, base_folder, check_model
 from visionthink.model.card import CARD_NAME
+from visionthink.network import check_reachable
 from visionthink.runs import STAGES, RunFolder, Stage, StageResult, StageTask, Stopwatch, locked
+from visionthink.runs.failure import failure_of, keep_failure
 from visionthink.samples import check_both_labels, check_data, check_sources
-from visionthink.storage import atomic_write_json
 from visionthink.tracking import RunSpec, Tracking, flatten, open_tracking, tracked
 
 _FUNCTIONS: Final[Mapping[Stage, str]] = {
@@ -37,7 +39,6 @@ _FUNCTIONS: Final[Mapping[Stage, str]] = {
 _RUNS_A_MODEL: Final = frozenset({"label", "train", "evaluate", "serve"})
 _WAIT_S: Final = 15.0
 """A try whose command was killed ends itself within a few seconds; the next one waits for that."""
-_INTERRUPTED: Final = 130
 
 
 class StageOutput(TypedDict):
@@ -61,9 +62,14 @@ def run_stage(name: str, config_json: str, run_dir: str) -> StageOutput:
     config, folder = parse_config(config_json), RunFolder(Path(run_dir))
     with locked(folder.stage_dir(stage), wait_s=_WAIT_S):
         try:
-            result = folder.result(stage) or _run(stage, config, folder)
+            result = folder.result(stage)
+            if result is None or result.is_owed:
+                result = _run(stage, config, folder)
+            else:
+                tracking_of(config, folder, os.environ).tracker.catch_up(folder.run_id)
         except BaseException as error:
-            _keep_error(folder, stage, error)
+            with contextlib.suppress(StorageError):  # when even that cannot be written, the message went to stderr
+                keep_failure(folder.error_path(stage), failure_of(error))
             raise
     return _output(result)
 
@@ -128,10 +134,24 @@ def check_inputs(config: RunConfig, *, trains: bool) -> None:
         )
     if config.evaluate.model is not None:
         check_model(Path(config.evaluate.model))
+    for uri in (config.model.engine, config.evaluate.engine, config.judge.uri):
+        _check_servers(uri)
     if trains:
         check_both_labels(config)
     for line in check_sources(config):
         say(line)
+
+
+def _check_servers(uri: str) -> None:
+    """Refuse servers that no client could be made for.
+
+    Raises:
+        ConfigError: the address is none, or its proxy cannot be used.
+    """
+    _, is_named, place = uri.partition("openai:")
+    if is_named:
+        for address in parse_place(place).addresses:
+            check_reachable(address.base_url)
 
 
 def judge_of(config: RunConfig, env: Mapping[str, str]) -> Judge:
@@ -163,6 +183,7 @@ def tracking_of(config: RunConfig, folder: RunFolder, env: Mapping[str, str]) ->
         "mlflow",
         env=env,
         runs_dir=folder.runs_dir,
+        missed_dir=folder.path / "missed",
         experiment=settings.experiment,
         uri=settings.uri,
         required=settings.required,
@@ -196,20 +217,6 @@ def set_up_torch(num_threads: int) -> None:
     torch.set_num_threads(num_threads)
     # Bars that redraw themselves are noise in a log file; stages tell lines.
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-
-
-def _keep_error(folder: RunFolder, stage: Stage, error: BaseException) -> None:
-    """Leave word for whoever started this process; when even that cannot be written, the message went to stderr."""
-    message = str(error) if isinstance(error, VisionThinkError) else f"{type(error).__name__}: {error}"
-    with contextlib.suppress(StorageError):
-        atomic_write_json(folder.error_path(stage), {"message": message, "exit_code": exit_code_of(error)})
-
-
-def exit_code_of(error: BaseException) -> int:
-    """What a command that ends with this error exits with."""
-    if isinstance(error, KeyboardInterrupt):
-        return _INTERRUPTED
-    return error.exit_code if isinstance(error, VisionThinkError) else 1
 
 
 def _output(result: StageResult) -> StageOutput:

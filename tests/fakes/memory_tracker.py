@@ -64,6 +64,9 @@ class MemoryTracker:
         run.status = None
         return run
 
+    def catch_up(self, run_id: str) -> None:
+        self.answer()
+
     def answer(self) -> None:
         self.num_calls += 1
         if self.failure:

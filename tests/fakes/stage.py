@@ -1,6 +1,7 @@
 """Stages that make tiny files at once, for tests of the pipeline around them.
 
-The configuration may tell one stage how to misbehave: `{"train": "refuse" | "crash" | "die" | "hang"}`.
+The configuration may tell one stage how to misbehave: `{"train": "refuse" | "crash" | "die" | "hang"}`. What it calls
+`note` is written down as it arrived.
 """
 
 import json
@@ -23,6 +24,8 @@ MADE = {
 def run_stage(name: str, config_json: str, run_dir: str) -> dict[str, object]:
     folder = Path(run_dir)
     print(f"{name}: at work")
+    if "note" in json.loads(config_json):
+        (folder / "note.json").write_text(json.dumps(json.loads(config_json)["note"]))
     match json.loads(config_json).get(name):
         case "refuse":
             raise UserError(f"{name} wants a better setting")

@@ -75,6 +75,20 @@ def test_run_stage_runs_a_stage_that_is_done_no_more(tmp_path: Path) -> None:
     assert len(CALLS) == 1
 
 
+@pytest.mark.parametrize(("is_owed", "want"), [(True, 2), (False, 1)])
+def test_run_stage_runs_a_stage_again_that_a_registry_missed(
+    is_owed: bool, want: int, tmp_path: Path, stages: dict[str, Callable[[StageTask], StageResult]]
+) -> None:
+    def owing(task: StageTask) -> StageResult:
+        CALLS.append(task)
+        return StageResult(facts={"owed": is_owed})
+
+    stages["register"] = owing
+    for _ in range(2):
+        run_stage("register", CONFIG.model_dump_json(), str(tmp_path))
+    assert len(CALLS) == want
+
+
 def test_run_stage_keeps_settings_and_seconds(tmp_path: Path) -> None:
     run_stage("label", CONFIG.model_dump_json(), str(tmp_path))
     assert RunFolder(tmp_path).config() == CONFIG
@@ -85,8 +99,16 @@ def test_run_stage_keeps_settings_and_seconds(tmp_path: Path) -> None:
     ("stage", "error", "want"),
     [
         ("train", DataError, {"message": "row 3 is broken; mend it", "exit_code": 2}),
-        ("evaluate", ZeroDivisionError, {"message": "ZeroDivisionError: oh", "exit_code": 1}),
-        ("register", KeyboardInterrupt, {"message": "KeyboardInterrupt: ", "exit_code": 130}),
+        (
+            "evaluate",
+            ZeroDivisionError,
+            {"message": "ZeroDivisionError: oh", "exit_code": 1},
+        ),
+        (
+            "register",
+            KeyboardInterrupt,
+            {"message": "KeyboardInterrupt: ", "exit_code": 130},
+        ),
     ],
     ids=["the user can mend it", "a bug", "interrupted"],
 )
@@ -95,7 +117,7 @@ def test_run_stage_leaves_word_why_it_failed(
 ) -> None:
     with pytest.raises(error):
         run_stage(stage, CONFIG.model_dump_json(), str(tmp_path))
-    assert json.loads((tmp_path / stage / "error.json").read_text()) == want
+    assert json.loads((tmp_path / stage / "error.json").read_text()) == {"error": error.__name__, **want}
     assert not (tmp_path / stage / "result.json").exists()
 
 

@@ -4,6 +4,7 @@ Exit codes: 0 done, 2 the user can mend it (also a full disk, and a required tra
 outside failed or the program has a bug, 130 interrupted.
 """
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -13,11 +14,12 @@ import typer
 
 from visionthink import __version__
 from visionthink.cli import base_model, config, pipeline, run, serve, stage, ui, world
+from visionthink.cli.machine import settle_in
 from visionthink.errors import VisionThinkError
+from visionthink.runs.failure import INTERRUPTED
 from visionthink.storage.error import from_os_error, is_full
 
 _DEBUG: Final = "--debug"
-_INTERRUPTED: Final = 130
 
 app = typer.Typer(
     name="visionthink",
@@ -49,6 +51,8 @@ def _root(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command on the line and exit."""
+    if arguments is None:  # the process is this program's own
+        settle_in(os.environ)
     given = list(sys.argv[1:] if arguments is None else arguments)
     show_trace = _DEBUG in given
     sys.exit(run_command([argument for argument in given if argument != _DEBUG], show_trace=show_trace))
@@ -61,7 +65,7 @@ def run_command(arguments: Sequence[str], *, show_trace: bool = False) -> int:
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else int(done.code is not None)
     except KeyboardInterrupt:
-        return _told("interrupted; the same command goes on from here", _INTERRUPTED, show_trace=show_trace)
+        return _told("interrupted; the same command goes on from here", INTERRUPTED, show_trace=show_trace)
     except VisionThinkError as error:
         return _told(str(error), error.exit_code, show_trace=show_trace)
     except Exception as error:

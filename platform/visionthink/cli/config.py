@@ -1,14 +1,25 @@
-"""The command `config`: every setting with its value and its meaning."""
+"""The command `config`: every setting with its value and its meaning.
+
+Rule: what is printed may be shown to anybody and handed to Kubeflow, so passwords and keys are left out, with a word
+that they are.
+"""
 
 import json
+import sys
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from pydantic import BaseModel
 
 from visionthink.cli.settings import Settings, takes_settings
 from visionthink.config import OPERATIONAL, RunConfig
+from visionthink.network import without_secrets
+
+_LEFT_OUT: Final = (
+    "note: passwords and keys are left out of the addresses; MLflow takes them from MLFLOW_TRACKING_USERNAME and "
+    "MLFLOW_TRACKING_PASSWORD, a judge from OPENAI_API_KEY"
+)
 
 _Json = Annotated[bool, typer.Option("--json", help="As JSON, without the meanings.")]
 _Schema = Annotated[bool, typer.Option("--schema", help="The JSON schema of all settings instead.")]
@@ -24,8 +35,13 @@ def config(settings: Settings, as_json: _Json = False, schema: _Schema = False) 
     if schema:
         print(json.dumps(RunConfig.model_json_schema(), indent=2))
         return
+    from visionthink.pipelines.parameter import to_parameter
+
     resolved = settings.resolve()
-    print(resolved.model_dump_json(indent=2) if as_json else "\n".join(to_toml(resolved)))
+    as_used = resolved.model_dump_json()
+    if without_secrets(as_used) != as_used:
+        print(_LEFT_OUT, file=sys.stderr)
+    print(to_parameter(as_used, indent=2) if as_json else "\n".join(to_toml(resolved)))
 
 
 def to_toml(section: BaseModel, name: str = "") -> Iterator[str]:
@@ -42,6 +58,6 @@ def to_toml(section: BaseModel, name: str = "") -> Iterator[str]:
         yield from (f"# {line}" for line in (info.description or "").splitlines())
         if OPERATIONAL in info.metadata:
             yield "# (operational: may be changed when a run is gone on with)"
-        yield f"# {key} =" if value is None else f"{key} = {json.dumps(values[key])}"
+        yield f"# {key} =" if value is None else without_secrets(f"{key} = {json.dumps(values[key])}")
     for key, value in inner:
         yield from to_toml(value, f"{name}.{key}" if name else key)

@@ -35,7 +35,7 @@ def show(folder: RunFolder, summary: Mapping[str, Json]) -> None:
     """Print the table and the next commands."""
     print_rows(folder)
     answer = f"served: {summary['served_answer']!r}, right is {summary['served_want']!r}"
-    print(f"{answer}; {_verdict(summary)}")
+    print(f"{answer}; {_verdict(summary, is_owed=folder.finished('register').is_owed)}")
     seconds = summary["seconds"]
     assert isinstance(seconds, dict), seconds
     print("seconds: " + ", ".join(f"{stage} {value}" for stage, value in seconds.items()))
@@ -52,9 +52,17 @@ def show(folder: RunFolder, summary: Mapping[str, Json]) -> None:
     print("\nNext:", *(f"  {command:<{width}}  {meaning}" for command, meaning in commands.items()), sep="\n")
 
 
-def _verdict(summary: Mapping[str, Json]) -> str:
+def _verdict(summary: Mapping[str, Json], *, is_owed: bool) -> str:
     if summary["model_version"] is None:
-        return "the model is in register/model, but no registry was there to hold it"
+        return (
+            "the model is in register/model, but no registry was there to hold it: "
+            "`visionthink register` makes up for it"
+        )
+    if is_owed:
+        return (
+            f"version {summary['model_version']} passed the gate, but the registry did not take the alias: "
+            "`visionthink register` makes up for it"
+        )
     promoted = "promoted" if summary["promoted"] else "not promoted (register/decision.json says why)"
     return f"version {summary['model_version']} {promoted}"
 

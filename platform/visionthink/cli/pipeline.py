@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from visionthink.cli.machine import check_temporary
 from visionthink.errors import ConfigError
 
 app = typer.Typer(help="The Kubeflow pipeline.", no_args_is_help=True, rich_markup_mode=None)
@@ -46,6 +47,7 @@ def compile_(
         runs_claim=runs_claim,
         env=dict(map(_pair, env or [])),
     )
+    check_temporary(os.environ)
     compile_pipeline(options, out)
     print(f"wrote {out}", file=sys.stderr)
 
@@ -53,5 +55,5 @@ def compile_(
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name.isidentifier():
-        raise ConfigError(f"--env {text!r} is not NAME=VALUE")
+        raise ConfigError(f"--env {text!r} is not NAME=VALUE; write --env MLFLOW_TRACKING_URI=http://mlflow:5000")
     return name, value

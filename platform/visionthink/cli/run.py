@@ -1,12 +1,15 @@
 """The command `run`: the whole method, from pictures to a served model."""
 
+import os
 import sys
 from typing import Annotated
 
 import typer
 
 from visionthink.cli.choosing import Chosen, choose_whole_run, publish_as_latest
+from visionthink.cli.machine import check_folder
 from visionthink.cli.settings import Settings, takes_settings
+from visionthink.runs.choice import latest_run
 from visionthink.runs.folder import STAGES
 from visionthink.runs.lock import locked
 from visionthink.runs.stopwatch import Stopwatch
@@ -32,7 +35,8 @@ def run(settings: Settings, run_id: _RunId = None, fresh: _Fresh = False, direct
     with locked(folder.path), Stopwatch(folder.path / "seconds.json") as stopwatch:
         is_resumed = folder.config_path.exists()
         changed = folder.begin(config)
-        publish_as_latest(chosen)
+        if not is_resumed or latest_run(folder.runs_dir) is None:
+            publish_as_latest(chosen)
         print(f"{'going on with' if is_resumed else 'new'} run {folder.path}", file=sys.stderr, flush=True)
         if changed:
             _say(f"note: from now on {', '.join(changed)}")
@@ -47,6 +51,7 @@ def _check(chosen: Chosen) -> None:
     """Find out now what would end the run later."""
     from visionthink.stage import check_inputs
 
+    check_folder(chosen.folder.path, os.environ)
     check_inputs(chosen.config, trains=True)
 
 

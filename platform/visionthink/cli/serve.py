@@ -12,6 +12,7 @@ from visionthink.cli.settings import RUNS_DIR, Settings, takes_settings
 from visionthink.config import RunConfig
 from visionthink.engines import LOCAL
 from visionthink.errors import DataError
+from visionthink.network import url_host
 from visionthink.runs.choice import latest_run
 from visionthink.runs.folder import RunFolder
 
@@ -63,7 +64,7 @@ def _serve(model: Path, config: RunConfig) -> None:
         set_up_torch(config.model.threads)
     app = open_app(model, config, lambda uri, folder: engine_of(uri, folder, config.model, os.environ))
     address = config.serve
-    place = f"http://{address.host}:{address.port}/v1" if address.port else f"a free port of {address.host}"
+    place = f"http://{url_host(address.host)}:{address.port}/v1" if address.port else f"a free port of {address.host}"
     print(f"serving {model} as {address.model_name!r} at {place}", file=sys.stderr, flush=True)
     with contextlib.suppress(KeyboardInterrupt):  # how a server is meant to be ended
         serve_app(app, host=address.host, port=address.port)

@@ -1,6 +1,7 @@
 """The commands that run one stage: `label`, `train`, `evaluate`, `register`."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -15,9 +16,15 @@ from visionthink.cli.choosing import (
     choose_whole_run,
     publish_as_latest,
 )
+from visionthink.cli.machine import check_folder
 from visionthink.cli.settings import Settings, takes_settings
+from visionthink.config import RunConfig
+from visionthink.runs.choice import latest_run
 from visionthink.runs.folder import RunFolder, Stage
 from visionthink.runs.lock import locked
+from visionthink.runs.stopwatch import read_seconds
+from visionthink.runs.summary import keep_summary, summary_of
+from visionthink.storage.json_file import read_json
 
 _Model = Annotated[
     Path | None, typer.Option("--model", help="Judge the model in this folder, in a run of its own.", metavar="DIR")
@@ -60,16 +67,31 @@ def work_on(stage: Stage, chosen: Chosen, *, is_latest: bool = True) -> None:
     from visionthink.stage import check_inputs, run_stage, say
 
     folder, config = chosen
+    check_folder(folder.path, os.environ)
     check_inputs(config, trains=stage in ("label", "train"))
     with locked(folder.path):
+        is_new = not folder.config_path.exists()
         changed = folder.begin(config)
-        if is_latest:
+        # `latest` is the run that was begun last, whichever is worked on.
+        if is_latest and (is_new or latest_run(folder.runs_dir) is None):
             publish_as_latest(chosen)
         print(f"run {folder.path}", file=sys.stderr, flush=True)
         if changed:
             say(f"note: from now on {', '.join(changed)}")
         run_stage(stage, config.model_dump_json(), str(folder.path))
+        if folder.summary_path.exists():
+            _renew_summary(folder, config)
     _show(stage, folder)
+
+
+def _renew_summary(folder: RunFolder, config: RunConfig) -> None:
+    """Let the figures of a run that is done say what a stage made up for."""
+    from visionthink.cli.finish import record
+
+    summary = summary_of(folder, total_s=read_seconds(folder.path / "seconds.json"))
+    if read_json(folder.summary_path) != summary:
+        record(folder, config, summary)
+        keep_summary(folder, summary)
 
 
 def _show(stage: Stage, folder: RunFolder) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from visionthink.core.gate import ContenderRole
-from visionthink.core.json_value import Json
+from visionthink.core.json_value import Json, as_object
 from visionthink.metrics import EVAL_LATENCY_S
 from visionthink.runs.folder import RunFolder
 
@@ -16,15 +16,15 @@ def print_rows(folder: RunFolder) -> None:
     from rich.table import Table
 
     result = folder.finished("evaluate")
-    rows = {name: _mapping(figures) for name, figures in _mapping(result.facts["rows"]).items()}
+    rows = {name: as_object(figures) for name, figures in as_object(result.facts["rows"]).items()}
     num_samples = _of_role(rows, ContenderRole.CANDIDATE)["num_samples"]
     table = Table(title=f"{num_samples} held-out questions", title_justify="left")
     table.add_column("")
     for heading in _HEADINGS:
         table.add_column(heading, justify="right")
-    full = _number(_mapping(_of_role(rows, ContenderRole.FULL_VIEW)["visual_tokens"])["value"])
+    full = _number(as_object(_of_role(rows, ContenderRole.FULL_VIEW)["visual_tokens"])["value"])
     for name, figures in rows.items():
-        accuracy, tokens = _mapping(figures["accuracy"]), _number(_mapping(figures["visual_tokens"])["value"])
+        accuracy, tokens = as_object(figures["accuracy"]), _number(as_object(figures["visual_tokens"])["value"])
         latency_s = result.metrics.get(EVAL_LATENCY_S.key(row=name))
         table.add_row(
             str(figures["label"]),
@@ -46,7 +46,7 @@ def _failed(rows: Mapping[str, Mapping[str, Json]]) -> Iterator[str]:
     """What stands in no figure, and why."""
     for figures in rows.values():
         if figures["num_failed"]:
-            reasons = ", ".join(f"{reason} ({count})" for reason, count in _mapping(figures["failures"]).items())
+            reasons = ", ".join(f"{reason} ({count})" for reason, count in as_object(figures["failures"]).items())
             yield (
                 f"{figures['label']}: {figures['num_failed']} more questions stand in no figure, because engine or "
                 f"judge failed: {reasons}"
@@ -57,8 +57,8 @@ def _apart(facts: Mapping[str, Json], rows: Mapping[str, Mapping[str, Json]]) ->
     """The families that took no part in training, in a line."""
     if facts["held_out"] is None:
         return
-    apart = _mapping(facts["held_out"])
-    rates, accuracy = _mapping(apart["resize_rate"]), _mapping(apart["accuracy"])
+    apart = as_object(facts["held_out"])
+    rates, accuracy = as_object(apart["resize_rate"]), as_object(apart["accuracy"])
     name, label = next(
         (name, figures["label"]) for name, figures in rows.items() if figures["role"] == ContenderRole.CANDIDATE
     )
@@ -72,7 +72,7 @@ def _apart(facts: Mapping[str, Json], rows: Mapping[str, Mapping[str, Json]]) ->
 
 def _in_use(facts: Mapping[str, Json]) -> Iterator[str]:
     """Why the model in use is not in the table."""
-    found = _mapping(facts["incumbent"])
+    found = as_object(facts["incumbent"])
     if found["state"] == "unmeasured":
         yield f"the model in use is not measured: {found['reason']}"
     elif found["state"] == "same":
@@ -81,11 +81,6 @@ def _in_use(facts: Mapping[str, Json]) -> Iterator[str]:
 
 def _of_role(rows: Mapping[str, Mapping[str, Json]], role: ContenderRole) -> Mapping[str, Json]:
     return next(figures for figures in rows.values() if figures["role"] == role)
-
-
-def _mapping(value: Json) -> Mapping[str, Json]:
-    assert isinstance(value, Mapping), value
-    return value
 
 
 def _number(value: Json) -> float:

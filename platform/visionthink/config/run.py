@@ -24,6 +24,7 @@ from visionthink.config.stage import (
     TrainConfig,
 )
 from visionthink.errors import ConfigError
+from visionthink.network import without_secrets
 
 _RENAMED: Final[Mapping[str, str]] = {
     "register_model.min_relative_accuracy": "register_model.min_accuracy_ratio",
@@ -132,6 +133,7 @@ def _explain(error: Any) -> str:
         case "extra_forbidden" if key in _RENAMED:
             return f"{key} is called {_RENAMED[key]} now"
         case "extra_forbidden":
-            return f"unknown key {key} (value {error['input']!r}); `visionthink config` lists every key"
+            value = without_secrets(repr(error["input"]))
+            return f"unknown key {key} (value {value}); `visionthink config` lists every key"
         case _:
-            return f"{key}: {error['msg'].removeprefix('Value error, ')} (got {error['input']!r})"
+            return f"{key}: {error['msg'].removeprefix('Value error, ')} (got {without_secrets(repr(error['input']))})"

@@ -61,7 +61,7 @@ from visionthink.core.geometry import (
     view_scale,
     visual_tokens,
 )
-from visionthink.core.json_value import Json, JsonObject
+from visionthink.core.json_value import Json, JsonObject, as_object
 from visionthink.core.label import Label, LabelRule
 from visionthink.core.label import decide as decide_label
 from visionthink.core.message import IMAGE_MARKER, ImagePart, Message, Role, TextPart
@@ -153,6 +153,7 @@ __all__ = [
     "ViewRule",
     "ZoomImage",
     "advance",
+    "as_object",
     "asked_token_ratio",
     "closed_answer",
     "decide_label",

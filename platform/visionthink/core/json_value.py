@@ -9,3 +9,9 @@ from typing import TypeAlias
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 JsonObject: TypeAlias = Mapping[str, Json]
+
+
+def as_object(value: Json) -> JsonObject:
+    """The same value, which the caller knows to be an object."""
+    assert isinstance(value, Mapping), value
+    return value

@@ -11,7 +11,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
 
 import openai
 from openai.types.chat import ChatCompletion, ChatCompletionMessage, ChatCompletionMessageParam
@@ -19,6 +18,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionMessage, ChatComplet
 from visionthink.engines.dialect import ChatSampling, Dialect, adapted
 from visionthink.engines.endpoint import Address, Balance, parse_place
 from visionthink.errors import BackendError
+from visionthink.network import async_http_client, without_secrets
 
 __all__ = ["ChatClient", "ChatError", "ChatSampling", "RetryRule", "open_client"]
 
@@ -28,7 +28,6 @@ _RETRYABLE_STATUS: Final = frozenset({408, 409, 425, 429})  # and every 5xx
 _SERVICE_STATUS: Final = frozenset({401, 403, 404, 405, 410})
 _MAX_SHOWN: Final = 300
 _MAX_DIALECTS: Final = 4  # each field that a server may refuse, once
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 Messages = Sequence[ChatCompletionMessageParam]
 
@@ -173,11 +172,8 @@ class ChatClient:
             default_query=dict(address.query),
             # Azure's older addresses take the key under this name alone.
             default_headers={"api-key": self._api_key} if "api-version" in address.query else {},
-            http_client=openai.DefaultAsyncHttpxClient(
-                # A proxy is for the way out; nothing on this machine is behind one.
-                trust_env=urlsplit(address.base_url).hostname not in _LOOPBACK,
-                limits=_limits(self._max_connections),
-            ),
+            # One more than there are slots, so that no request waits behind ours for a connection.
+            http_client=async_http_client(address.base_url, max_connections=self._max_connections + 1),
         )
         return _Connection(client, asyncio.Semaphore(self._max_connections))
 
@@ -225,7 +221,7 @@ class ChatClient:
             return False
 
     def _translated(self, error: Exception, index: int, *, tries: int) -> ChatError:
-        where = f"model {self.model!r} at {self._addresses[index].base_url}"
+        where = f"model {self.model!r} at {without_secrets(self._addresses[index].base_url)}"
         match error:
             case openai.APITimeoutError() | TimeoutError():
                 return ChatError(f"{where}: no answer within {self._timeout_s} s ({tries} tries)", retryable=True)
@@ -256,12 +252,6 @@ def open_client(
     return ChatClient(
         addresses, model=model, api_key=api_key, timeout_s=timeout_s, max_connections=max_connections, is_wish=is_wish
     )
-
-
-def _limits(max_connections: int) -> Any:
-    """The HTTP library's own limit, so that no request waits for a connection behind our semaphore."""
-    default: Any = openai.DEFAULT_CONNECTION_LIMITS
-    return type(default)(max_connections=max_connections + 1, max_keepalive_connections=max_connections + 1)
 
 
 def _told(error: openai.APIStatusError) -> str:

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from visionthink.errors import ConfigError
+from visionthink.network import without_secrets
 
 _MAX_SESSIONS: Final = 65_536
 """Sessions that are remembered. More than any window of episodes holds, so none that is at work is forgotten."""
@@ -58,8 +59,8 @@ def parse_place(place: str) -> Place:
 
 def _no_place(place: str) -> ConfigError:
     return ConfigError(
-        f"openai:{place[:200]} names no server and model; write openai:http://HOST:PORT/v1?model=NAME, or several "
-        "servers of one model as openai:http://A:PORT/v1,http://B:PORT/v1?model=NAME"
+        f"openai:{without_secrets(place)[:200]} names no server and model; write openai:http://HOST:PORT/v1?model=NAME, "
+        "or several servers of one model as openai:http://A:PORT/v1,http://B:PORT/v1?model=NAME"
     )
 
 

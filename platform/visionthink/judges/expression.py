@@ -20,7 +20,7 @@ _MAX_BITS: Final = 2000
 _POINTS: Final = (Fraction(7, 5), Fraction(19, 11), Fraction(23, 9))
 _ROUNDED: Final = re.compile(r"-?\d{0,9}\.(\d{2,12})$")
 _TOLERANCE: Final = 1e-12
-_MAX_FLOAT: Final = 1e9  # beyond it a float no longer tells a whole number from the next plus a root
+_MAX_FLOAT: Final = 10**9  # beyond it a float no longer tells a whole number from the next plus a root
 _TOKEN: Final = re.compile(
     r"\s*(?:(\d{1,30}(?:\.\d{1,30})?|\.\d{1,30})|\\?(sqrt|frac|sin|cos|tan|log|ln|exp|pi)(?![A-Za-z])|\\([A-Za-z]+)|(\S))"
 )
@@ -203,18 +203,19 @@ def same_values(left: tuple[Value, ...], right: tuple[Value, ...]) -> bool:
 def _is_close(left: Value, right: Value) -> bool:
     if isinstance(left, Fraction) and isinstance(right, Fraction):
         return left == right
-    return abs(left) < _MAX_FLOAT and math.isclose(left, right, rel_tol=_TOLERANCE)
+    if max(abs(Fraction(left)), abs(Fraction(right))) > _MAX_FLOAT:
+        return False
+    return math.isclose(left, right, rel_tol=_TOLERANCE)
 
 
 def is_rounding(exact: Value, text: str) -> bool:
     """Whether `text` is `exact` to two decimals or more, rounded or cut."""
     found = _ROUNDED.match(text)
-    if found is None or abs(float(exact)) > _MAX_FLOAT:
+    if found is None:
         return False
-    decimals = found.group(1)
-    gap = abs(float(exact)) - abs(float(text))
-    is_signed_alike = (float(exact) < 0) == text.startswith("-")
-    return is_signed_alike and -0.5 <= gap * 10.0 ** len(decimals) < 1.0
+    whole, rounded = Fraction(exact), Fraction(text)
+    gap = (abs(whole) - abs(rounded)) * 10 ** len(found.group(1))
+    return (whole < 0) == text.startswith("-") and Fraction(-1, 2) <= gap < 1
 
 
 def _is_number(token: str) -> bool:
@@ -234,4 +235,4 @@ def _raised(base: Value, power: Value) -> Value:
                 return Fraction(math.isqrt(base.numerator), below)
     if base < 0:
         raise _UnreadableError
-    return float(base) ** float(power)
+    return math.pow(base, power)

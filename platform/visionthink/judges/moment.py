@@ -14,7 +14,7 @@ from visionthink.judges.told import Told, told
 
 _MONTHS: Final = words("january february march april may june july august september october november december")
 _MONTH: Final = {name[:length]: number for number, name in enumerate(_MONTHS, 1) for length in (3, 4, len(name))}
-_DAY: Final = r"(\d{1,2})(?:st|nd|rd|th)?"
+_DAY: Final = r"(\d{1,2})(?:[snr][tdh]|th)?"
 _NAMED: Final = (
     (re.compile(rf"([a-z]{{3,9}})\.? {_DAY}(?:,? (\d{{4}}))?$"), "mdy"),
     (re.compile(rf"{_DAY}[ -](?:of )?([a-z]{{3,9}})\.?(?:,?[ -](\d{{4}}))?$"), "dmy"),
@@ -26,7 +26,7 @@ _YEAR_LAST: Final = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4}|\d{2})$")
 _NO_YEAR: Final = re.compile(r"(\d{1,2})/(\d{1,2})$")
 _SHORT_YEAR: Final = re.compile(r"'\d\d$")
 _YEAR: Final = re.compile(r"[12]\d{3}$")
-_WEEKDAY: Final = re.compile(r"(?:mon|tue|tues|wed|wednes|thu|thur|thurs|fri|sat|satur|sun)(?:day)?\.?,? (?=.*\d)")
+_WEEKDAY: Final = re.compile(r"(?:mon|tue|tues|wed|wednes|thu(?:r|rs)?|fri|sat|satur|sun)(?:day)?\.?,? (?=.*\d)")
 _ASKS_DATE: Final = re.compile(r"\b(?:date|dated|day|when|month|birthday|deadline)\b", re.IGNORECASE)
 _TIME: Final = re.compile(r"(\d{1,2})(?:[:.](\d\d))?(?::(\d\d))? ?(?:(am|pm|a\.m\.?|p\.m\.?)|(o'?clock)|h(?:rs?)?)?$")
 _MAX_CHARS: Final = 40

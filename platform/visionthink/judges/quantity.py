@@ -213,7 +213,8 @@ def _same_without_unit(answer: Quantity, got: Quantity, question: str) -> Told:
     if found is Told.WRONG:
         factors = (_HUNDREDTH, _ONE) if named is answer else (_ONE, _HUNDREDTH)
         return Told.UNTOLD if is_percent and _same_value(answer, got, *factors) is Told.RIGHT else Told.WRONG
-    if is_percent and found is Told.RIGHT and abs(named.value or 0) < 1 and named.unit not in _asked(question):
+    is_part = named.value is not None and -1 < named.value < 1
+    if is_percent and found is Told.RIGHT and is_part and named.unit not in _asked(question):
         return Told.UNTOLD  # 0.5 may be 50%
     text = named.unit_text
     if len(text) == 1 and text.isalpha():

@@ -40,6 +40,11 @@ def register_stage(task: StageTask) -> StageResult:
     keep_json(task.run, decision_path, decision.to_dict())
     for reason in decision.reasons:
         task.say(f"gate: {reason}")
+    is_owed = registered.version is None or (decision.promote and not is_promoted)
+    if is_owed:
+        task.say(
+            "register: the model is published, but the registry does not know it all: `visionthink register` again"
+        )
     return StageResult(
         artifacts={"model": model, "decision": decision_path},
         facts={
@@ -47,6 +52,7 @@ def register_stage(task: StageTask) -> StageResult:
             "decision": decision.to_dict(),
             "name": registered.name,
             "version": registered.version,
+            "owed": is_owed,
         },
     )
 

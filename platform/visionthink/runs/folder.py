@@ -8,8 +8,9 @@ runs/
     ├── changes.jsonl              the operational settings that were changed in mid-run, one JSON object a line
     ├── label/ train/ evaluate/ register/ serve/
     │   ├── result.json            written last: a stage that has one is done
-    │   ├── error.json             why the last try failed
+    │   ├── error.json             why the last try failed: see failure.py
     │   └── seconds.json           wall time, summed over all tries
+    ├── missed/                    what the tracker is still to be sent, while there is anything
     ├── report.html
     └── summary.json               written last: a run that has one is done
 """
@@ -24,6 +25,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 from visionthink.config import RunConfig, parse_config
 from visionthink.errors import ConfigError, DataError
+from visionthink.network import without_secrets
 from visionthink.runs.result import StageResult
 from visionthink.storage import atomic_write, atomic_write_json
 from visionthink.storage.json_file import read_json
@@ -215,7 +217,7 @@ class _Change(NamedTuple):
 
 
 def _line(change: _Change) -> str:
-    return f"{change.key} was {json.dumps(change.was)}, now {json.dumps(change.now)}"
+    return without_secrets(f"{change.key} was {json.dumps(change.was)}, now {json.dumps(change.now)}")
 
 
 def _differing(old: object, new: object, prefix: str = "") -> list[_Change]:

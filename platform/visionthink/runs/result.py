@@ -28,6 +28,11 @@ class StageResult:
     facts: Mapping[str, Json] = field(default_factory=dict)
     """What is neither number nor file: answers, decisions, figures by family."""
 
+    @property
+    def is_owed(self) -> bool:
+        """Whether the stage is to be run once more: a registry that was away does not know what it did."""
+        return self.facts.get("owed") is True
+
     def to_dict(self, root: Path) -> dict[str, Json]:
         """The result as JSON, paths relative to the run's folder `root`."""
         return {

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from visionthink.core.gate import ContenderRole
-from visionthink.core.json_value import Json
+from visionthink.core.json_value import Json, as_object
 from visionthink.runs.folder import STAGES, RunFolder, Stage
 from visionthink.runs.stopwatch import read_seconds
 from visionthink.storage import atomic_write_json
@@ -27,12 +27,12 @@ def summary_of(folder: RunFolder, *, total_s: float) -> dict[str, Json]:
         DataError: one is not.
     """
     facts = {stage: folder.finished(stage).facts for stage in STAGES}
-    config, rows = folder.config(), _mapping(facts["evaluate"]["rows"])
-    candidate = next(found for found in map(_mapping, rows.values()) if found["role"] == ContenderRole.CANDIDATE)
+    config, rows = folder.config(), as_object(facts["evaluate"]["rows"])
+    candidate = next(found for found in map(as_object, rows.values()) if found["role"] == ContenderRole.CANDIDATE)
     seconds: dict[str, Json] = {stage: round(read_seconds(folder.seconds_path(stage)), 1) for stage in _TIMED}
     return {
         "resize_rate": {"needed": candidate["resize_rate_needed"], "not_needed": candidate["resize_rate_not_needed"]},
-        "accuracy": {name: _mapping(_mapping(figures)["accuracy"])["value"] for name, figures in rows.items()},
+        "accuracy": {name: as_object(as_object(figures)["accuracy"])["value"] for name, figures in rows.items()},
         "visual_token_ratio": _value(facts["evaluate"]["visual_token_ratio"]),
         "label_agreement": facts["label"]["label_agreement"],
         "seconds": {**seconds, "total": round(total_s, 1)},
@@ -48,10 +48,5 @@ def summary_of(folder: RunFolder, *, total_s: float) -> dict[str, Json]:
     }
 
 
-def _mapping(value: Json) -> Mapping[str, Json]:
-    assert isinstance(value, Mapping), value
-    return value
-
-
 def _value(interval: Json) -> Json:
-    return _mapping(interval)["value"] if interval else None
+    return as_object(interval)["value"] if interval else None

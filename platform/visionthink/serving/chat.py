@@ -84,8 +84,9 @@ class ChatEndpoint:
     async def _admitted(self, request: Request, heading: Heading, seat: Seat) -> Response:
         start_s = self._timer()
         limits = self._limits
-        body = read_body(request, seat, max_bytes=limits.max_body_bytes, timeout_s=limits.timeout_s)
-        question = await unless_gone(request, self._question(await body, seat))
+        reading = read_body(request, seat, max_bytes=limits.max_body_bytes, timeout_s=limits.timeout_s)
+        # The body is handed on without a name here, which would keep it for as long as the answer takes.
+        question = await unless_gone(request, self._question(await reading, seat))
         if question is None:
             return self._abandoned()
         work = partial(self._answered, heading.request_id, question, start_s)

@@ -17,6 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from visionthink.errors import EngineError
+from visionthink.network import address_of, reached_at, url_host
 
 READY_PATH: Final = "/v2/health/ready"
 _POLL_S: Final = 0.02
@@ -52,7 +53,7 @@ def background_server(
     with _bound(host, port) as listener:
         server = uvicorn.Server(_config(app, drain_s=drain_s, log_level="warning"))
         thread = Thread(target=_run, args=(server, listener), name="server", daemon=True)
-        url = f"http://{host}:{listener.getsockname()[1]}"
+        url = f"http://{reached_at(host)}:{listener.getsockname()[1]}"
         thread.start()
         try:
             _wait_until_ready(url, ready_path, server, thread, deadline_s)
@@ -74,13 +75,19 @@ def _run(server: uvicorn.Server, listener: socket.socket) -> None:
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
+        family, address = address_of(host, port)
+        listener = socket.socket(family)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+        except OSError:
+            listener.close()
+            raise
     except OSError as error:
-        listener.close()
-        raise EngineError(f"cannot listen on {host}:{port}: {error}; choose another port", retryable=False) from error
+        raise EngineError(
+            f"cannot listen on {url_host(host)}:{port}: {error}; choose another --host or --port", retryable=False
+        ) from error
     return listener
 
 
@@ -98,8 +105,9 @@ def _wait_until_ready(
 
 
 def _answers(url: str) -> bool:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the server is this process's own
     try:
-        with urllib.request.urlopen(url, timeout=5.0) as response:
+        with direct.open(url, timeout=5.0) as response:
             return bool(response.status == 200)
     except (urllib.error.URLError, TimeoutError):
         return False

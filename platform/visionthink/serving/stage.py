@@ -65,7 +65,13 @@ def _ask(url: str, sample: Sample, task: StageTask) -> dict[str, Json]:
         {"type": "text", "text": sample.question},
     ]
     try:
-        with openai.OpenAI(base_url=f"{url}/v1", api_key="none", timeout=serve.timeout_s, max_retries=0) as client:
+        with openai.OpenAI(
+            base_url=f"{url}/v1",
+            api_key="none",
+            timeout=serve.timeout_s,
+            max_retries=0,
+            http_client=openai.DefaultHttpxClient(trust_env=False),  # the server is this process's own: no proxy
+        ) as client:
             reply = client.chat.completions.create(
                 model=serve.model_name, messages=[{"role": "user", "content": content}], temperature=0
             )

@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from visionthink.errors import TrackingError
-from visionthink.tracking.mlflow_database import ready_database
+from visionthink.network import without_secrets
+from visionthink.tracking.mlflow_database import ARTIFACTS, database_of, ready_database, sqlite_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _Result = TypeVar("_Result")
 
-_SQLITE = "sqlite:///"
 # What mlflow answers when the request itself is wrong: sending it again can't help.
 _PERMANENT = frozenset(
     {
@@ -56,7 +56,7 @@ class MlflowSettings:
     parent_run_id: str | None = None
     """A run made by somebody else (Kubeflow's MLflow plugin) under which ours are hung."""
     artifact_root: Path | None = None
-    """Folder for artifacts of a new experiment; None leaves the choice to the server."""
+    """Folder for artifacts of a new experiment: beside a database; None leaves the choice to the server."""
     request_timeout_s: int = 10
     """Whole seconds, because mlflow takes no others."""
     max_retries: int = 2
@@ -72,14 +72,14 @@ class MlflowSettings:
         timeout_s: float = 10.0,
     ) -> "MlflowSettings":
         """Return the settings: `uri`, else what MLFLOW_TRACKING_URI says, else a sqlite file under `runs_dir`."""
-        uri = uri or env.get("MLFLOW_TRACKING_URI", "")
-        home = runs_dir.absolute()
+        uri = uri or env.get("MLFLOW_TRACKING_URI") or sqlite_uri(runs_dir.absolute() / "mlflow.db")
+        database = database_of(uri)
         return cls(
-            tracking_uri=uri or f"{_SQLITE}{home / 'mlflow.db'}",
+            tracking_uri=uri,
             experiment=env.get("MLFLOW_EXPERIMENT_NAME") or experiment,
             experiment_id=env.get("MLFLOW_EXPERIMENT_ID") or None,
             parent_run_id=env.get("MLFLOW_RUN_ID") or None,
-            artifact_root=None if uri else home / "mlartifacts",
+            artifact_root=None if database is None else database.with_name(ARTIFACTS),
             request_timeout_s=max(1, math.ceil(timeout_s)),
         )
 
@@ -112,8 +112,9 @@ class MlflowConnection:
             for noisy in ("mlflow", "alembic"):
                 logging.getLogger(noisy).setLevel(logging.WARNING)
             uri = self.settings.tracking_uri
-            if uri.startswith(_SQLITE):
-                ready_database(Path(uri.removeprefix(_SQLITE).partition("?")[0]))
+            database = database_of(uri)
+            if database is not None:
+                ready_database(database)
             self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         return self._client
 
@@ -131,7 +132,7 @@ class MlflowConnection:
 
     def _translated(self, action: str, error: Exception) -> TrackingError:
         code = getattr(error, "error_code", None)
-        where = _without_password(self.settings.tracking_uri)
+        where = without_secrets(self.settings.tracking_uri)
         return TrackingError(f"cannot {action} at {where}: {self._reason(error)}", retryable=code not in _PERMANENT)
 
     def _reason(self, error: Exception) -> str:
@@ -145,7 +146,7 @@ class MlflowConnection:
             return "nothing answers there (is the server running?)"
         if "Connection aborted" in text or "Connection reset" in text:
             return "the connection broke off"
-        return text.splitlines()[0][:300]
+        return without_secrets(text.splitlines()[0])[:300]
 
     def _limit_s(self) -> str:
         return os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT", str(self.settings.request_timeout_s))
@@ -162,8 +163,3 @@ def _environment(values: Mapping[str, str]) -> Generator[None]:
         finally:
             for name in values:
                 os.environ.pop(name, None)
-
-
-def _without_password(uri: str) -> str:
-    scheme, separator, rest = uri.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"

@@ -4,7 +4,9 @@ Rule: a run is found by its tags, `visionthink.run_id` and `visionthink.stage`, 
 that was killed goes on in the run of its first try, and what that run already holds is not logged again.
 """
 
+import hashlib
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from visionthink import metrics
 from visionthink.errors import TrackingError
+from visionthink.network import without_secrets
 from visionthink.tracking.mlflow_connection import MlflowConnection
 from visionthink.tracking.tracker import RunSpec, RunStatus, require_artifact
 
@@ -25,6 +28,8 @@ RUN_ID_TAG = "visionthink.run_id"
 STAGE_TAG = "visionthink.stage"
 
 _PARENT_TAG = "mlflow.parentRunId"
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ .-]{0,98}[A-Za-z0-9_]|[A-Za-z0-9_]")
+_ODD = re.compile(r"[^A-Za-z0-9_-]+")
 # Limits of one request and one value. Source: mlflow/utils/validation.py@3.17.2
 _MAX_METRICS, _MAX_PARAMS, _MAX_PARAM_CHARS = 1000, 100, 6000
 
@@ -142,29 +147,34 @@ class MlflowTracker:
         """
         return self._connection.call(f"start run {spec.stage!r}", lambda client: self._start(client, spec))
 
+    def catch_up(self, run_id: str) -> None:
+        """Do nothing: what cannot be recorded at once is an error here, and kept by nobody."""
+
     def _start(self, client: "MlflowClient", spec: RunSpec) -> MlflowRun:
         experiment_id = self._experiment_id(client)
         given_parent = self._connection.settings.parent_run_id
         if spec.stage == PIPELINE_STAGE:
             run, adopted = _adopt_or_create(client, experiment_id, spec, parent_id=given_parent)
-            return self._opened(run, adopted=adopted, parent_id=None, spec=spec)
-        parent_id = given_parent
-        if parent_id is None:
-            parent, _ = _adopt_or_create(
-                client, experiment_id, RunSpec(run_id=spec.run_id, stage=PIPELINE_STAGE), parent_id=None
-            )
-            parent_id = parent.info.run_id
-        run, adopted = _adopt_or_create(client, experiment_id, spec, parent_id=parent_id)
-        # A parent that somebody else opened is somebody else's to close.
-        return self._opened(run, adopted=adopted, parent_id=None if given_parent else parent_id, spec=spec)
+            return self._opened(run, adopted=adopted, parent_id=None)
+        if given_parent is not None:
+            # A parent that somebody else opened is somebody else's to close.
+            run, adopted = _adopt_or_create(client, experiment_id, spec, parent_id=given_parent)
+            return self._opened(run, adopted=adopted, parent_id=None)
+        parent, _ = _adopt_or_create(
+            client, experiment_id, RunSpec(run_id=spec.run_id, stage=PIPELINE_STAGE), parent_id=None
+        )
+        run, adopted = _adopt_or_create(client, experiment_id, spec, parent_id=parent.info.run_id)
+        # A stage that is run again after the pipeline ended well leaves it so.
+        closes = spec.closes_pipeline or parent.info.status == RunStatus.FINISHED
+        return self._opened(run, adopted=adopted, parent_id=parent.info.run_id, closes_parent=closes)
 
-    def _opened(self, run: "Run", *, adopted: bool, parent_id: str | None, spec: RunSpec) -> MlflowRun:
+    def _opened(self, run: "Run", *, adopted: bool, parent_id: str | None, closes_parent: bool = False) -> MlflowRun:
         return MlflowRun(
             self._connection,
             run,
             adopted=adopted,
             parent_id=parent_id,
-            closes_parent=spec.closes_pipeline,
+            closes_parent=closes_parent,
             clock=self._clock,
         )
 
@@ -178,7 +188,7 @@ class MlflowTracker:
         if found is None:
             root = settings.artifact_root
             try:
-                location = None if root is None else (root / settings.experiment).as_uri()
+                location = None if root is None else (root / _folder_name(settings.experiment)).as_uri()
                 return str(client.create_experiment(settings.experiment, artifact_location=location))
             except MlflowException as error:
                 # Another process was faster; anything else goes on.
@@ -187,8 +197,9 @@ class MlflowTracker:
                     raise error
         if found.lifecycle_stage != "active":
             raise TrackingError(
-                f"experiment {settings.experiment!r} was deleted in MLflow; restore it "
-                f"(mlflow experiments restore -x {found.experiment_id}) or choose another name",
+                f"experiment {settings.experiment!r} was deleted in MLflow; restore it (MLFLOW_TRACKING_URI="
+                f"'{without_secrets(settings.tracking_uri)}' mlflow experiments restore -x {found.experiment_id}) or "
+                "choose another name with tracking.experiment",
                 retryable=False,
             )
         return str(found.experiment_id)
@@ -208,6 +219,13 @@ def _adopt_or_create(
         tags[_PARENT_TAG] = parent_id
     name = spec.run_id if spec.stage == PIPELINE_STAGE else spec.stage
     return client.create_run(experiment_id, tags=tags, run_name=name), False
+
+
+def _folder_name(experiment: str) -> str:
+    """The experiment's name as the name of one folder, for any text and without a clash."""
+    if _PLAIN_NAME.fullmatch(experiment):
+        return experiment
+    return f"{_ODD.sub('-', experiment)[:80]}-{hashlib.blake2b(experiment.encode(), digest_size=4).hexdigest()}"
 
 
 def _parts(items: list[_Item], size: int) -> Iterator[list[_Item]]:

@@ -33,6 +33,7 @@ def open_tracking(
     *,
     env: Mapping[str, str],
     runs_dir: Path,
+    missed_dir: Path | None = None,
     experiment: str = "visionthink",
     uri: str | None = None,
     required: bool = False,
@@ -43,7 +44,8 @@ def open_tracking(
 
     `uri` names the server, or else `env` does (MLFLOW_TRACKING_URI and its kin); without either, runs are kept under
     `runs_dir`. A request may take `timeout_s`. Failures are told through `say` (standard error by default) and
-    survived, unless tracking is `required`.
+    survived, unless tracking is `required`; what is missed meanwhile is kept in `missed_dir`, by default below
+    `runs_dir`.
     """
     match kind:
         case "none":
@@ -56,7 +58,10 @@ def open_tracking(
             tell = say or _say_on_stderr
             return Tracking(
                 tracker=ResilientTracker(
-                    MlflowTracker(connection), missed_dir=runs_dir / "missed", say=tell, required=required
+                    MlflowTracker(connection),
+                    missed_dir=missed_dir or runs_dir / "missed",
+                    say=tell,
+                    required=required,
                 ),
                 registry=ResilientRegistry(MlflowRegistry(connection), say=tell, required=required),
             )

@@ -2,7 +2,7 @@
 
 Rule: tracking serves the training. When the tracker cannot be reached, at the start or later, the stage goes on, the
 user is told once, and what was missed is kept in a file; it is sent when the tracker answers again, in this process or
-in the next one of the same stage. Who would rather stop sets `required`, and gets the first failure as an error.
+in the next one of the same pipeline run. Who would rather stop sets `required`, and gets the first failure as an error.
 """
 
 import time
@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from visionthink import metrics
 from visionthink.errors import TrackingError
-from visionthink.tracking.missed import MissedLog
+from visionthink.tracking.missed import MissedLog, missed_logs
 from visionthink.tracking.model_registry import ModelRegistry, RegisteredModel, unregistered
 from visionthink.tracking.tracker import RunSpec, RunStatus, TrackedRun, Tracker, require_artifact
 
@@ -40,15 +40,14 @@ class ResilientRun:
     def __init__(
         self,
         tracker: Tracker,
-        spec: RunSpec,
         missed: MissedLog,
         *,
         say: Say,
         required: bool,
         clock: Callable[[], float],
     ) -> None:
+        """Record the run that `missed` is of."""
         self._tracker = tracker
-        self._spec = spec
         self._missed = missed
         self._say = say
         self._required = required
@@ -109,10 +108,13 @@ class ResilientRun:
         return True
 
     def _opened(self) -> TrackedRun:
-        run = self._tracker.start_run(self._spec)
+        spec = self._missed.spec
+        for other in missed_logs(self._missed.path.parent, spec.run_id):
+            if other.spec.stage != spec.stage:
+                _send(other, self._tracker.start_run(other.spec), self._say, has_ended=True)
+        run = self._tracker.start_run(spec)
         if self._missed:
-            num_sent = self._missed.send(run)
-            self._say(f"tracking: the tracker answers, {num_sent} missed records of stage {self._spec.stage} were sent")
+            _send(self._missed, run, self._say, has_ended=False)
         self._pause_s = 0.0
         return run
 
@@ -132,6 +134,11 @@ class ResilientRun:
             self._say(f"tracking: {error}; going on without it, what it misses is kept in {self._missed.path}")
         self._pause_s = min(max(2 * self._pause_s, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
         self._retry_at_s = self._clock() + self._pause_s
+
+
+def _send(missed: MissedLog, run: TrackedRun, say: Say, *, has_ended: bool) -> None:
+    num_sent = missed.send(run, has_ended=has_ended)
+    say(f"tracking: the tracker answers, {num_sent} missed records of stage {missed.spec.stage} were sent")
 
 
 class ResilientTracker:
@@ -159,8 +166,22 @@ class ResilientTracker:
             TrackerRequiredError: the tracker is required and cannot be reached. The run raises it too, when the
                 tracker fails later.
         """
-        missed = MissedLog(self._missed_dir / f"{spec.run_id}.{spec.stage}.jsonl")
-        return ResilientRun(self._tracker, spec, missed, say=self._say, required=self._required, clock=self._clock)
+        missed = MissedLog(self._missed_dir, spec)
+        return ResilientRun(self._tracker, missed, say=self._say, required=self._required, clock=self._clock)
+
+    def catch_up(self, run_id: str) -> None:
+        """Send what the stages of a pipeline run missed; nobody may be working on them.
+
+        Raises:
+            TrackerRequiredError: the tracker is required and cannot be reached.
+        """
+        try:
+            for missed in missed_logs(self._missed_dir, run_id):
+                _send(missed, self._tracker.start_run(missed.spec), self._say, has_ended=True)
+        except TrackingError as error:
+            if self._required:
+                raise _required(error) from error
+            self._say(f"tracking: {error}; what it missed is still kept in {self._missed_dir}")
 
 
 class ResilientRegistry:

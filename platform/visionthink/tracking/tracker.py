@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from visionthink.errors import DataError, UserError
+from visionthink.network import without_secrets
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
@@ -82,6 +83,9 @@ class Tracker(Protocol):
             TrackingError: the tracker cannot be reached or refuses.
         """
 
+    def catch_up(self, run_id: str) -> None:
+        """Record what the stages of a pipeline run could not record when they ran; nobody may be working on them."""
+
 
 @contextmanager
 def tracked(tracker: Tracker, spec: RunSpec) -> Generator[TrackedRun]:
@@ -99,15 +103,17 @@ def tracked(tracker: Tracker, spec: RunSpec) -> Generator[TrackedRun]:
 
 
 def flatten(config: Mapping[str, object], *, prefix: str = "") -> dict[str, str]:
-    """Return nested settings as flat parameters: `{"train": {"lr": 1}}` becomes `{"train.lr": "1"}`, lists are JSON."""
+    """Return nested settings as flat parameters: `{"train": {"lr": 1}}` becomes `{"train.lr": "1"}`, lists are JSON.
+
+    They are made to be shown, so addresses come without their passwords and keys.
+    """
     flat: dict[str, str] = {}
     for name, value in config.items():
         if isinstance(value, Mapping):
             flat |= flatten(value, prefix=f"{prefix}{name}.")
-        elif isinstance(value, str):
-            flat[f"{prefix}{name}"] = value
         else:
-            flat[f"{prefix}{name}"] = json.dumps(value, default=str)
+            text = value if isinstance(value, str) else json.dumps(value, default=str)
+            flat[f"{prefix}{name}"] = without_secrets(text)
     return flat
 
 

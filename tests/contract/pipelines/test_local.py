@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from visionthink.pipelines.local import STAGES, StageFailedError, StageRefusedError, run_local
+from visionthink.pipelines.local import StageFailedError, StageRefusedError, run_local
 from visionthink.pipelines.step import STAGE_VARIABLE
+from visionthink.runs import STAGES
 
 ROOT = Path(__file__).parents[3]
 
@@ -49,6 +50,28 @@ def test_local_run_goes_through_all_stages_and_says_only_what_matters(
     assert [row["row"] for row in matrix["rows"]] == [[9, 1], [0, 20]]
     metrics = outputs["artifacts"]["metrics"]["artifacts"][0]["metadata"]
     assert metrics == {"stage/wall_s/evaluate": 1.5}
+
+
+ODD_NAMES = ["{{$}}", "{{$.pipeline_root}}", "python3", "kfp-workspace", 'it\'s "q" $(x) `y`', "ü ?#%41", "{{channel:"]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_local_run_works_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
+    _, artifacts = run(tmp_path / name, {"note": name})
+    assert artifacts == tmp_path / name / "run" / "pipeline" / "artifacts"
+    (home,) = artifacts.iterdir()
+    assert (home / "evaluate" / "report").read_text() == "<p>report</p>"
+    assert json.loads((tmp_path / name / "run" / "note.json").read_text()) == name
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_local_run_finds_an_interpreter_whose_folder_has_a_blank(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my tools").symlink_to(Path(sys.prefix))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "my tools" / "bin" / "python"))
+    run(tmp_path)
+    assert sys.executable == str(tmp_path / "my tools" / "bin" / "python")
 
 
 def test_local_run_goes_on_where_it_was(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from visionthink import metrics
 from visionthink.errors import TrackingError
 from visionthink.tracking import (
+    PIPELINE_STAGE,
     MlflowConnection,
     MlflowRegistry,
     MlflowSettings,
@@ -57,6 +58,17 @@ class Scene:
             clock=lambda: self.now_s,
         )
 
+    def status(self, stage: str) -> str:
+        """What MLflow says of a stage, or of the pipeline."""
+
+        def read(client: "MlflowClient") -> str:
+            experiment = client.get_experiment_by_name(self.connection.settings.experiment)
+            assert experiment is not None
+            (run,) = client.search_runs([experiment.experiment_id], f"tags.`visionthink.stage` = '{stage}'")
+            return str(run.info.status)
+
+        return self.connection.call("read", read)
+
     def history(self) -> list[tuple[int, float]]:
         def read(client: "MlflowClient") -> list[tuple[int, float]]:
             experiment = client.get_experiment_by_name(self.connection.settings.experiment)
@@ -85,6 +97,7 @@ def test_outage_at_the_start_loses_nothing(scene: Scene, tmp_path: Path) -> None
         f"going on without it, what it misses is kept in {scene.missed}"
     )
     assert [json.loads(text)["call"] for text in scene.missed.read_text().splitlines()] == [
+        "start",
         "params",
         "metrics",
         "artifact",
@@ -135,6 +148,48 @@ def test_outage_that_outlives_the_process_is_made_up_for_by_the_next(scene: Scen
     for step in range(1, 5):
         second.log_metrics({REWARD: float(step)}, step=step)
     assert scene.history() == [(step, float(step)) for step in range(5)]
+
+
+LAST = RunSpec(run_id="run-1", stage="serve", closes_pipeline=True)
+
+
+def test_outage_in_which_a_try_failed_does_not_outlast_a_try_that_ends_well(scene: Scene) -> None:
+    scene.cable.cut()
+    scene.tracker.start_run(LAST).end(RunStatus.FAILED)
+    scene.cable.plug()
+    scene.tracker.start_run(LAST).end(RunStatus.FINISHED)
+    assert (scene.status("serve"), scene.status(PIPELINE_STAGE)) == ("FINISHED", "FINISHED")
+
+
+def test_outage_of_all_tries_leaves_what_the_last_one_came_to(scene: Scene) -> None:
+    scene.cable.cut()
+    for status in (RunStatus.KILLED, RunStatus.FAILED, RunStatus.FINISHED):
+        run = scene.tracker.start_run(LAST)
+        run.end(status)
+    scene.cable.plug()
+    scene.tracker.catch_up("run-1")
+    assert (scene.status("serve"), scene.status(PIPELINE_STAGE)) == ("FINISHED", "FINISHED")
+    assert list(scene.missed.parent.iterdir()) == []
+
+
+def test_outage_at_the_end_of_a_stage_is_made_up_for_by_the_next_stage(scene: Scene) -> None:
+    first = scene.tracker.start_run(SPEC)
+    scene.cable.cut()
+    first.log_metrics({REWARD: 1.0}, step=1)
+    first.end(RunStatus.FINISHED)
+    scene.cable.plug()
+    scene.tracker.start_run(RunSpec(run_id="run-1", stage="evaluate"))
+    assert (scene.status("train"), scene.status(PIPELINE_STAGE)) == ("FINISHED", "RUNNING")
+    assert scene.history() == [(1, 1.0)] and not scene.missed.exists()
+
+
+def test_outage_that_goes_on_is_told_by_who_wants_to_make_up_for_it(scene: Scene) -> None:
+    scene.tracker.catch_up("run-1")
+    assert scene.said == []
+    scene.cable.cut()
+    scene.tracker.start_run(SPEC).end(RunStatus.FINISHED)
+    scene.tracker.catch_up("run-1")
+    assert len(scene.said) == 2 and "is still kept in" in scene.said[1] and scene.missed.exists()
 
 
 def test_outage_of_a_required_tracker_stops_the_start(cable: "Cable", tmp_path: Path) -> None:

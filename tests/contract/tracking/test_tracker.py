@@ -274,6 +274,17 @@ def test_tracker_ends_the_pipeline_with_its_last_stage(remembering: Remembering)
     assert only_run(connection, PIPELINE_STAGE).info.status == "FINISHED"
 
 
+def test_tracker_leaves_a_pipeline_ended_when_a_stage_is_run_again(remembering: Remembering) -> None:
+    tracker, connection = remembering
+    for stage in ("register", "serve"):
+        tracker.start_run(RunSpec(run_id="run-1", stage=stage, closes_pipeline=stage == "serve")).end(
+            RunStatus.FINISHED
+        )
+    tracker.start_run(RunSpec(run_id="run-1", stage="register")).end(RunStatus.FINISHED)
+    assert only_run(connection, "register").info.status == "FINISHED"
+    assert only_run(connection, PIPELINE_STAGE).info.status == "FINISHED"
+
+
 @pytest.mark.parametrize(
     ("error", "want"), [(ValueError, "FAILED"), (KeyboardInterrupt, "KILLED"), (SystemExit, "KILLED")]
 )
@@ -304,6 +315,26 @@ def test_mlflow_tracker_hangs_runs_under_a_parent_of_somebody_else(connection: M
     assert only_run(connection, "step").info.status == "RUNNING"
 
 
+@pytest.mark.parametrize(
+    "experiment",
+    ["two words", 'it\'s "quoted"', "a/b", "../up", "/absolute", ".", "prüfung", "100%41", "a?b#c", "x" * 300],
+)
+def test_mlflow_tracker_keeps_artifacts_of_any_experiment_below_its_folder(
+    empty_database: Path, tmp_path: Path, experiment: str
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    database = shutil.copy(empty_database, home)
+    root = home / "mlartifacts"
+    made = MlflowConnection(
+        MlflowSettings(tracking_uri=f"sqlite:///{database}", experiment=experiment, artifact_root=root)
+    )
+    keep_text(MlflowTracker(made).start_run(SPEC), tmp_path / "a.txt", "a")
+    (kept,) = root.rglob("a.txt")
+    assert len(kept.relative_to(root).parts) == 4, "experiment, run, artifacts, file"
+    assert artifacts(made, "", tmp_path) == {"a.txt": b"a"}
+
+
 def test_mlflow_tracker_says_that_the_experiment_was_deleted(connection: MlflowConnection) -> None:
     tracker = MlflowTracker(connection)
     tracker.start_run(SPEC)
@@ -314,7 +345,7 @@ def test_mlflow_tracker_says_that_the_experiment_was_deleted(connection: MlflowC
         client.delete_experiment(experiment.experiment_id)
 
     connection.call("delete", delete)
-    with pytest.raises(TrackingError, match="mlflow experiments restore"):
+    with pytest.raises(TrackingError, match=r"MLFLOW_TRACKING_URI='.+' mlflow experiments restore -x \d+\)"):
         tracker.start_run(SPEC)
 
 

@@ -15,6 +15,7 @@ from visionthink.config import RunConfig
 from visionthink.core.episode import AskModel, NoRoom, start
 from visionthink.core.geometry import Size
 from visionthink.core.label import Label
+from visionthink.core.sample import Sample
 from visionthink.datasets.world import TRAINED_FAMILIES, generate
 from visionthink.engines import Engine, Request, Sampling
 from visionthink.engines.chat_client import ChatClient, RetryRule
@@ -24,10 +25,9 @@ from visionthink.engines.transformers_local import TransformersEngine
 from visionthink.episodes.asking import Series, ask_open
 from visionthink.episodes.opening import open_runner
 from visionthink.episodes.prompting import prompting_of
-from visionthink.episodes.runner import Ask
+from visionthink.episodes.runner import Ask, End
 from visionthink.episodes.shard import ShardBook
 from visionthink.evaluation.answer import Answer, to_answer
-from visionthink.evaluation.contender import all_views
 from visionthink.judges import RuleJudge
 from visionthink.labeling.record import Labelled
 from visionthink.labeling.stage import label_with
@@ -48,15 +48,14 @@ def over(*urls: str) -> OpenAIChatEngine:
     return OpenAIChatEngine(ChatClient(addresses, model=MODEL_NAME, max_connections=16, retry=PATIENT))
 
 
+def record(sample: Sample, end: End) -> Answer:
+    return to_answer(sample, end, lambda trace: trace.visual_tokens)
+
+
 def answers(engine: Engine, folder: Path, on_record: Callable[[], None] = lambda: None) -> list[Answer]:
     """What an evaluation keeps of the samples."""
     book = ShardBook(folder, size=8, read=Answer.from_dict, what="answers")
-    series = Series(
-        samples=SAMPLES,
-        asks=lambda sample: (ASK,),
-        record=lambda sample, end: to_answer(sample, end, all_views),
-        book=book,
-    )
+    series = Series(samples=SAMPLES, asks=lambda sample: (ASK,), record=record, book=book)
 
     async def ask() -> None:
         async with open_runner(engine, RuleJudge(), CONFIG) as runner:

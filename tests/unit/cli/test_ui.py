@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 from visionthink.cli.app import run_command
+from visionthink.config import RunConfig, override_config
+from visionthink.runs import RunFolder, point_latest
 
 
 class Replaced(BaseException):
@@ -47,3 +49,47 @@ def test_ui_names_a_server_that_has_pages_of_its_own(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
     assert run_command(["ui"]) == 2
     assert "http://mlflow:5000" in capsys.readouterr().err and started == []
+
+
+def begun(tmp_path: Path, uri: str) -> None:
+    folder = RunFolder(tmp_path / "runs" / "run-1")
+    folder.begin(override_config(RunConfig(), {"tracking.uri": uri}))
+    point_latest(folder)
+
+
+def test_ui_opens_what_the_latest_run_was_recorded_in(
+    started: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////data/other.db")
+    begun(tmp_path, "sqlite:////data/mlflow.db")
+    with pytest.raises(Replaced):
+        run_command(["ui"])
+    assert "sqlite:////data/mlflow.db" in started
+
+
+def test_ui_names_the_server_of_the_latest_run_without_its_password(
+    started: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun(tmp_path, "http://me:secret@mlflow:5000")
+    assert run_command(["ui"]) == 2
+    assert "at http://mlflow:5000;" in capsys.readouterr().err and started == []
+
+
+def test_ui_names_the_address_as_a_browser_takes_it(
+    started: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mlflow.db").touch()
+    with pytest.raises(Replaced):
+        run_command(["ui", "--host", "[::1]"])
+    assert "MLflow on http://[::1]:5000" in capsys.readouterr().err
+    assert started[started.index("--host") + 1] == "::1"
+
+
+def test_ui_tells_of_a_database_that_is_none(
+    started: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mlflow.db").write_text("no database, but long enough to be one " * 100)
+    assert run_command(["ui"]) == 2
+    assert "mlflow.db cannot be opened" in capsys.readouterr().err and started == []

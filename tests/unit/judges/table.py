@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from visionthink.judges import GradeItem
 from visionthink.judges.told import Told
@@ -31,12 +31,7 @@ def pairs() -> tuple[Pair, ...]:
     return tuple(_pair(json.loads(line)) for line in _PATH.read_text(encoding="utf-8").splitlines())
 
 
-def _pair(row: dict[str, str | list[str]]) -> Pair:
+def _pair(row: dict[str, Any]) -> Pair:
     answer, *others = row["answers"]
-    item = GradeItem(
-        question=str(row["question"]),
-        answer=answer,
-        other_answers=tuple(others),
-        prediction=str(row["prediction"]),
-    )
-    return Pair(kind=str(row["kind"]), item=item, want=Told(row["want"]))
+    item = GradeItem(question=row["question"], answer=answer, other_answers=tuple(others), prediction=row["prediction"])
+    return Pair(kind=row["kind"], item=item, want=Told(row["want"]))

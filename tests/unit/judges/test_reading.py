@@ -174,3 +174,8 @@ def test_options_are_read_off_the_question(question: str, want: dict[str, str]) 
 def test_any_number_of_options_is_read() -> None:
     letters = [chr(65 + index) for index in range(26)]
     assert list(options("Which?\n" + "\n".join(f"{letter}. item {letter}x" for letter in letters))) == letters
+
+
+def test_a_number_beyond_floats_is_no_error() -> None:
+    assert not is_rounding(Fraction(10) ** 500, "3.14")
+    assert values("99^{99} + x") is not None

@@ -1,13 +1,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
 import yaml
 
 import visionthink
-from visionthink.pipelines.compile import compile_pipeline, default_image, main
-from visionthink.pipelines.local import STAGES
+from visionthink.pipelines.compile import compile_pipeline, default_image
 from visionthink.pipelines.visionthink_pipeline import LOCAL_OPTIONS, PipelineOptions
+from visionthink.runs import STAGES
 
 if TYPE_CHECKING:
     from tests.conftest import Golden
@@ -66,23 +65,6 @@ def test_compiled_pipeline_retries_on_a_cluster_only(tmp_path: Path) -> None:
     local = compiled(LOCAL_OPTIONS, tmp_path)
     assert not any("retryPolicy" in task for task in local["spec"]["root"]["dag"]["tasks"].values())
     assert local["platform"] == {}
-
-
-def test_compile_command_writes_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    target = tmp_path / "deep" / "p.yaml"
-    assert main(["--output", str(target), "--env", "A=b=c"], {"VISIONTHINK_IMAGE": "example/image:7"}) == 0
-    assert "example/image:7" in target.read_text() and "b=c" in target.read_text()
-    assert str(target) in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("given", ["A", "=b", "a b=c"])
-def test_compile_command_refuses_what_is_no_variable(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], given: str
-) -> None:
-    target = tmp_path / "p.yaml"
-    assert main(["--output", str(target), "--env", given], {}) == 2
-    assert "is not NAME=VALUE" in capsys.readouterr().err
-    assert not target.exists()
 
 
 def test_default_image_is_the_one_of_this_version() -> None:

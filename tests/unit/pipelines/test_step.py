@@ -8,7 +8,9 @@ import pytest
 
 import visionthink
 from visionthink.errors import DataError, StorageError
-from visionthink.pipelines.step import PARENT_VARIABLE, STAGE_VARIABLE, publish, restore, run_step
+from visionthink.pipelines.artifact import publish, restore
+from visionthink.pipelines.parent import PARENT_VARIABLE
+from visionthink.pipelines.step import STAGE_VARIABLE, run_step
 
 CONFIG = "{}"
 VERSION = visionthink.__version__
@@ -37,6 +39,8 @@ class FakeMetrics:
 def fake_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(STAGE_VARIABLE, "tests.fakes.stage:run_stage")
     monkeypatch.delenv(PARENT_VARIABLE, raising=False)
+    for variable in ("no_proxy", "NO_PROXY"):  # a step sets them; what stands here is taken back
+        monkeypatch.setenv(variable, "")
 
 
 @pytest.fixture

@@ -97,6 +97,35 @@ def test_model_that_no_registry_holds_is_not_promoted(tmp_path: Path) -> None:
         assert result.facts["promoted"] is False
 
 
+@pytest.mark.parametrize(
+    ("registry", "trained", "want"),
+    [
+        pytest.param(NullRegistry(), GOOD, True, id="no registry holds the version"),
+        pytest.param(NullRegistry(), BAD, True, id="no registry holds the refused version"),
+        pytest.param(MemoryRegistry(is_deaf=True), GOOD, True, id="the alias did not move"),
+        pytest.param(MemoryRegistry(is_deaf=True), BAD, False, id="no alias was to move"),
+        pytest.param(MemoryRegistry(), GOOD, False, id="all is well"),
+    ],
+)
+def test_register_stage_owes_what_a_registry_missed(
+    tmp_path: Path, registry: ModelRegistry, trained: Json, want: bool
+) -> None:
+    maker = evaluated(tmp_path / "run-1", trained=trained)
+    maker.registry = registry
+    assert register_stage(maker.task("register")).is_owed is want
+    assert any("`visionthink register` again" in line for line in maker.said) is want
+
+
+def test_register_stage_makes_up_for_a_registry_that_was_away(tmp_path: Path) -> None:
+    maker = evaluated(tmp_path / "run-1", trained=GOOD)
+    maker.registry = NullRegistry()
+    assert register_stage(maker.task("register")).facts["promoted"] is False
+    maker.registry = MemoryRegistry()
+    result = register_stage(maker.task("register"))
+    assert (result.facts["promoted"], result.facts["version"], result.is_owed) == (True, "1", False)
+    assert registry_of(maker).aliases == {"champion": "1"}
+
+
 def test_published_model_is_whole_and_carries_its_figures(tmp_path: Path) -> None:
     maker = evaluated(tmp_path / "run-1", trained=GOOD)
     model = register_stage(maker.task("register")).artifacts["model"]

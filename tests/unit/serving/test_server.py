@@ -34,6 +34,49 @@ def test_the_block_starts_when_the_app_is_ready() -> None:
         status(f"{url}/v2/health/ready")
 
 
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+def test_readiness_is_asked_past_every_proxy(variable: str, scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = FastAPI()
+
+    @app.get("/v2/health/ready")
+    async def ready() -> dict[str, str]:
+        return {}
+
+    monkeypatch.setenv(variable, f"{scheme}://127.0.0.1:1")
+    with background_server(app, deadline_s=20):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("host", "want"),
+    [
+        ("::1", "http://[::1]:"),
+        ("[::1]", "http://[::1]:"),
+        ("::", "http://[::1]:"),
+        ("0.0.0.0", "http://127.0.0.1:"),
+        ("localhost", "http://localhost:"),
+    ],
+)
+def test_server_is_reached_whatever_it_listens_on(host: str, want: str) -> None:
+    app = FastAPI()
+
+    @app.get("/v2/health/ready")
+    async def ready() -> dict[str, str]:
+        return {}
+
+    with background_server(app, host=host, deadline_s=20) as url:
+        assert url.startswith(want)
+
+
+def test_host_that_is_none_is_refused() -> None:
+    with (
+        pytest.raises(EngineError, match=r"cannot listen on \[::1%25none\]:0: .*; choose another --host or --port"),
+        background_server(FastAPI(), host="::1%none"),
+    ):
+        pytest.fail("the block must not start")
+
+
 def test_two_servers_take_two_ports() -> None:
     with background_server(FastAPI(), ready_path=None) as one, background_server(FastAPI(), ready_path=None) as two:
         assert one != two

@@ -25,6 +25,18 @@ def test_flatten_writes_what_json_does_not_know_as_text() -> None:
     assert flatten({"where": Path("a/b"), "empty": {}}) == {"where": '"a/b"'}
 
 
+def test_flatten_shows_no_password_and_no_key() -> None:
+    config = {
+        "tracking": {"uri": "http://me:secret@mlflow:5000"},
+        "judge": {"uri": "openai:https://h/v1?model=m&api_key=secret"},
+        "endpoints": ["openai:http://a:secret@h/v1?model=m", "http://h/v1?token=secret"],
+    }
+    flat = flatten(config)
+    assert "secret" not in str(flat)
+    assert flat["tracking.uri"] == "http://mlflow:5000"
+    assert flat["endpoints"] == '["openai:http://h/v1?model=m", "http://h/v1?token=***"]'
+
+
 @pytest.mark.parametrize("name", ["", "a b", "it's", "../up", "a/b", "-a", "x" * 201])
 def test_run_spec_refuses_names_that_cannot_stand_in_a_query(name: str) -> None:
     with pytest.raises(UserError, match="cannot name a run"):
@@ -73,11 +85,11 @@ def test_mlflow_error_hides_the_password_and_keeps_one_line() -> None:
     connection = MlflowConnection(MlflowSettings(tracking_uri="http://me:secret@127.0.0.1:1/x", experiment="x"))
 
     def fail(client: object) -> None:
-        raise ValueError("first line\nsecond line")
+        raise ValueError("first line of http://me:secret@127.0.0.1:1/x/api\nsecond line")
 
     with pytest.raises(TrackingError) as caught:
         connection.call("do it", fail)
-    assert str(caught.value) == "cannot do it at http://127.0.0.1:1/x: first line"
+    assert str(caught.value) == "cannot do it at http://127.0.0.1:1/x: first line of http://127.0.0.1:1/x/api"
 
 
 @pytest.mark.parametrize("fault", ["a folder", "garbage"])
