@@ -66,7 +66,7 @@ def evaluate_with(
     benchmark = benchmark_of(config.data)
     contenders = usual_contenders(base, candidate, config)
     check_contenders(contenders)
-    work = _Work(task=task, benchmark=benchmark, tests=benchmark.source(config), open_engine=open_engine)
+    work = _Work(task=task, benchmark=benchmark, tests=benchmark.source(config, task.say), open_engine=open_engine)
     check_names({sample.family for sample in (*work.tests.samples, *work.tests.held_out)}, of="family")
     incumbent, champion = find_incumbent(task, candidate)
     if champion is not None:

@@ -16,8 +16,8 @@ from visionthink.tracking import MlflowConnection, MlflowRegistry, MlflowSetting
 LENIENT = {
     "register_model.min_samples": 1,
     "register_model.max_visual_token_ratio": 2.0,
-    "register_model.min_relative_accuracy": 0.0,
-    "register_model.check_resize_rates": False,
+    "register_model.min_accuracy_ratio": 0.0,
+    "register_model.check_resize_ratios": False,
 }
 
 

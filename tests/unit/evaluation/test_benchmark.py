@@ -10,10 +10,10 @@ from tests.unit.evaluation.answers import answer
 from visionthink.config import RunConfig
 from visionthink.evaluation.answer import Answer
 from visionthink.evaluation.benchmarks import Benchmark, BenchmarkJudge, benchmark_of
+from visionthink.evaluation.benchmarks.samples import samples_of_settings
 from visionthink.evaluation.interval import Bootstrap
 from visionthink.judges import Grade, GradeItem, Judge, RuleJudge
 from visionthink.report import Interval
-from visionthink.samples import samples_to_evaluate
 
 ITEM = GradeItem(question="how much ?", answer="10", prediction="Answer: 9", other_answers=("ten",))
 
@@ -30,7 +30,7 @@ def graded(benchmark: Benchmark, item: GradeItem) -> Grade:
 
 
 NEAR = Benchmark(
-    name="near", source=samples_to_evaluate, read=lambda text: text.removeprefix("Answer: "), score=closeness
+    name="near", source=samples_of_settings, read=lambda text: text.removeprefix("Answer: "), score=closeness
 )
 
 

@@ -182,7 +182,7 @@ def test_evaluate_stage_refuses_names_that_no_number_can_bear_before_it_asks(
     engines = engines_of(maker)
     tests = samples_to_evaluate(maker.config)
     nameless = replace(tests, samples=(*tests.samples, replace(tests.samples[0], id="odd", family=" ")))
-    world = replace(PICTURE_WORLD, source=lambda config: nameless)
+    world = replace(PICTURE_WORLD, source=lambda config, say: nameless)
     monkeypatch.setattr("visionthink.evaluation.stage.benchmark_of", lambda data: world)
     with pytest.raises(UserError, match="family: ' ' is no name"):
         evaluated_with(engines, maker)
@@ -258,6 +258,11 @@ def test_evaluate_stage_says_what_it_ended_without(maker: TaskMaker) -> None:
     assert result.metrics["eval/num_failed/trained"] == lost
     assert result.metrics["eval/accuracy/trained"] == 1.0
     assert "a content filter" in maker.folder.report_path.read_text()
+
+
+@pytest.mark.parametrize(("num_shown", "want"), [(0, 2**18), (12, 2**18), (64, 2**16), (1000, 4194)])
+def test_views_share_what_a_page_may_weigh(num_shown: int, want: int) -> None:
+    assert max_view_bytes(num_shown) == want
 
 
 def test_report_of_large_views_can_still_be_sent(tmp_path: Path) -> None:

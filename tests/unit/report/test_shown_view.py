@@ -58,7 +58,9 @@ def test_region_is_drawn_on_the_first_view_of_the_whole_picture() -> None:
         View(size=Size(width=56, height=56)),
         View(size=Size(width=84, height=56), box=Box(left=50, top=20, right=110, bottom=60)),
     )
-    first, second, third = shown_views([(whole, 1), (part, 2), (whole, 3)], noise(200, 100))
-    assert first.boxes == (ShownBox(left=0.25, top=0.2, width=0.3, height=0.4, label="turn 2"),)
-    assert second.boxes == third.boxes == ()
+    first, second, third, last = shown_views([(whole, 1), (part, 2), (whole, 3), (part, 4)], noise(200, 100))
+    assert first.boxes == tuple(
+        ShownBox(left=0.25, top=0.2, width=0.3, height=0.4, label=label) for label in ("turn 2", "turn 4")
+    )
+    assert second.boxes == third.boxes == last.boxes == ()
     assert (first.note, second.note) == ("", "(50, 20) to (110, 60) of the original")

@@ -14,7 +14,7 @@ from visionthink.evaluation.answer import Answer
 from visionthink.evaluation.interval import Bootstrap, score_interval
 from visionthink.judges import Grade, GradeItem, Judge
 from visionthink.report.record import Interval
-from visionthink.samples import TestSet
+from visionthink.samples import Say, TestSet
 
 Score: TypeAlias = Callable[[GradeItem, Judge], Awaitable[Grade]]
 Total: TypeAlias = Callable[[Sequence[Answer], Bootstrap], Interval]
@@ -45,8 +45,8 @@ class Benchmark:
     """A set of questions, and what an answer to one is worth."""
 
     name: str
-    source: Callable[[RunConfig], TestSet]
-    """The samples, the same ones in the same order each time."""
+    source: Callable[[RunConfig, Say], TestSet]
+    """The samples, the same ones in the same order each time; what was left out of them is said."""
     prompt: Callable[[Sample], str] = question
     """What the model is asked, without the texts of the protocol around it."""
     read: Callable[[str], str] = whole
