@@ -29,6 +29,8 @@ class Quantity:
     """As written, with the blank before it when there was one; empty without a unit."""
     noun: str = ""
     """What was counted, when it is no unit."""
+    mark: str = ""
+    """The magnitude that touches a whole number ("46M"), which may be a code; empty for any other."""
 
 
 MAX_CHARS: Final = 90
@@ -64,6 +66,8 @@ _MEASURES: Final = re.compile(
     r"temperature|voltage|current|power|energy|force|pressure|capacity|duration|units?)\b",
     re.IGNORECASE,
 )
+_TOUCHING: Final = frozenset({"'", '"', "h", "m", "min", "s"})
+"""Units that the next number may touch: 5'10", 1h30min."""
 _SEGMENT: Final = re.compile(r"(?:, ?| and | )?")
 _NO_NOUN: Final = frozenset(words("and or to but not plus minus times than nor versus"))
 _SCALE_OF_QUESTION: Final = re.compile(
@@ -106,6 +110,8 @@ def _completed(start: Quantity, rest: str, before: tuple[Unit, ...], before_text
     for scale, after in _scales(rest, has_money=bool(before)):
         units = read_unit(after) if after.strip() else ()
         scaled = replace(start, value=_times(start.value, scale), doubtful=_times(start.doubtful, scale))
+        if scale > 1 and not before and rest[0] != " " and start.value is not None and start.value.denominator == 1:
+            scaled = replace(scaled, mark=rest.casefold().strip())
         if not after.strip():
             found += [_settled(replace(scaled, unit=unit, unit_text=" " + before_text)) for unit in before]
             found += [] if before else [scaled]
@@ -157,7 +163,9 @@ def _compound(text: str) -> tuple[Quantity, ...]:
             unit = Unit(dimensions=last.dimensions)
             return (Quantity(value=total, unit=unit, unit_text=" compound"),)
         gap = _SEGMENT.match(text, at)
-        at = gap.end() if gap else at
+        if gap is None or (not gap.group() and found.group(1) not in _TOUCHING):
+            return ()
+        at = gap.end()
     return ()
 
 
@@ -192,6 +200,10 @@ def _same(answer: Quantity, got: Quantity, question: str) -> Told:
 def _same_kind(answer: Quantity, got: Quantity, question: str) -> Told:
     """Both have a unit of one kind, or none."""
     found = _same_value(answer, got, answer.unit.factor, got.unit.factor)
+    if found is Told.RIGHT and answer.value == 0 and (answer.unit.factor, answer.mark) != (got.unit.factor, got.mark):
+        return Told.UNTOLD  # nothing is nothing in every unit, but "0B" and "0KB" are two codes
+    if found is Told.RIGHT and answer.mark and got.mark and answer.mark != got.mark:
+        return Told.WRONG  # "46M" and "46MN"
     if found is Told.WRONG and not answer.unit.dimensions and (scale := _scale_of(question)):
         is_scaled = Told.RIGHT in (_same_value(answer, got, scale), _same_value(answer, got, _ONE, scale))
         return told(is_scaled)
@@ -210,7 +222,7 @@ def _same_without_unit(answer: Quantity, got: Quantity, question: str) -> Told:
     named = answer if answer.unit_text else got
     is_percent = named.unit.dimensions == ((PERCENT, 1),)
     found = _same_value(answer, got)
-    if found is Told.WRONG:
+    if found is Told.WRONG or answer.mark != got.mark:
         factors = (_HUNDREDTH, _ONE) if named is answer else (_ONE, _HUNDREDTH)
         return Told.UNTOLD if is_percent and _same_value(answer, got, *factors) is Told.RIGHT else Told.WRONG
     is_part = named.value is not None and -1 < named.value < 1

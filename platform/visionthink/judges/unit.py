@@ -241,7 +241,7 @@ def _powered(part: str, sign: int) -> tuple[Unit, ...]:
     elif found := _POWER.search(part):
         is_marked = "^" in found.group()
         part, power = part[: found.start()].strip(), int(found.group(1))
-        if not is_marked and any(unit.dimensions != _LENGTH for unit in _single(part)):
+        if not is_marked and (power < 2 or any(unit.dimensions != _LENGTH for unit in _single(part))):
             return ()
     return tuple(_raised(unit, sign * power) for unit in _single(part))
 
