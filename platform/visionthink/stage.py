@@ -15,7 +15,7 @@ from typing import Final, TypedDict, cast
 
 from visionthink.config import ModelConfig, RunConfig, ViewConfig, parse_config
 from visionthink.engines import LOCAL, Engine, open_engine
-from visionthink.engines.endpoint import parse_place
+from visionthink.engines.endpoint import parse_place, split_place
 from visionthink.episodes.prompting import prompting_of
 from visionthink.errors import ConfigError, StorageError
 from visionthink.judges import Judge, open_judge
@@ -150,8 +150,9 @@ def _check_servers(uri: str) -> None:
     """
     _, is_named, place = uri.partition("openai:")
     if is_named:
-        for address in parse_place(place).addresses:
-            check_reachable(address.base_url)
+        parse_place(place)
+        for part in split_place(place):
+            check_reachable(part)
 
 
 def judge_of(config: RunConfig, env: Mapping[str, str]) -> Judge:

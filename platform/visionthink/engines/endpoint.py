@@ -44,7 +44,7 @@ def parse_place(place: str) -> Place:
         ConfigError: it names no server, or not one model.
     """
     addresses, models = [], set()
-    for part in _BETWEEN.split(place):
+    for part in split_place(place):
         url = urlsplit(part)
         query = dict(parse_qsl(url.query))
         models |= {query.pop("model")} if query.get("model") else set()
@@ -55,6 +55,11 @@ def parse_place(place: str) -> Place:
     if len(models) != 1:
         raise _no_place(place)
     return Place(tuple(addresses), models.pop())
+
+
+def split_place(place: str) -> list[str]:
+    """The single addresses in `place`, as they were written."""
+    return _BETWEEN.split(place)
 
 
 def _no_place(place: str) -> ConfigError:

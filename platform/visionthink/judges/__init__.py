@@ -27,6 +27,12 @@ def open_judge(uri: str, *, api_key: str | None = None, timeout_s: float = 120.0
         from visionthink.engines.chat_client import open_client
         from visionthink.judges.openai_judge import OpenAIJudge
 
-        client = open_client(place, api_key=api_key, timeout_s=timeout_s, max_connections=max_connections)
+        client = open_client(
+            place,
+            api_key=api_key,
+            timeout_s=timeout_s,
+            max_connections=max_connections,
+            is_wish=True,  # a verdict is one at any temperature
+        )
         return RuleFirstJudge(OpenAIJudge(client)) if uri.startswith("rule+") else OpenAIJudge(client)
     raise ConfigError(f"judge {uri!r} is none of rule, openai:http://HOST:PORT/v1?model=NAME, rule+openai:http://...")

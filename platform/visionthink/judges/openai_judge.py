@@ -11,8 +11,8 @@ from typing import Final
 
 from openai.types.chat import ChatCompletionMessageParam
 
-from visionthink.engines.chat_client import ChatClient, ChatSampling
-from visionthink.errors import BackendError
+from visionthink.engines.chat_client import ChatClient, ChatError, ChatSampling
+from visionthink.errors import JudgeError
 from visionthink.judges.judge import Grade, GradeItem
 from visionthink.judges.verdict import SYSTEM, judge_question, parse_verdict
 
@@ -88,7 +88,9 @@ class OpenAIJudge:
         for attempt in range(_NUM_TRIES):
             try:
                 reply = await self._reply(item, temperature=_TEMPERATURE_STEP * attempt)
-            except BackendError as error:
+            except ChatError as error:
+                if error.is_of_service:
+                    raise JudgeError(f"{error}; check judge.uri and OPENAI_API_KEY", retryable=False) from error
                 return Grade(correct=0.0, failed=True, error=str(error), retryable=error.retryable)
             verdict = parse_verdict(reply)
             if verdict is not None:

@@ -6,14 +6,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
+from fastapi import FastAPI, Response
+from fastapi import Request as HttpRequest
+from fastapi.responses import JSONResponse
 from tests.contract.engines.chat_server import chat_server
 
 from visionthink.config import RunConfig, override_config
 from visionthink.core.episode import BackendFailed
 from visionthink.engines import Request, ScriptedEngine, ScriptLine
 from visionthink.engines.chat_client import ChatClient, RetryRule
-from visionthink.errors import ConfigError
-from visionthink.judges import Grade, GradeItem, Judge, RuleFirstJudge, RuleJudge
+from visionthink.errors import ConfigError, JudgeError
+from visionthink.judges import Grade, GradeItem, Judge, RuleFirstJudge, RuleJudge, open_judge
 from visionthink.judges.openai_judge import OpenAIJudge
 from visionthink.judges.rule import tell
 from visionthink.judges.told import Told
@@ -82,14 +85,53 @@ async def test_a_judge_may_be_closed_twice(case: Case) -> None:
     await case.judge.aclose()
 
 
-async def test_a_failed_request_is_a_failed_grade_and_spoils_no_other() -> None:
+@pytest.mark.parametrize(("retryable", "status"), [(True, 503), (False, 400)])
+async def test_a_failed_request_is_a_failed_grade_and_spoils_no_other(retryable: bool, status: int) -> None:
     def moody(request: Request) -> ScriptLine:
-        return BackendFailed(error="no") if "blue" in request.messages[-1].text else fair(request)
+        if "blue" in request.messages[-1].text:
+            return BackendFailed(error="no", retryable=retryable)
+        return fair(request)
 
     with asked(ScriptedEngine(moody)) as judge:
         got = await grades(judge, RIGHT, WRONG, SILENT)
     assert [(grade.correct, grade.failed) for grade in got] == [(1.0, False), (0.0, True), (0.0, False)]
-    assert got[1].error is not None and "HTTP 400" in got[1].error and not got[1].retryable
+    assert got[1].error is not None and f"HTTP {status}" in got[1].error and got[1].retryable is retryable
+
+
+async def test_a_key_that_is_refused_ends_the_work_and_says_what_to_mend() -> None:
+    app = FastAPI()
+
+    @app.post("/v1/chat/completions")
+    async def chat() -> Response:
+        return Response('{"error": {"message": "bad key"}}', status_code=401, media_type="application/json")
+
+    with background_server(app, ready_path=None) as url:
+        judge = open_judge(f"openai:{url}/v1?model=m", api_key="wrong")
+        with pytest.raises(JudgeError, match=r"HTTP 401: bad key.*OPENAI_API_KEY"):
+            await judge.grade(RIGHT)
+        await judge.aclose()
+
+
+async def test_a_judge_whose_model_refuses_fields_is_asked_in_its_way() -> None:
+    """F20: no `max_tokens`, and no temperature but its own, as OpenAI's reasoning models have it."""
+    seen: list[dict[str, object]] = []
+    app = FastAPI()
+
+    @app.post("/v1/chat/completions")
+    async def chat(request: HttpRequest) -> JSONResponse:
+        body = await request.json()
+        seen.append(body)
+        for field, wrong in (("max_tokens", "max_tokens" in body), ("temperature", body.get("temperature", 1) != 1)):
+            if wrong:
+                told = f"Unsupported parameter: '{field}' is not supported with this model."
+                return JSONResponse({"error": {"message": told, "param": field}}, status_code=400)
+        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Score: 1"}}
+        head = {"id": "1", "object": "chat.completion", "created": 1, "model": "m"}
+        return JSONResponse({**head, "choices": [choice]})
+
+    with background_server(app, ready_path=None) as url:
+        assert await grades(open_judge(f"openai:{url}/v1?model=m"), RIGHT) == [Grade(correct=1.0)]
+    assert "max_completion_tokens" in seen[-1] and "temperature" not in seen[-1]
 
 
 async def test_a_server_that_is_down_fails_every_grade() -> None:
