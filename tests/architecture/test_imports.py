@@ -76,3 +76,31 @@ def test_every_module_has_a_layer() -> None:
     layered = set(re.findall(r"visionthink\.(\w+)", " ".join(layers)))
     modules = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert modules - {"__init__", "__main__"} - layered == set(), "give it a layer in [tool.importlinter]"
+
+
+STAGES = ("labeling", "training", "evaluation", "registration", "serving", "model")
+DOORS = {
+    # What a request adds to an episode stands between the shared driver and the engine.
+    "serving/turns.py",
+    # A question without a picture is one plain turn and no episode.
+    "serving/loop.py",
+    # A benchmark's own score, which the middle takes for its judge.
+    "evaluation/benchmarks/benchmark.py",
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stages_ask_engines_and_judges_through_the_middle_alone(stage: str) -> None:
+    """Whoever asks for a reply or a grade himself has to know what a failure means, and it is known in one place."""
+    asking = {
+        str(path.relative_to(PACKAGE))
+        for path in (PACKAGE / stage).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("reply", "grade")
+    }
+    assert asking - DOORS == set()
+
+
+@pytest.mark.parametrize("path", sorted(DOORS))
+def test_every_exception_is_still_one(path: str) -> None:
+    assert re.search(r"\.(reply|grade)\(", (PACKAGE / path).read_text(encoding="utf-8")), "take it off the list"

@@ -175,7 +175,7 @@ async def test_a_judge_that_answers_blanks_alone_is_not_known_to_work() -> None:
     lines: dict[str, list[ScriptLine | Grade]] = {f"s{number}": [busy] for number in range(40)}
     lines |= {f"s{number}": ["", Grade(correct=0.0)] for number in range(0, 40, 8)}
     with pytest.raises(JudgeError, match="of the grades asked for, 16 in a row failed, the last with: busy"):
-        await ends_of(Fate(**lines).runner(), [sample(name) for name in lines])
+        await ends_of(Fate(**lines).runner(FailureRule(max_tries=1)), [sample(name) for name in lines])
 
 
 @pytest.mark.parametrize(("line", "kind"), [(DOWN, EngineError), (REFUSED, EngineError)])
