@@ -9,8 +9,10 @@ from tests.fakes.stage_task import TaskMaker, task_maker
 from tests.fakes.stern_judge import SternJudge
 
 from visionthink.core.sample import Sample
+from visionthink.datasets import source
 from visionthink.datasets.parquet import read_samples, write_samples
 from visionthink.engines import ScriptedEngine
+from visionthink.episodes import opening
 from visionthink.errors import DataError
 from visionthink.labeling.stage import label_with
 from visionthink.samples import samples_to_label
@@ -136,3 +138,27 @@ def test_label_stage_leaves_bad_rows_out_where_that_is_wanted(tmp_path: Path) ->
     assert result.metrics["label/num_not_needed"] == 2
     assert result.metrics["label/num_failed"] == 1
     assert any("1 of 3 samples got no label, the first (row-1): row 1 of mine.parquet" in line for line in maker.said)
+
+
+@pytest.mark.parametrize("skips", [True, False])
+def test_label_stage_decodes_each_picture_once_and_none_when_nothing_is_left_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, skips: bool
+) -> None:
+    num_decoded = 0
+    decode_of_old = opening.decode
+
+    def counted(data: bytes, *, name: str, max_pixels: int) -> Image.Image:
+        nonlocal num_decoded
+        num_decoded += 1
+        return decode_of_old(data, name=name, max_pixels=max_pixels)
+
+    # Every place of the package that could decode a picture of a data set.
+    monkeypatch.setattr(opening, "decode", counted)
+    monkeypatch.setattr(source, "decode", counted)
+    write_samples(tmp_path / "mine.parquet", rows(*[picture()] * 20))
+    settings = {"data.source": str(tmp_path / "mine.parquet"), "data.skip_bad": skips}
+    maker = task_maker(tmp_path / "run-1", settings)
+    for want in (12, 12):
+        label_with(ScriptedEngine(lambda request: "<answer>red</answer>"), maker.task("label"))
+        assert num_decoded == want
+        maker.folder.dataset_path.unlink()

@@ -1,18 +1,24 @@
 """Rollouts are played, graded, rewarded and compared group by group; what cannot be graded is dropped and counted."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from PIL import Image
 from tests.fakes.asked import runner_over
 from tests.unit.training.written import ASK, ScriptedJudge, picture_of, prompt, saying
 
 from visionthink.config import RunConfig, override_config
 from visionthink.core.episode import BackendFailed
 from visionthink.core.reward import RewardRule
+from visionthink.core.sample import Sample
+from visionthink.datasets.parquet import write_samples
 from visionthink.engines import Sampling, ScriptedEngine, ScriptLine
 from visionthink.errors import EngineError
 from visionthink.judges import GradeItem, RuleJudge
 from visionthink.training.local.rollout import Prompt, Rollouts, collect
+from visionthink.training.local.stage import read_prompts
 
 RULE = RewardRule(rule="none")
 
@@ -134,3 +140,27 @@ async def test_a_step_without_a_single_group_is_an_error() -> None:
     refused = BackendFailed(error="a content filter", retryable=False)
     with pytest.raises(EngineError, match=r"no group of a step could be had.*a content filter"):
         await collected([refused, refused])
+
+
+async def test_pictures_stay_encoded_until_they_are_drawn(tmp_path: Path) -> None:
+    """20,000 decoded photographs are 92 GiB."""
+    samples = [replace(prompt(number).sample, picture=b"not decoded by anybody") for number in range(8)]
+    write_samples(tmp_path / "set.parquet", samples)
+    prompts = read_prompts(tmp_path / "set.parquet")
+    assert [item.sample.picture for item in prompts] == [b"not decoded by anybody"] * 8
+    decoded: list[str] = []
+
+    def decode(sample: Sample) -> Image.Image:
+        decoded.append(sample.id)
+        return picture_of(sample)
+
+    await collect(
+        prompts[2:4],
+        runner=runner_over(ScriptedEngine(lambda request: saying("A"))),
+        decode=decode,
+        sampling=Sampling(max_tokens=40, seed=0),
+        group_size=3,
+        rule=RULE,
+        format_rule="paper",
+    )
+    assert decoded == ["sample-2", "sample-3"], "once for a whole group, and no other"
