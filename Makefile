@@ -98,6 +98,14 @@ e2e: setup setup-verl setup-vllm ## The end-to-end tests: whole runs, kills and 
 bench: setup ## Speed of labelling, training steps and serving on this machine
 	$(BIN)/python benchmarks/speed.py $(ARGS)
 
+.PHONY: bench-episodes
+bench-episodes: setup ## The middle: against a plain load generator, 100,000 samples, beside a busy process
+	$(BIN)/python benchmarks/episodes.py $(ARGS)
+
+.PHONY: bench-judging
+bench-judging: setup ## The rule judge: false-right and false-wrong rates, speed on hostile texts
+	$(BIN)/python benchmarks/judging.py $(ARGS)
+
 .PHONY: bench-learning
 bench-learning: setup ## Base model and training with four seeds and both penalty rules: does it learn every time?
 	$(BIN)/python benchmarks/learning.py $(ARGS)
