@@ -1,7 +1,7 @@
 """Dates and times of day, told from fractions, ratios and codes.
 
 Rule: the same day in another form is the same day, and a form that can be two days ("1/2/2020") is told from neither.
-dateutil was tried: it takes "10" for a day of this month, and guesses what it is not told.
+A general reader of dates guesses what it is not told, "10" as a day of this month, say; so the forms are closed here.
 """
 
 import re
