@@ -82,7 +82,7 @@ def test_tracker_that_is_down_is_told_and_survived(program: Program) -> None:
     assert ended.code == 0, ended.stderr
     told = [line for line in ended.stderr.splitlines() if line.startswith("tracking: ")]
     assert len(told) == 1 and "nothing answers there" in told[0] and "going on without it" in told[0]
-    (missed,) = (program.home / "runs" / "missed").iterdir()
+    (missed,) = (program.latest / "missed").iterdir()
     assert '"label/num_samples"' in missed.read_text()
 
 
