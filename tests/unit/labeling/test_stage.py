@@ -15,6 +15,7 @@ from visionthink.engines import ScriptedEngine
 from visionthink.episodes import opening
 from visionthink.errors import DataError
 from visionthink.labeling.stage import label_with
+from visionthink.picture import decode
 from visionthink.samples import samples_to_label
 
 
@@ -145,12 +146,11 @@ def test_label_stage_decodes_each_picture_once_and_none_when_nothing_is_left_to_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, skips: bool
 ) -> None:
     num_decoded = 0
-    decode_of_old = opening.decode
 
     def counted(data: bytes, *, name: str, max_pixels: int) -> Image.Image:
         nonlocal num_decoded
         num_decoded += 1
-        return decode_of_old(data, name=name, max_pixels=max_pixels)
+        return decode(data, name=name, max_pixels=max_pixels)
 
     # Every place of the package that could decode a picture of a data set.
     monkeypatch.setattr(opening, "decode", counted)
