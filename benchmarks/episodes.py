@@ -181,10 +181,12 @@ def busy_cores() -> Iterator[None]:
 
 def evaluation(threads: int) -> dict[str, float]:
     """Answers a second of the bundled model, free to ask, in a process with `threads` threads."""
-    from visionthink.engines.transformers_local import TransformersEngine
     from visionthink.stage import set_up_torch
 
-    set_up_torch(threads)
+    set_up_torch(threads)  # before anything loads torch, as a stage does it
+
+    from visionthink.engines.transformers_local import TransformersEngine
+
     config = override_config(CONFIG, {"model.threads": threads})
     questions = world(256)
 
