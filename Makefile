@@ -102,6 +102,10 @@ bench: setup ## Speed of labelling, training steps and serving on this machine
 bench-episodes: setup ## The middle: against a plain load generator, 100,000 samples, beside a busy process
 	$(BIN)/python benchmarks/episodes.py $(ARGS)
 
+.PHONY: bench-endpoint
+bench-endpoint: setup ## Evaluation over a real server against bare requests (ARGS="--url http://HOST/v1 --model NAME")
+	$(BIN)/python benchmarks/endpoint.py $(ARGS)
+
 .PHONY: bench-judging
 bench-judging: setup ## The rule judge: false-right and false-wrong rates, speed on hostile texts
 	$(BIN)/python benchmarks/judging.py $(ARGS)
