@@ -263,6 +263,14 @@ EVAL_FAMILY_VISUAL_TOKENS_MEAN = _metric(
 EVAL_FAMILY_LATENCY_S = _metric(
     "eval/family_latency_s", Unit.SECONDS, _DOWN, "Mean seconds to the answer within a family.", "row", "family"
 )
+EVAL_OFFICIAL = _metric(
+    "eval/official",
+    Unit.COUNT,
+    _UP,
+    "A figure under which a public benchmark is published, in its units.",
+    "row",
+    "figure",
+)
 
 # --- a whole stage ---
 STAGE_S = _metric("stage/wall_s", Unit.SECONDS, _DOWN, "Wall time of a stage; `total` is the whole pipeline.", "stage")

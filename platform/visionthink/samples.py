@@ -19,6 +19,8 @@ from visionthink.config import DataConfig, RunConfig
 from visionthink.core.excerpt import excerpt
 from visionthink.core.sample import Sample
 from visionthink.datasets import Source, open_source
+from visionthink.datasets.published import PUBLISHED
+from visionthink.datasets.schema import OURS, Schema
 from visionthink.datasets.world import generate, pick_families
 from visionthink.errors import ConfigError, DataError
 from visionthink.picture import decode
@@ -84,17 +86,16 @@ def check_sources(config: RunConfig) -> list[str]:
     """
     data = config.data
     if data.source == WORLD:
-        return []
+        return list(_checked_to_evaluate(config).report().lines()) if config.evaluate.benchmark else []
     training = _opened(data, say=None)
     first = training.first()
     decoded(first, data)
-    if not _evaluates_apart(data):
+    if not _evaluates_apart(config):
         if training.num_rows is not None and training.num_rows <= config.label.num_samples:
             raise _nothing_left(data.source, config.label.num_samples)
         return list(training.report().lines())
-    evaluation = _opened_to_evaluate(data, say=None)
+    evaluation = _checked_to_evaluate(config)
     other = evaluation.first()
-    decoded(other, data)
     shared = set(training.report().identities) & set(evaluation.report().identities)
     if shared or (content_id(first) == content_id(other) and not data.skip_bad):
         what = excerpt(min(shared)) if shared else f"what {excerpt(other.name, 80)} holds"
@@ -124,7 +125,7 @@ def samples_to_evaluate(config: RunConfig, *, say: Say | None = _LOGGER.warning)
         UserError: the data set cannot be used, no row is left to evaluate on, or one is trained on.
     """
     data, evaluate = config.data, config.evaluate
-    if data.source == WORLD:
+    if data.source == WORLD and evaluate.benchmark is None:
         seed, ratio = data.world_seed, data.eval_needed_ratio
         count = evaluate.num_held_out_samples if data.held_out_families else 0
         return TestSet(
@@ -134,9 +135,11 @@ def samples_to_evaluate(config: RunConfig, *, say: Say | None = _LOGGER.warning)
             held_out=tuple(generate("test", count, seed=seed, families=data.held_out_families)) if count else (),
         )
     start = config.label.num_samples
-    if _evaluates_apart(data):
-        trained = frozenset(map(content_id, samples_to_label(config, say=None)))
-        with contextlib.closing(iter(_opened_to_evaluate(data, say=say))) as rows:
+    if _evaluates_apart(config):
+        # Nothing of the world can stand in a public benchmark.
+        labelled = () if data.source == WORLD else samples_to_label(config, say=None)
+        trained = frozenset(map(content_id, labelled))
+        with contextlib.closing(iter(_opened_to_evaluate(config, say=say))) as rows:
             return TestSet(samples=_apart(rows, trained, config, say))
     with contextlib.closing(iter(_opened(data, say=say))) as rows:
         trained = frozenset(map(content_id, islice(rows, start)))
@@ -197,23 +200,40 @@ def decoded(sample: Sample, config: DataConfig) -> Image.Image:
     return decode(sample.picture, name=sample.name, max_pixels=config.max_picture_pixels)
 
 
-def _evaluates_apart(data: DataConfig) -> bool:
+def _evaluates_apart(config: RunConfig) -> bool:
     """Whether the samples to evaluate on come from a set or a split of their own."""
-    return data.eval_source is not None or data.eval_split is not None
+    data = config.data
+    return data.eval_source is not None or data.eval_split is not None or config.evaluate.benchmark is not None
 
 
 def _opened(data: DataConfig, *, say: Say | None) -> Source:
     return _opened_at(data.source, data.split, data, say)
 
 
-def _opened_to_evaluate(data: DataConfig, *, say: Say | None) -> Source:
+def _opened_to_evaluate(config: RunConfig, *, say: Say | None) -> Source:
     """`split` says what to train on: a set of its own has one of its own."""
-    return _opened_at(data.eval_source or data.source, data.eval_split, data, say)
+    data, benchmark = config.data, config.evaluate.benchmark
+    if benchmark is None:
+        return _opened_at(data.eval_source or data.source, data.eval_split, data, say)
+    if data.eval_source is None:
+        raise ConfigError(
+            f"evaluate.benchmark={benchmark} needs its rows; name the file, folder or s3:// address that holds them, "
+            "in the columns in which they are published, with data.eval_source"
+        )
+    return _opened_at(data.eval_source, data.eval_split, data, say, PUBLISHED[benchmark])
 
 
-def _opened_at(place: str, split: str | None, data: DataConfig, say: Say | None) -> Source:
+def _checked_to_evaluate(config: RunConfig) -> Source:
+    """The set to evaluate on, of which the first row is a sample."""
+    evaluation = _opened_to_evaluate(config, say=None)
+    decoded(evaluation.first(), config.data)
+    return evaluation
+
+
+def _opened_at(place: str, split: str | None, data: DataConfig, say: Say | None, schema: Schema = OURS) -> Source:
     return open_source(
         place,
+        schema=schema,
         format=data.format,
         split=split,
         images=data.images,

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from visionthink.core.excerpt import excerpt, listed, shown
-from visionthink.datasets.row import OPTIONAL, REQUIRED, Row, check_columns
+from visionthink.datasets.row import Row
+from visionthink.datasets.schema import OURS, Schema
 from visionthink.errors import DataError, UserError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class DiskRows:
 
     path: Path
     split: str | None = None
+    schema: Schema = OURS
     _data: "datasets.Dataset" = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -39,10 +41,8 @@ class DiskRows:
         folder = _split_folder(self.path, self.split)
         _check_parts(folder)
         data = _load(folder)
-        check_columns(data.column_names, str(folder))
-        object.__setattr__(
-            self, "_data", data.select_columns([c for c in data.column_names if c in REQUIRED or c in OPTIONAL])
-        )
+        self.schema.check(data.column_names, str(folder))
+        object.__setattr__(self, "_data", data.select_columns(self.schema.wanted(data.column_names)))
 
     @property
     def name(self) -> str:

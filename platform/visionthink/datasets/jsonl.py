@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from visionthink.core.excerpt import excerpt
-from visionthink.datasets.row import Row, check_columns
+from visionthink.datasets.row import Row
+from visionthink.datasets.schema import OURS, Schema
 from visionthink.errors import DataError
 from visionthink.storage import Reader
 
@@ -27,13 +28,14 @@ class JsonlRows:
 
     store: Reader
     keys: tuple[str, ...]
+    schema: Schema = OURS
 
     def __post_init__(self) -> None:
         """Refuse files whose first object lacks a column: the file was made with other names."""
         for key in self.keys:
             first = next((row for row in self._rows(key) if row.problem is None), None)
             if first is not None:
-                check_columns(first.values, f"{self.store.uri}/{key}")
+                self.schema.check(first.values, f"{self.store.uri}/{key}")
 
     @property
     def name(self) -> str:

@@ -20,7 +20,8 @@ from visionthink.core.excerpt import excerpt, shown
 from visionthink.core.geometry import ViewRule, quarter_view
 from visionthink.core.sample import Sample
 from visionthink.datasets.picture_folder import PictureFolder
-from visionthink.datasets.row import OPTIONAL, REQUIRED, Row, check_columns, problem_of, to_sample
+from visionthink.datasets.row import Row, problem_of, to_sample
+from visionthink.datasets.schema import OURS, Schema
 from visionthink.errors import DataError
 from visionthink.picture import size_of
 from visionthink.storage import LocalStore, Reader, atomic_open
@@ -71,6 +72,7 @@ class ParquetRows:
 
     store: Reader
     keys: tuple[str, ...]
+    schema: Schema = OURS
     num_rows: int = field(init=False)
     """How many rows all files have, from their footers."""
 
@@ -79,7 +81,7 @@ class ParquetRows:
         num_rows = 0
         for key in self.keys:
             with self._opened(key) as file:
-                check_columns(file.schema_arrow.names, f"{self.store.uri}/{key}")
+                self.schema.check(file.schema_arrow.names, f"{self.store.uri}/{key}")
                 num_rows += file.metadata.num_rows
         object.__setattr__(self, "num_rows", num_rows)
 
@@ -92,7 +94,7 @@ class ParquetRows:
         """Yield the rows, a few in memory at a time."""
         for key in self.keys:
             with self._opened(key) as file:
-                yield from _rows(file, key)
+                yield from _rows(file, key, self.schema)
 
     @contextlib.contextmanager
     def _opened(self, key: str) -> Iterator[pq.ParquetFile]:
@@ -201,10 +203,10 @@ def _record(sample: Sample, rule: ViewRule | None) -> dict[str, object]:
     }
 
 
-def _rows(file: pq.ParquetFile, key: str) -> Iterator[Row]:
+def _rows(file: pq.ParquetFile, key: str, schema: Schema) -> Iterator[Row]:
     """Yield the rows of an opened file."""
     folder = posixpath.dirname(key)
-    columns = [name for name in file.schema_arrow.names if name in REQUIRED or name in OPTIONAL]
+    columns = schema.wanted(file.schema_arrow.names)
     number = 0
     for group in range(file.num_row_groups):
         for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=columns, use_threads=False):

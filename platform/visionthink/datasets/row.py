@@ -4,24 +4,22 @@ Rule: the columns have one meaning in every format, written down here; a format 
 be used raises DataError naming itself, so that a reader may skip it; a disk or server that fails raises StorageError,
 which must stop the reader: the row was fine.
 
-The columns are those of the published VisionThink sets and three of ours, `family`, `needs_high_res` and
-`other_answers`. What a cell means is decided in value.py.
+The columns are those of `schema.OURS`; a table with other names has a schema of its own. What a cell means is decided
+in value.py.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from visionthink.core.excerpt import excerpt, listed
+from visionthink.core.excerpt import excerpt
 from visionthink.core.message import IMAGE_MARKER
 from visionthink.core.sample import Sample
 from visionthink.datasets.inline import inline_picture
 from visionthink.datasets.picture_folder import PictureFolder
+from visionthink.datasets.schema import OURS, Schema
 from visionthink.datasets.value import flag_of, is_missing, text_of, texts_of
 from visionthink.errors import DataError, UserError
-
-REQUIRED: Final = {"problem": "the question", "images": "the picture", "original_answer": "the right answer"}
-OPTIONAL: Final = ("doc_id", "data_source", "family", "needs_high_res", "info", "other_answers")
 
 _NEEDS_HIGH_RES: Final = {"open_source_require_high": True, "open_source_no_require_high": False}
 """What the published sets say in `data_source`."""
@@ -40,6 +38,17 @@ class Row:
     """Folder of its file below that of the data set: pictures may lie beside the file."""
     problem: str | None = None
     """Why there are no values: a line that is no JSON object."""
+    schema: Schema = OURS
+    """What the columns of `values` are called."""
+
+    def cell(self, column: str) -> object:
+        """What stands in one of our columns; None where there is nothing."""
+        name = self.schema.name_of(column)
+        return None if name is None else self.values.get(name)
+
+    def label(self, column: str) -> str:
+        """What errors call one of our columns."""
+        return self.schema.name_of(column) or column
 
 
 class Rows(Protocol):
@@ -60,21 +69,6 @@ class Rows(Protocol):
         ...
 
 
-def check_columns(found: Iterable[str], place: str) -> None:
-    """Refuse a data set that lacks a required column.
-
-    Raises:
-        DataError: naming the column, those that are there, and what to do.
-    """
-    names = list(found)
-    for column, meaning in REQUIRED.items():
-        if column not in names:
-            raise DataError(
-                f"{excerpt(place)}: column {column!r} is missing; found {excerpt(listed(names, 8), 150)}. "
-                f"Rename the column that holds {meaning} to {column!r}"
-            )
-
-
 def to_sample(row: Row, pictures: PictureFolder) -> Sample:
     """Read one row. The picture is fetched, not decoded.
 
@@ -88,14 +82,14 @@ def to_sample(row: Row, pictures: PictureFolder) -> Sample:
     try:
         if row.problem is not None:
             raise DataError(row.problem)
-        source = text_of(row.values.get("data_source"), "data_source") or row.default_id.rpartition(":")[0]
+        source = text_of(row.cell("data_source"), row.label("data_source")) or row.default_id.rpartition(":")[0]
         question = _question(row)
         answer, *others = _answers(row)
         return Sample(
-            id=text_of(row.values.get("doc_id"), "doc_id") or row.default_id,
+            id=text_of(row.cell("doc_id"), row.label("doc_id")) or row.default_id,
             question=question,
             answer=answer,
-            family=text_of(row.values.get("family"), "family") or source,
+            family=text_of(row.cell("family"), row.label("family")) or source,
             needs_high_res=_needs_high_res(row, source),
             source=source,
             picture=_picture(row, pictures),
@@ -115,38 +109,41 @@ def _question(row: Row) -> str:
     problem = _required_text(row, "problem")
     if problem.count(IMAGE_MARKER) > 1:
         raise DataError(
-            f"column 'problem' holds {problem.count(IMAGE_MARKER)} markers {IMAGE_MARKER}, but a row has one picture; "
-            "keep one marker"
+            f"column {row.label('problem')!r} holds {problem.count(IMAGE_MARKER)} markers {IMAGE_MARKER}, but a row "
+            "has one picture; keep one marker"
         )
     if not problem.startswith(IMAGE_MARKER):
         return problem
     question = problem.removeprefix(IMAGE_MARKER)
     question = question[1:] if question[:1] in ("\n", " ") else question
     if not question.strip():
-        raise DataError(f"column 'problem' holds nothing but {IMAGE_MARKER}; drop the row")
+        raise DataError(f"column {row.label('problem')!r} holds nothing but {IMAGE_MARKER}; drop the row")
     return question
 
 
 def _required_text(row: Row, column: str) -> str:
-    text = text_of(row.values.get(column), column)
+    text = text_of(row.cell(column), row.label(column))
     if text is None:
-        raise DataError(f"column {column!r} ({REQUIRED[column]}) is empty; fill it or drop the row")
+        raise DataError(f"column {row.label(column)!r} ({OURS.required[column]}) is empty; fill it or drop the row")
     return text
 
 
 def _answers(row: Row) -> tuple[str, ...]:
     """Return the right answers: those of a list, or the one, and what a column of ours adds."""
-    answers = texts_of(row.values.get("original_answer"), "original_answer")
+    answers = texts_of(row.cell("original_answer"), row.label("original_answer"))
     if not answers:
-        raise DataError(f"column 'original_answer' ({REQUIRED['original_answer']}) is empty; fill it or drop the row")
-    return tuple(dict.fromkeys((*answers, *texts_of(row.values.get("other_answers"), "other_answers"))))
+        raise DataError(
+            f"column {row.label('original_answer')!r} ({OURS.required['original_answer']}) is empty; fill it or drop "
+            "the row"
+        )
+    return tuple(dict.fromkeys((*answers, *texts_of(row.cell("other_answers"), row.label("other_answers")))))
 
 
 def _needs_high_res(row: Row, source: str) -> bool | None:
     """Return what the row knows of itself: our column, else the name of the published set, else its `use_tool`."""
-    info = row.values.get("info")
+    info = row.cell("info")
     use_tool = info.get("use_tool") if isinstance(info, Mapping) else None
-    own = flag_of(row.values.get("needs_high_res"), "needs_high_res")
+    own = flag_of(row.cell("needs_high_res"), row.label("needs_high_res"))
     if own is not None:
         return own
     return _NEEDS_HIGH_RES[source] if source in _NEEDS_HIGH_RES else flag_of(use_tool, "info.use_tool")
@@ -154,10 +151,10 @@ def _needs_high_res(row: Row, source: str) -> bool | None:
 
 def _picture(row: Row, pictures: PictureFolder) -> bytes:
     """Return the bytes of the one picture, which a row holds itself or names by path."""
-    value = row.values.get("images")
+    value = row.cell("images")
     if isinstance(value, list):
         if len(value) != 1:
-            raise DataError(f"column 'images' holds a list of {len(value)} pictures; a row has one")
+            raise DataError(f"column {row.label('images')!r} holds a list of {len(value)} pictures; a row has one")
         value = value[0]
     data, path = (value.get("bytes"), value.get("path")) if isinstance(value, Mapping) else (value, value)
     if isinstance(data, bytes) and data:
@@ -167,4 +164,4 @@ def _picture(row: Row, pictures: PictureFolder) -> bytes:
             return found
     if isinstance(path, str) and not is_missing(path):
         return pictures.read(path, beside=row.folder)
-    raise DataError("column 'images' holds neither bytes nor a path; fill it or drop the row")
+    raise DataError(f"column {row.label('images')!r} holds neither bytes nor a path; fill it or drop the row")

@@ -20,6 +20,7 @@ from visionthink.datasets.picture_folder import PictureFolder
 from visionthink.datasets.place import Place, find_place
 from visionthink.datasets.report import SkipReport, SourceReport
 from visionthink.datasets.row import Row, Rows, to_sample
+from visionthink.datasets.schema import OURS, Schema
 from visionthink.errors import DataError, UserError
 from visionthink.picture import MAX_PIXELS, decode
 from visionthink.storage import LocalStore, Store, open_store
@@ -40,12 +41,14 @@ class Source:
         pictures: PictureFolder,
         opened: SourceReport,
         *,
+        schema: Schema = OURS,
         skip_bad: bool,
         check_pictures: bool,
         max_pixels: int,
         say: Callable[[str], None] = _LOGGER.warning,
     ) -> None:
         self._rows, self._pictures, self._opened = rows, pictures, opened
+        self._schema = schema
         self._skip_bad, self._check_pictures, self._max_pixels = skip_bad, check_pictures, max_pixels
         self._say = say
         self.skipped = SkipReport()
@@ -103,7 +106,7 @@ class Source:
 
     def _sample(self, row: Row) -> Sample | None:
         try:
-            sample = to_sample(row, self._pictures)
+            sample = to_sample(replace(row, schema=self._schema), self._pictures)
             if self._check_pictures:
                 decode(sample.picture, name=row.name, max_pixels=self._max_pixels)
         except DataError as error:
@@ -126,6 +129,7 @@ class Source:
 def open_source(
     uri: str | Path,
     *,
+    schema: Schema = OURS,
     format: Format | Literal["auto"] = "auto",
     split: str | None = None,
     images: str | Path | None = None,
@@ -138,6 +142,7 @@ def open_source(
 
     Args:
         uri: a path, file:/// or s3://bucket/key URI.
+        schema: what its columns are called.
         format: how to read it; "auto" looks at suffixes and at what the folder holds.
         split: which part of a saved DatasetDict, or of a folder whose files say in their names which part they are.
         images: where pictures lie that rows name by path; None is the folder of the data set.
@@ -152,21 +157,28 @@ def open_source(
     """
     place = find_place(uri)
     if format == "hf_disk" or (format == "auto" and is_saved(place)):
-        rows, report = _saved(place, split)
+        rows, report = _saved(place, split, schema)
     else:
-        rows, report = _tables(place, None if format == "auto" else format, split)
+        rows, report = _tables(place, None if format == "auto" else format, split, schema)
     if rows.num_rows == 0:
         raise DataError(f"{excerpt(rows.name)} holds no rows; check the path and how the data set was made")
     pictures = PictureFolder(place.store) if images is None else PictureFolder(open_store(images), (place.store,))
     return Source(
-        rows, pictures, report, skip_bad=skip_bad, check_pictures=check_pictures, max_pixels=max_pixels, say=say
+        rows,
+        pictures,
+        report,
+        schema=schema,
+        skip_bad=skip_bad,
+        check_pictures=check_pictures,
+        max_pixels=max_pixels,
+        say=say,
     )
 
 
-def _tables(place: Place, kind: TableFormat | None, split: str | None) -> tuple[Rows, SourceReport]:
+def _tables(place: Place, kind: TableFormat | None, split: str | None, schema: Schema) -> tuple[Rows, SourceReport]:
     kind, chosen = choose_files(place, kind, split)
     files = place.files(chosen.keys)
-    rows: Rows = JsonlRows(files, chosen.keys) if kind == "jsonl" else _parquet(files, chosen.keys)
+    rows: Rows = JsonlRows(files, chosen.keys, schema) if kind == "jsonl" else _parquet(files, chosen.keys, schema)
     return rows, SourceReport(
         name=place.name,
         format=kind,
@@ -178,12 +190,12 @@ def _tables(place: Place, kind: TableFormat | None, split: str | None) -> tuple[
     )
 
 
-def _saved(place: Place, split: str | None) -> tuple[Rows, SourceReport]:
+def _saved(place: Place, split: str | None, schema: Schema) -> tuple[Rows, SourceReport]:
     if not isinstance(place.store, LocalStore):
         raise DataError(
             f"{excerpt(place.name)}: a saved Hugging Face data set must lie on a disk; copy the folder first"
         )
-    rows = DiskRows(place.store.root, split)
+    rows = DiskRows(place.store.root, split, schema)
     return rows, SourceReport(
         name=place.name,
         format="hf_disk",
@@ -194,12 +206,12 @@ def _saved(place: Place, split: str | None) -> tuple[Rows, SourceReport]:
     )
 
 
-def _parquet(store: Store, keys: tuple[str, ...]) -> Rows:
+def _parquet(store: Store, keys: tuple[str, ...], schema: Schema) -> Rows:
     try:
         from visionthink.datasets.parquet import ParquetRows
     except ModuleNotFoundError as error:
         raise UserError(f"reading parquet needs {error.name}; install visionthink[data]") from error
-    return ParquetRows(store, keys)
+    return ParquetRows(store, keys, schema)
 
 
 def _unique(wanted: str, numbers: dict[str, int]) -> str:

@@ -332,6 +332,7 @@ def _grade_item(sample: Sample, finish: Finish) -> GradeItem:
         answer=sample.answer,
         prediction=finish.answer,
         other_answers=sample.other_answers,
+        family=sample.family,
     )
 
 

@@ -162,3 +162,12 @@ def eval_metrics(
         for metric, value in pairs.items():
             values[metric.key(row=family.contender, family=family.family)] = value
     return {key: float(value) for key, value in values.items() if value is not None}
+
+
+def official_metrics(official: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """The figures under which a benchmark is published, by contender, under their registered names."""
+    return {
+        m.EVAL_OFFICIAL.key(row=row, figure=figure): value
+        for row, figures in official.items()
+        for figure, value in figures.items()
+    }

@@ -21,6 +21,7 @@ from visionthink.evaluation.figures import (
     gate_figures,
     graded,
     mean_score,
+    official_metrics,
     resize_rate,
 )
 from visionthink.evaluation.incumbent import Incumbent
@@ -53,6 +54,8 @@ class Evaluation:
     """The headline figures."""
     families: tuple[FamilyFigures, ...]
     """Figures by family, trained ones first."""
+    official: Mapping[str, Mapping[str, float]]
+    """By contender, the further figures under which the benchmark is published."""
     facts: Mapping[str, Json] = field(repr=False)
     """What the summary, the gate and the curious read."""
 
@@ -67,7 +70,7 @@ class Evaluation:
         latencies = {one.contender.name: one.latency for one in self.measured}
         table = self.confusion
         return StageResult(
-            metrics=eval_metrics(self.contenders, self.families, latencies),
+            metrics=eval_metrics(self.contenders, self.families, latencies) | official_metrics(self.official),
             confusion=None if table is None else tuple((row[0], row[1]) for row in table.matrix),
             facts=self.facts,
         )
@@ -99,15 +102,19 @@ def evaluation_of(
             one.contender.name, one.held_out if held_out else one.answers, one.latency, held_out=held_out
         )
     )
+    official = {one.contender.name: benchmark.official(graded(one.answers)) for one in measured}
     facts: dict[str, Json] = {
         "benchmark": benchmark.name,
         "rows": {figures.name: _contender_facts(figures) for figures in contenders},
+        "official": {name: dict(figures) for name, figures in official.items()},
         **_ratios(measured, bootstrap),
         "held_out": _held_out_facts(measured),
         "gate": _gate_facts(measured, benchmark, bootstrap),
         "incumbent": incumbent.to_dict(),
     }
-    return Evaluation(measured=tuple(measured), contenders=contenders, families=families, facts=facts)
+    return Evaluation(
+        measured=tuple(measured), contenders=contenders, families=families, official=official, facts=facts
+    )
 
 
 def _of_role(measured: Sequence[Measured], role: ContenderRole) -> Measured | None:

@@ -63,7 +63,7 @@ def evaluate_with(
 ) -> StageResult:
     """Judge the model in `candidate`; each model is opened by `open_engine` and closed again."""
     config = task.config
-    benchmark = benchmark_of(config.data)
+    benchmark = benchmark_of(config)
     contenders = usual_contenders(base, candidate, config)
     check_contenders(contenders)
     work = _Work(task=task, benchmark=benchmark, tests=benchmark.source(config, task.say), open_engine=open_engine)

@@ -22,6 +22,8 @@ class GradeItem:
     prediction: str | None
     other_answers: tuple[str, ...] = ()
     """Further answers that count as right."""
+    family: str = ""
+    """Kind of question; a benchmark may score its kinds by different rules."""
 
     @property
     def answers(self) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ from tests.unit.datasets.conftest import canonical_questions, png, row, sample, 
 
 from visionthink.core.sample import Sample
 from visionthink.datasets.picture_folder import PictureFolder
-from visionthink.datasets.row import Row, check_columns, problem_of, to_sample
+from visionthink.datasets.row import Row, problem_of, to_sample
+from visionthink.datasets.schema import OURS
 from visionthink.errors import DataError, StorageError
 from visionthink.storage import LocalStore
 
@@ -140,6 +141,6 @@ def test_failing_store_is_no_bad_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize("column", ["problem", "images", "original_answer"])
 def test_missing_column_is_named_with_those_found_and_the_mend(column: str) -> None:
     with pytest.raises(DataError) as caught:
-        check_columns(without(column, {"problem": 0, "images": 0, "original_answer": 0, "extra": 0}), "a.parquet")
+        OURS.check(without(column, {"problem": 0, "images": 0, "original_answer": 0, "extra": 0}), "a.parquet")
     assert f"a.parquet: column '{column}' is missing; found " in str(caught.value)
     assert "extra. Rename the column that holds the" in str(caught.value)

@@ -7,10 +7,9 @@ from dataclasses import replace
 import pytest
 from tests.unit.evaluation.answers import answer
 
-from visionthink.config import RunConfig
+from visionthink.config import RunConfig, override_config
 from visionthink.evaluation.answer import Answer
 from visionthink.evaluation.benchmarks import Benchmark, BenchmarkJudge, benchmark_of
-from visionthink.evaluation.benchmarks.samples import samples_of_settings
 from visionthink.evaluation.interval import Bootstrap
 from visionthink.judges import Grade, GradeItem, Judge, RuleJudge
 from visionthink.report import Interval
@@ -29,9 +28,7 @@ def graded(benchmark: Benchmark, item: GradeItem) -> Grade:
     return asyncio.run(BenchmarkJudge(benchmark, RuleJudge()).grade(item))
 
 
-NEAR = Benchmark(
-    name="near", source=samples_of_settings, read=lambda text: text.removeprefix("Answer: "), score=closeness
-)
+NEAR = Benchmark(name="near", read=lambda text: text.removeprefix("Answer: "), score=closeness)
 
 
 def test_benchmark_reads_and_scores_in_its_own_way() -> None:
@@ -40,7 +37,7 @@ def test_benchmark_reads_and_scores_in_its_own_way() -> None:
 
 
 def test_benchmark_leaves_scoring_to_the_judge_who_knows_every_answer() -> None:
-    plain = replace(NEAR, score=benchmark_of(RunConfig().data).score)
+    plain = replace(NEAR, score=benchmark_of(RunConfig()).score)
     assert [graded(plain, replace(ITEM, prediction=text)).correct for text in ("Answer: Ten", "11")] == [1.0, 0.0]
 
 
@@ -54,9 +51,13 @@ def test_total_is_the_mean_score_unless_the_benchmark_says_otherwise() -> None:
     assert replace(NEAR, total=all_or_nothing).total(answers, bootstrap).value == 0.0
 
 
-def test_benchmark_of_the_settings_is_the_picture_world_or_the_rows_that_they_name() -> None:
-    data = RunConfig().data
-    assert benchmark_of(data).name == "picture world"
-    assert benchmark_of(data.model_copy(update={"source": "a.parquet"})).name == "a.parquet"
-    both = data.model_copy(update={"source": "a.parquet", "eval_source": "b.parquet"})
-    assert benchmark_of(both).name == "b.parquet"
+def test_benchmark_of_the_settings_is_the_one_they_name_or_the_picture_world_or_rows_of_ones_own() -> None:
+    def name(**settings: object) -> str:
+        return benchmark_of(
+            override_config(RunConfig(), {key.replace("_", ".", 1): settings[key] for key in settings})
+        ).name
+
+    assert name() == "picture world"
+    assert name(data_source="a.parquet") == "a.parquet"
+    assert name(data_source="a.parquet", data_eval_source="b.parquet") == "b.parquet"
+    assert name(evaluate_benchmark="mme", data_eval_source="b.parquet") == "mme"

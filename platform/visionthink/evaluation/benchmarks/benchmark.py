@@ -11,13 +11,19 @@ from typing import TypeAlias
 from visionthink.config import RunConfig
 from visionthink.core.sample import Sample
 from visionthink.evaluation.answer import Answer
+from visionthink.evaluation.benchmarks.official import Official, no_figures
 from visionthink.evaluation.interval import Bootstrap, score_interval
 from visionthink.judges import Grade, GradeItem, Judge
 from visionthink.report.record import Interval
-from visionthink.samples import Say, TestSet
+from visionthink.samples import Say, TestSet, samples_to_evaluate
 
 Score: TypeAlias = Callable[[GradeItem, Judge], Awaitable[Grade]]
 Total: TypeAlias = Callable[[Sequence[Answer], Bootstrap], Interval]
+
+
+def samples_of_settings(config: RunConfig, say: Say) -> TestSet:
+    """The held-out samples that the settings name."""
+    return samples_to_evaluate(config, say=say)
 
 
 def question(sample: Sample) -> str:
@@ -45,7 +51,7 @@ class Benchmark:
     """A set of questions, and what an answer to one is worth."""
 
     name: str
-    source: Callable[[RunConfig, Say], TestSet]
+    source: Callable[[RunConfig, Say], TestSet] = samples_of_settings
     """The samples, the same ones in the same order each time; what was left out of them is said."""
     prompt: Callable[[Sample], str] = question
     """What the model is asked, without the texts of the protocol around it."""
@@ -56,6 +62,8 @@ class Benchmark:
     score."""
     total: Total = mean_score
     """The headline figure, 0 to 1, of answers that were graded, with its interval."""
+    official: Official = no_figures
+    """Further figures under which the benchmark is published, by their names, in its own units."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,25 +1,24 @@
-"""The benchmark that the data settings name: the picture world, or rows of a data set of one's own.
+"""The benchmark that the settings name: a public one, the picture world, or rows of a data set of one's own.
 
-Rule: nothing is said here that is not in the settings; questions are asked as they stand and the judge scores them.
+Rule: nothing is decided here that is not in the settings. Rows of one's own are asked about as they stand, and the judge
+scores them.
 """
 
 from typing import Final
 
-from visionthink.config import DataConfig, RunConfig
+from visionthink.config import RunConfig
 from visionthink.evaluation.benchmarks.benchmark import Benchmark
-from visionthink.samples import WORLD, Say, TestSet, samples_to_evaluate
+from visionthink.evaluation.benchmarks.public import PUBLIC
+from visionthink.samples import WORLD
+
+PICTURE_WORLD: Final = Benchmark(name="picture world")
 
 
-def samples_of_settings(config: RunConfig, say: Say) -> TestSet:
-    """The held-out samples."""
-    return samples_to_evaluate(config, say=say)
-
-
-PICTURE_WORLD: Final = Benchmark(name="picture world", source=samples_of_settings)
-
-
-def benchmark_of(config: DataConfig) -> Benchmark:
+def benchmark_of(config: RunConfig) -> Benchmark:
     """The benchmark that a run is evaluated on."""
-    if config.source == WORLD:
+    data, name = config.data, config.evaluate.benchmark
+    if name is not None:
+        return PUBLIC[name]
+    if data.source == WORLD:
         return PICTURE_WORLD
-    return Benchmark(name=config.eval_source or config.source, source=samples_of_settings)
+    return Benchmark(name=data.eval_source or data.source)
