@@ -234,6 +234,17 @@ EVAL_RESIZE_RATE_NEEDED = _metric(
 EVAL_RESIZE_RATE_NOT_NEEDED = _metric(
     "eval/resize_rate_not_needed", Unit.SHARE, _DOWN, "Resize rate on samples that the quarter view answers.", "row"
 )
+EVAL_ACCURACY_ASKED = _metric(
+    "eval/accuracy_asked", Unit.SHARE, _UP, "Mean score where a further view was shown.", "row"
+)
+EVAL_ACCURACY_DIRECT = _metric("eval/accuracy_direct", Unit.SHARE, _UP, "Mean score where none was.", "row")
+EVAL_REGRET = _metric(
+    "eval/regret",
+    Unit.SHARE,
+    _DOWN,
+    "Mean score that the base model would have with a perfect choice of the view, minus that of the row.",
+    "row",
+)
 EVAL_VISUAL_TOKENS_MEAN = _metric(
     "eval/visual_tokens_mean",
     Unit.TOKENS,

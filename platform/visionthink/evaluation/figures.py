@@ -12,6 +12,7 @@ from visionthink import metrics as m
 from visionthink.core.gate import ContenderRole, Figures
 from visionthink.evaluation.answer import Answer
 from visionthink.evaluation.benchmarks.benchmark import Total
+from visionthink.evaluation.comparison import Oracle
 from visionthink.evaluation.contender import Contender
 from visionthink.evaluation.interval import Bootstrap, mean_interval
 from visionthink.evaluation.latency import Latency
@@ -44,6 +45,17 @@ def resize_rate(answers: Sequence[Answer], *, needed: bool | None = None) -> flo
     """Share with a further view, of all or of those that do or do not need the full one."""
     chosen = [answer for answer in answers if needed is None or answer.needed is needed]
     return mean(chosen, lambda answer: answer.asked)
+
+
+def choice_metrics(answers: Mapping[str, Sequence[Answer]], best: Oracle | None) -> dict[str, float]:
+    """How the choice of the view did, by contender, under its registered names; `best` is the perfect one."""
+    values: dict[str, float | None] = {}
+    for row, found in answers.items():
+        values[m.EVAL_ACCURACY_ASKED.key(row=row)] = mean_score([one for one in found if one.asked])
+        values[m.EVAL_ACCURACY_DIRECT.key(row=row)] = mean_score([one for one in found if not one.asked])
+        own = mean_score(found)
+        values[m.EVAL_REGRET.key(row=row)] = None if best is None or own is None else best.accuracy - own
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def failures(answers: Sequence[Answer]) -> dict[str, int]:

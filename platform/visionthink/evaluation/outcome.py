@@ -12,8 +12,10 @@ from visionthink.core.json_value import Json
 from visionthink.errors import EngineError
 from visionthink.evaluation.answer import Answer
 from visionthink.evaluation.benchmarks import Benchmark
+from visionthink.evaluation.comparison import Oracle, Paired, compared, oracle
 from visionthink.evaluation.contender import Contender
 from visionthink.evaluation.figures import (
+    choice_metrics,
     confusion,
     contender_figures,
     eval_metrics,
@@ -70,7 +72,11 @@ class Evaluation:
         latencies = {one.contender.name: one.latency for one in self.measured}
         table = self.confusion
         return StageResult(
-            metrics=eval_metrics(self.contenders, self.families, latencies) | official_metrics(self.official),
+            metrics={
+                **eval_metrics(self.contenders, self.families, latencies),
+                **choice_metrics({one.contender.name: one.answers for one in self.measured}, _oracle(self.measured)),
+                **official_metrics(self.official),
+            },
             confusion=None if table is None else tuple((row[0], row[1]) for row in table.matrix),
             facts=self.facts,
         )
@@ -108,6 +114,8 @@ def evaluation_of(
         "rows": {figures.name: _contender_facts(figures) for figures in contenders},
         "official": {name: dict(figures) for name, figures in official.items()},
         **_ratios(measured, bootstrap),
+        "paired": _paired_facts(measured),
+        "oracle": _record(_oracle(measured)),
         "held_out": _held_out_facts(measured),
         "gate": _gate_facts(measured, benchmark, bootstrap),
         "incumbent": incumbent.to_dict(),
@@ -131,6 +139,28 @@ def _ratios(measured: Sequence[Measured], bootstrap: Bootstrap) -> dict[str, Jso
     )
     accuracy = ratio_interval([one.score for one, _ in pairs], [other.score for _, other in pairs], bootstrap)
     return {"visual_token_ratio": _interval(tokens), "accuracy_ratio": _interval(accuracy)}
+
+
+def _paired_facts(measured: Sequence[Measured]) -> Json:
+    """The candidate against each of the others, question by question."""
+    candidate = _of_role(measured, ContenderRole.CANDIDATE)
+    if candidate is None:
+        return {}
+    return {
+        one.contender.name: _record(compared(candidate.answers, one.answers))
+        for one in measured
+        if one is not candidate
+    }
+
+
+def _oracle(measured: Sequence[Measured]) -> Oracle | None:
+    """What a perfect choice of the view gives."""
+    low, high = _of_role(measured, ContenderRole.QUARTER_VIEW), _of_role(measured, ContenderRole.FULL_VIEW)
+    return oracle(low.answers, high.answers) if low and high else None
+
+
+def _record(record: Paired | Oracle | None) -> Json:
+    return None if record is None else asdict(record)
 
 
 def _held_out_facts(measured: Sequence[Measured]) -> Json:

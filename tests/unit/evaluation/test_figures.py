@@ -4,13 +4,16 @@ from tests.unit.evaluation.answers import CONTENDERS, TRAINED, answer, contender
 from visionthink import metrics
 from visionthink.core.gate import ContenderRole
 from visionthink.evaluation.benchmarks.benchmark import mean_score
+from visionthink.evaluation.comparison import oracle
 from visionthink.evaluation.figures import (
+    choice_metrics,
     confusion,
     contender_figures,
     eval_metrics,
     failures,
     family_figures,
     gate_figures,
+    official_metrics,
     resize_rate,
 )
 from visionthink.evaluation.interval import Bootstrap
@@ -87,6 +90,14 @@ def test_confusion_counts_asked_against_needed() -> None:
     assert table.matrix == [[1, 1], [1, 1]]
 
 
+def test_choice_metrics_tell_answers_after_a_further_view_from_those_without_one() -> None:
+    values = choice_metrics({"trained": ANSWERS}, oracle(ANSWERS, ANSWERS))
+    assert values["eval/accuracy_asked/trained"] == 1.0
+    assert values["eval/accuracy_direct/trained"] == 0.5
+    assert values["eval/regret/trained"] == 0.0
+    assert choice_metrics({"always_low": ANSWERS[1:3]}, None) == {"eval/accuracy_direct/always_low": 0.5}
+
+
 def test_confusion_is_none_where_no_need_is_known() -> None:
     assert confusion([answer(needed=None)]) is None
 
@@ -110,12 +121,17 @@ def test_eval_metrics_are_all_registered_and_complete() -> None:
         for one in (*CONTENDERS, contender("champion", ContenderRole.INCUMBENT))
     ]
     families = [figures for one in CONTENDERS for figures in family_figures(one.name, ANSWERS, LATENCY, held_out=False)]
-    values = eval_metrics(contenders, families, {one.name: LATENCY for one in contenders})
+    values = {
+        **eval_metrics(contenders, families, {one.name: LATENCY for one in contenders}),
+        **choice_metrics({"trained": ANSWERS}, oracle(ANSWERS, ANSWERS)),
+        **official_metrics({"trained": {"f1": 0.9}}),
+    }
     metrics.check(values)
     names = {metrics.lookup(key).name for key in values}
     assert names == {metric.name for metric in metrics.METRICS if metric.name.startswith("eval/")}
     assert values["eval/visual_token_ratio/trained"] == values["eval/visual_token_ratio/champion"] == 1.0
     assert values["eval/num_failed/trained"] == 1
+    assert values["eval/official/trained/f1"] == 0.9
     assert values["eval/latency_p95_s/base"] == pytest.approx(0.38)
 
 

@@ -33,7 +33,7 @@ def test_100_000_answers_of_5_000_families_take_seconds_and_little_memory() -> N
     ]
     latency = Latency(by_family={"family 0": (0.1,)}, headline=("family 0",))
     measured = [Measured(contender=one, answers=answers, held_out=(), latency=latency) for one in CONTENDERS]
-    start_s = time.monotonic()
+    start_s = time.process_time()
     tracemalloc.start()
     evaluation = evaluation_of(
         measured,
@@ -50,4 +50,4 @@ def test_100_000_answers_of_5_000_families_take_seconds_and_little_memory() -> N
     assert len([key for key in result.metrics if key.startswith("eval/family_accuracy/trained/")]) == NUM_FAMILIES
     assert "eval/family_latency_s/trained/family 1" not in result.metrics, "it was not timed"
     assert peak < MAX_BYTES
-    assert time.monotonic() - start_s < MAX_S
+    assert time.process_time() - start_s < MAX_S

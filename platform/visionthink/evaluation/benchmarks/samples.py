@@ -1,7 +1,7 @@
 """The benchmark that the settings name: a public one, the picture world, or rows of a data set of one's own.
 
-Rule: nothing is decided here that is not in the settings. Rows of one's own are asked about as they stand, and the judge
-scores them.
+Rule: nothing is decided here that is not in the settings. Rows of one's own are asked about as they stand, and the
+judge scores them.
 """
 
 from typing import Final
