@@ -211,6 +211,19 @@ LABEL_ACCURACY_QUARTER = _metric(
 )
 LABEL_ACCURACY_FULL = _metric("label/accuracy_full", Unit.SHARE, _UP, "Share of correct rollouts on the full view.")
 
+LABEL_FORECAST_BRIER = _metric(
+    "label/forecast_brier", Unit.NUMBER, _DOWN, "Brier score of the forecast of a call, on questions it never saw."
+)
+LABEL_FORECAST_BRIER_UNSEEN = _metric(
+    "label/forecast_brier_unseen", Unit.NUMBER, _DOWN, "The same Brier score, on families that the forecast never saw."
+)
+LABEL_FORECAST_ERROR_UNSEEN = _metric(
+    "label/forecast_error_unseen",
+    Unit.SHARE,
+    _DOWN,
+    "Mean distance from forecast to share that came true, on these families.",
+)
+
 # --- evaluation: row is the name of a contender, such as always_low, always_high, base, trained or champion ---
 EVAL_NUM_SAMPLES = _metric(
     "eval/num_samples", Unit.COUNT, _DEPENDS, "Held-out samples that were answered and graded.", "row"
@@ -233,6 +246,9 @@ EVAL_RESIZE_RATE_NEEDED = _metric(
 )
 EVAL_RESIZE_RATE_NOT_NEEDED = _metric(
     "eval/resize_rate_not_needed", Unit.SHARE, _DOWN, "Resize rate on samples that the quarter view answers.", "row"
+)
+EVAL_SHORTCUT_RATE = _metric(
+    "eval/shortcut_rate", Unit.SHARE, _DEPENDS, "Share of samples that began with the full view.", "row"
 )
 EVAL_VISUAL_TOKENS_MEAN = _metric(
     "eval/visual_tokens_mean",
@@ -288,8 +304,8 @@ SERVE_DECISIONS = _metric(
     "serve/decisions",
     Unit.COUNT,
     _DEPENDS,
-    "Answered requests by how the picture was looked at: `direct` or `closer` by the model's own choice, `always_low` "
-    "or `always_high` by the request's, `no_picture`.",
+    "Answered requests by how the picture was looked at: `direct` or `closer` by the model's own choice, `shortcut` to "
+    "the full view because a call was likely, `always_low` or `always_high` by the request's wish, `no_picture`.",
     "decision",
     kind=Kind.COUNTER,
 )
@@ -310,6 +326,9 @@ SERVE_LATENCY_S = _metric(
 )
 SERVE_TURN_S = _metric(
     "serve/turn_s", Unit.SECONDS, _DOWN, "Seconds that the engine took for a turn.", kind=Kind.HISTOGRAM
+)
+SERVE_LOOK_S = _metric(
+    "serve/look_s", Unit.SECONDS, _DOWN, "Seconds of a `first`, `further` or `full` look.", "look", kind=Kind.HISTOGRAM
 )
 SERVE_PICTURE_S = _metric(
     "serve/picture_s", Unit.SECONDS, _DOWN, "Seconds from a body to its decoded picture.", kind=Kind.HISTOGRAM
