@@ -106,6 +106,10 @@ bench-episodes: setup ## The middle: against a plain load generator, 100,000 sam
 bench-judging: setup ## The rule judge: false-right and false-wrong rates, speed on hostile texts
 	$(BIN)/python benchmarks/judging.py $(ARGS)
 
+.PHONY: bench-first-look
+bench-first-look: setup ## The first-look shortcut on mixes of questions, with a finished run's model: ARGS="--run runs/latest"
+	$(BIN)/python benchmarks/first_look.py $(ARGS)
+
 .PHONY: bench-learning
 bench-learning: setup ## Base model and training with four seeds and both penalty rules: does it learn every time?
 	$(BIN)/python benchmarks/learning.py $(ARGS)
