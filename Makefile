@@ -110,6 +110,10 @@ bench-endpoint: setup ## Evaluation over a real server against bare requests (AR
 bench-judging: setup ## The rule judge: false-right and false-wrong rates, speed on hostile texts
 	$(BIN)/python benchmarks/judging.py $(ARGS)
 
+.PHONY: bench-first-look
+bench-first-look: setup ## The first-look shortcut on mixes of questions, with a finished run's model: ARGS="--run runs/latest"
+	$(BIN)/python benchmarks/first_look.py $(ARGS)
+
 .PHONY: bench-learning
 bench-learning: setup ## Base model and training with four seeds and both penalty rules: does it learn every time?
 	$(BIN)/python benchmarks/learning.py $(ARGS)

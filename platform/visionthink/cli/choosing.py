@@ -19,7 +19,7 @@ from visionthink.runs.choice import choose_judging_run, choose_run, latest_run, 
 from visionthink.runs.folder import RunFolder, check_run_id
 from visionthink.samples import WORLD
 
-_QUESTIONS: Final = frozenset({"seed", "data", "evaluate"})
+_QUESTIONS: Final = frozenset({"seed", "data", "evaluate", "first_look"})
 """Sections that say what a model is asked in an evaluation."""
 
 

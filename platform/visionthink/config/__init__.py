@@ -1,6 +1,7 @@
 """Configuration: what a run is decided by. Imports without torch, kfp, kubernetes and mlflow (a test proves it)."""
 
 from visionthink.config.data import DataConfig, ViewConfig
+from visionthink.config.first_look import FirstLookConfig
 from visionthink.config.run import RunConfig, load_config, override_config, parse_config, parse_override
 from visionthink.config.section import OPERATIONAL
 from visionthink.config.stage import (
@@ -21,6 +22,7 @@ __all__ = [
     "DataConfig",
     "EpisodeConfig",
     "EvaluateConfig",
+    "FirstLookConfig",
     "JudgeConfig",
     "LabelConfig",
     "ModelConfig",

@@ -10,6 +10,7 @@ from typing import Any, Final
 from pydantic import Field, ValidationError
 
 from visionthink.config.data import DataConfig, ViewConfig
+from visionthink.config.first_look import FirstLookConfig
 from visionthink.config.section import Section
 from visionthink.config.stage import (
     EpisodeConfig,
@@ -44,6 +45,7 @@ class RunConfig(Section):
     view: ViewConfig = ViewConfig()
     model: ModelConfig = ModelConfig()
     episode: EpisodeConfig = EpisodeConfig()
+    first_look: FirstLookConfig = FirstLookConfig()
     judge: JudgeConfig = JudgeConfig()
     reward: RewardConfig = RewardConfig()
     label: LabelConfig = LabelConfig()

@@ -29,6 +29,13 @@ from visionthink.core.episode import (
     advance,
     start,
 )
+from visionthink.core.first_look import (
+    CallForecast,
+    FirstLookMode,
+    FirstLookRule,
+    LookCosts,
+    LookDecision,
+)
 from visionthink.core.format import FormatRule, format_ok
 from visionthink.core.gate import (
     ContenderRole,
@@ -103,6 +110,7 @@ __all__ = [
     "BackendFailed",
     "BadCallReply",
     "Box",
+    "CallForecast",
     "CallReply",
     "Command",
     "ContenderRole",
@@ -115,6 +123,8 @@ __all__ = [
     "Figures",
     "Finish",
     "FinishReason",
+    "FirstLookMode",
+    "FirstLookRule",
     "FirstView",
     "FormatRule",
     "GateRule",
@@ -125,6 +135,8 @@ __all__ = [
     "Label",
     "LabelRule",
     "Look",
+    "LookCosts",
+    "LookDecision",
     "Message",
     "ModelReply",
     "NoRoom",

@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal, NamedTuple, TypeAlias, assert_never
 
+from visionthink.core.first_look import LookDecision
 from visionthink.core.geometry import Size, View, ViewRule, full_view, quarter_view
 from visionthink.core.message import Message, Role, TextPart
 from visionthink.core.protocol import Protocol
@@ -118,6 +119,8 @@ class EpisodeSpec:
     max_turns: int = 2
     """Turns in which a call is possible; one more is asked when the last of them is a call. A protocol without tools
     has a single turn, whatever stands here."""
+    first_look: LookDecision | None = None
+    """How `first_view` was chosen, for the trace; None where nothing was decided."""
 
     def __post_init__(self) -> None:
         """Refuse settings with which no episode makes sense."""
@@ -317,7 +320,7 @@ def _with_reply(state: EpisodeState, reply: ModelReply, reading: _Reading) -> Ep
 def _finish(state: EpisodeState, outcome: Outcome, reading: _Reading) -> Step:
     is_failed = outcome is Outcome.FAILED
     state = replace(state, phase=Phase.FAILED if is_failed else Phase.DONE)
-    trace = Trace(turns=state.turns, views=state.views, messages=state.messages)
+    trace = Trace(turns=state.turns, views=state.views, messages=state.messages, first_look=state.spec.first_look)
     answer = None if outcome is Outcome.NO_ANSWER else reading.answer
     error = reading.error if is_failed or outcome is Outcome.NO_ROOM else None
     return Step(state, Finish(outcome=outcome, answer=answer, trace=trace, error=error, retryable=reading.retryable))

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from visionthink.core.first_look import LookDecision
 from visionthink.core.geometry import View
 from visionthink.core.json_value import Json
 from visionthink.core.message import Message, message_to_dict, view_to_dict
@@ -124,6 +125,8 @@ class Trace:
     """Every view shown, the first one included."""
     messages: tuple[Message, ...]
     """The whole conversation, ending with the model's last reply."""
+    first_look: LookDecision | None = None
+    """How the first view was chosen; None where nothing was decided: it was fixed, or the shortcut was off."""
 
     @property
     def visual_tokens(self) -> int:
@@ -149,6 +152,11 @@ class Trace:
     def asked(self) -> bool:
         """Whether a further view was shown at least once. A call that was refused, or came too late, is none."""
         return self.num_views_asked > 0
+
+    @property
+    def shortcut(self) -> bool:
+        """Whether it began with the full view because the model would likely have asked for it."""
+        return self.first_look is not None and self.first_look.shortcut
 
     @property
     def replies(self) -> tuple[str, ...]:
@@ -179,6 +187,7 @@ class Trace:
             "visual_tokens": self.visual_tokens,
             "num_tool_calls": self.num_tool_calls,
             "num_views_asked": self.num_views_asked,
+            "first_look": self.first_look.to_dict() if self.first_look else None,
             "num_prompt_tokens": self.num_prompt_tokens,
             "num_reply_tokens": self.num_reply_tokens,
             "latency_s": self.latency_s,

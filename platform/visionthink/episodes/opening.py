@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from visionthink.config import RunConfig
+from visionthink.core.first_look import CallForecast
 from visionthink.engines import Engine
 from visionthink.episodes.prompting import prompting_of
 from visionthink.episodes.runner import EpisodeRunner, RunnerLimits
@@ -17,18 +18,24 @@ from visionthink.picture import decode
 
 @asynccontextmanager
 async def open_runner(
-    engine: Engine, judge: Judge, config: RunConfig, *, has_succeeded: bool = False
+    engine: Engine,
+    judge: Judge,
+    config: RunConfig,
+    *,
+    has_succeeded: bool = False,
+    forecast: CallForecast | None = None,
 ) -> AsyncIterator[EpisodeRunner]:
     """Hold and grade episodes with `engine` and `judge`, which are closed at the end.
 
-    `has_succeeded` tells that an earlier try of the same work got results.
+    `has_succeeded` tells that an earlier try of the same work got results. `forecast` is the one of the model that is
+    asked, for asks that leave the first look open.
     """
     max_pixels = config.data.max_picture_pixels
     try:
         yield EpisodeRunner(
             engine,
             judge,
-            prompting_of(config),
+            prompting_of(config, forecast),
             decode=lambda sample: decode(sample.picture, name=sample.name, max_pixels=max_pixels),
             limits=limits_of(config),
             has_succeeded=has_succeeded,

@@ -9,13 +9,14 @@ Every process finds them then, also one that was started with nothing but the se
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any, Final, Literal, TypeAlias
 
 from visionthink.config import EpisodeConfig, RunConfig
 from visionthink.core.closer_look import TOOLS, get_tool
 from visionthink.core.episode import EpisodeSpec
+from visionthink.core.first_look import CallForecast, FirstLookMode, FirstLookRule, LookDecision
 from visionthink.core.geometry import Size, ViewRule
 from visionthink.core.protocol import PROTOCOLS, Protocol, get_protocol
 from visionthink.core.tool import ToolBox
@@ -40,6 +41,8 @@ class Prompting:
     toolbox: ToolBox
     """Offered where `protocol` offers tools."""
     max_turns: int = 2
+    first_look: FirstLookRule = field(default_factory=FirstLookRule)
+    """Decides about the first view where an ask leaves the shortcut open."""
 
     def __post_init__(self) -> None:
         """Refuse texts and tools of which no episode can be made.
@@ -58,9 +61,17 @@ class Prompting:
                 "to ask for; choose one without, such as general-v1"
             )
 
-    def spec(self, question: str, original: Size, policy: ViewPolicy = "auto") -> EpisodeSpec:
-        """The episode that answers `question` about a picture of size `original` under `policy`."""
-        is_auto = policy == "auto"
+    def spec(
+        self, question: str, original: Size, policy: ViewPolicy = "auto", first_look: FirstLookMode = "off"
+    ) -> EpisodeSpec:
+        """The episode that answers `question` about a picture of size `original` under `policy`.
+
+        Where `first_look` leads to the full view, it is the episode of `always_high`: all pixels are there, and one
+        turn without tools is what makes it cheap. A fixed view is fixed, whatever `first_look` says.
+        """
+        decision = self._first_look(question, original, first_look) if policy == "auto" else None
+        is_full = policy == "always_high" or (decision is not None and decision.shortcut)
+        is_auto = policy == "auto" and not is_full
         protocol = self.protocol if is_auto else self.direct_protocol
         return EpisodeSpec(
             question=question,
@@ -68,13 +79,18 @@ class Prompting:
             protocol=protocol,
             toolbox=self.toolbox if protocol.offers_tools else ToolBox(),
             rule=self.rule,
-            first_view="full" if policy == "always_high" else "quarter",
+            first_view="full" if is_full else "quarter",
             max_turns=self.max_turns if is_auto else 1,
+            first_look=decision,
         )
 
+    def _first_look(self, question: str, original: Size, mode: FirstLookMode) -> LookDecision | None:
+        """The decision about the first view; None where a call is impossible, so that nothing can be saved."""
+        return self.first_look.decide(mode, question, original, self.rule) if self.protocol.offers_tools else None
 
-def prompting_of(config: RunConfig) -> Prompting:
-    """The prompting that the settings name.
+
+def prompting_of(config: RunConfig, forecast: CallForecast | None = None) -> Prompting:
+    """The prompting that the settings name, with the forecast of the model that is asked.
 
     Raises:
         UserError: there is no such protocol or tool, or the two do not fit each other.
@@ -87,6 +103,7 @@ def prompting_of(config: RunConfig) -> Prompting:
         rule=config.view.rule(),
         toolbox=ToolBox(get_tool(name, tools) for name in config.episode.tools),
         max_turns=config.episode.max_turns,
+        first_look=config.first_look.rule(forecast),
     )
 
 

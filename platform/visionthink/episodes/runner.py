@@ -15,6 +15,7 @@ from typing import Final, Generic, TypeAlias, TypeVar
 from PIL import Image
 
 from visionthink.core.episode import Finish, Outcome, Trace
+from visionthink.core.first_look import FirstLookMode
 from visionthink.core.geometry import Size
 from visionthink.core.sample import Sample
 from visionthink.engines.engine import Engine, Sampling
@@ -40,6 +41,8 @@ class Ask:
     """Tells apart what shares one seed; see `run_episode`."""
     question: str | None = None
     """What the model is asked in place of the sample's own question, which the judge is told in any case."""
+    first_look: FirstLookMode = "off"
+    """Whether the episode may begin with the full view, under the policy `auto`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -214,7 +217,7 @@ class EpisodeRunner:
         size = Size(width=picture.width, height=picture.height)
         try:
             question = sample.question if ask.question is None else ask.question
-            spec = self._prompting.spec(question, size, ask.policy)
+            spec = self._prompting.spec(question, size, ask.policy, ask.first_look)
             async with asyncio.timeout(self._limits.timeout_s):
                 return await run_episode(self._engine, spec, picture, ask.sampling, place=ask.place, session=sample.id)
         except TimeoutError:

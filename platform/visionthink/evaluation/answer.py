@@ -32,6 +32,8 @@ class Answer:
     """Why it could not be had or not be graded: then it says nothing about the model, and is in no share."""
     asked: bool
     """Whether a further view was shown."""
+    shortcut: bool
+    """Whether it began with the full view because a call was likely."""
     visual_tokens: int
     """As its contender counts them."""
     num_turns: int
@@ -70,6 +72,7 @@ def to_answer(sample: Sample, end: End, visual_tokens: Callable[[Trace], int]) -
                 score=0.0 if grade.failed else float(grade.correct),
                 error=(grade.error or "the judge gave no grade") if grade.failed else None,
                 asked=finish.trace.asked,
+                shortcut=finish.trace.shortcut,
                 visual_tokens=visual_tokens(finish.trace),
                 num_turns=len(finish.trace.turns),
                 outcome=finish.outcome.value,
@@ -85,6 +88,7 @@ def _answer(
     got: str | None = None,
     score: float = 0.0,
     asked: bool = False,
+    shortcut: bool = False,
     visual_tokens: int = 0,
     num_turns: int = 0,
     outcome: str = Outcome.FAILED.value,
@@ -98,6 +102,7 @@ def _answer(
         score=score,
         error=error,
         asked=asked,
+        shortcut=shortcut,
         visual_tokens=visual_tokens,
         num_turns=num_turns,
         outcome=outcome,

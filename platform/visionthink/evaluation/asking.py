@@ -26,7 +26,12 @@ _GREEDY: Final = 0.0
 def ask_of(contender: Contender, benchmark: Benchmark, sample: Sample) -> Ask:
     """How a contender is asked about a sample: the likeliest token each time."""
     sampling = Sampling(temperature=_GREEDY, max_tokens=contender.episode.max_reply_tokens)
-    return Ask(policy=contender.policy, sampling=sampling, question=benchmark.prompt(sample))
+    return Ask(
+        policy=contender.policy,
+        sampling=sampling,
+        question=benchmark.prompt(sample),
+        first_look=contender.first_look,
+    )
 
 
 def series_of(

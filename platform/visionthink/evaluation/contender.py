@@ -5,16 +5,21 @@ them by role, never by name.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from visionthink.config import EpisodeConfig, RunConfig, ViewConfig
+from visionthink.core.first_look import FirstLookMode
 from visionthink.core.gate import ContenderRole
 from visionthink.core.trace import Trace
 from visionthink.engines import LOCAL
 from visionthink.episodes.prompting import ViewPolicy
 from visionthink.errors import ConfigError
 from visionthink.metrics import check_names
+
+FIRST_LOOK: Final = "first_look"
+"""Name of the candidate with the shortcut."""
 
 
 def all_views(trace: Trace) -> int:
@@ -42,12 +47,19 @@ class Contender:
     """... and the sizes."""
     policy: ViewPolicy
     """Who chooses the view."""
+    first_look: FirstLookMode = "off"
+    """Whether an episode may begin with the full view, where the model's forecast makes that the cheaper beginning."""
     visual_tokens: Callable[[Trace], int] = all_views
     """What an episode cost. A method that drops tokens within the model tells its own count."""
 
 
-def usual_contenders(base: Path, candidate: Path, config: RunConfig) -> tuple[Contender, ...]:
-    """The base model at either size and free to ask, and the candidate free to ask."""
+def usual_contenders(
+    base: Path, candidate: Path, config: RunConfig, *, has_forecast: bool = False
+) -> tuple[Contender, ...]:
+    """The base model at either size and free to ask, and the candidate free to ask.
+
+    One that `has_forecast` stands there a second time, with the first-look shortcut.
+    """
 
     def contender(name: str, label: str, role: ContenderRole, policy: ViewPolicy) -> Contender:
         is_candidate = role is ContenderRole.CANDIDATE
@@ -62,11 +74,16 @@ def usual_contenders(base: Path, candidate: Path, config: RunConfig) -> tuple[Co
             policy=policy,
         )
 
+    trained = contender("trained", "trained model", ContenderRole.CANDIDATE, "auto")
+    shortcut = replace(
+        trained, name=FIRST_LOOK, label="trained, with shortcut", role=ContenderRole.OTHER, first_look="auto"
+    )
     return (
         contender("always_low", "quarter view only", ContenderRole.QUARTER_VIEW, "always_low"),
         contender("always_high", "full view always", ContenderRole.FULL_VIEW, "always_high"),
         contender("base", "base model", ContenderRole.BASE, "auto"),
-        contender("trained", "trained model", ContenderRole.CANDIDATE, "auto"),
+        trained,
+        *([shortcut] if has_forecast and config.first_look.evaluated else []),
     )
 
 

@@ -82,6 +82,7 @@ def contender_figures(
         resize_rate=resize_rate(answers) or 0.0,
         resize_rate_needed=resize_rate(answers, needed=True),
         resize_rate_not_needed=resize_rate(answers, needed=False),
+        shortcut_rate=None if contender.first_look == "off" else mean(answers, lambda answer: answer.shortcut),
         latency_s=latency.mean_s,
     )
 
@@ -158,6 +159,7 @@ def eval_metrics(
             m.EVAL_RESIZE_RATE: figures.resize_rate,
             m.EVAL_RESIZE_RATE_NEEDED: figures.resize_rate_needed,
             m.EVAL_RESIZE_RATE_NOT_NEEDED: figures.resize_rate_not_needed,
+            m.EVAL_SHORTCUT_RATE: figures.shortcut_rate,
             m.EVAL_VISUAL_TOKENS_MEAN: figures.visual_tokens.value,
             m.EVAL_VISUAL_TOKEN_RATIO: figures.visual_tokens.value / most if most else None,
             m.EVAL_LATENCY_S: latencies[figures.name].mean_s,

@@ -33,6 +33,7 @@ from visionthink.evaluation.timing import choose_samples, measure
 from visionthink.metrics import check_names, escaped
 from visionthink.model.bundled import base_folder
 from visionthink.model.card import with_card
+from visionthink.model.forecast import read_forecast
 from visionthink.report.record import Example
 from visionthink.runs import StageResult, StageTask
 from visionthink.runs.judged_model import model_to_judge
@@ -64,7 +65,7 @@ def evaluate_with(
     """Judge the model in `candidate`; each model is opened by `open_engine` and closed again."""
     config = task.config
     benchmark = benchmark_of(config)
-    contenders = usual_contenders(base, candidate, config)
+    contenders = usual_contenders(base, candidate, config, has_forecast=read_forecast(candidate) is not None)
     check_contenders(contenders)
     work = _Work(task=task, benchmark=benchmark, tests=benchmark.source(config, task.say), open_engine=open_engine)
     check_names({sample.family for sample in (*work.tests.samples, *work.tests.held_out)}, of="family")
@@ -183,7 +184,9 @@ class _Work:
         judge = BenchmarkJudge(self.benchmark, self.task.open_judge())
         has_succeeded = any(one.book.num_found for one in series.values())
         examples: tuple[Example, ...] = ()
-        async with open_runner(engine, judge, asked_as, has_succeeded=has_succeeded) as runner:
+        takes_shortcut = any(one.first_look != "off" for one in contenders)
+        forecast = read_forecast(contenders[0].model) if takes_shortcut else None
+        async with open_runner(engine, judge, asked_as, has_succeeded=has_succeeded, forecast=forecast) as runner:
             await ask_open(
                 runner,
                 series.values(),

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from visionthink import metrics as m
 from visionthink.core.json_value import Json
 from visionthink.core.label import Label, LabelRule
+from visionthink.labeling.first_look import Learned
 from visionthink.labeling.record import Labelled
 
 
@@ -32,6 +33,19 @@ def label_metrics(records: Sequence[Labelled], rule: LabelRule) -> dict[str, flo
         graded = [record for record in records if record.label is not None]
         figures[m.LABEL_ACCURACY_QUARTER.key()] = sum(one.num_correct_quarter for one in graded) / num_rollouts
         figures[m.LABEL_ACCURACY_FULL.key()] = sum(one.num_correct_full for one in graded) / num_rollouts
+    return figures
+
+
+def forecast_metrics(learned: Learned | None) -> dict[str, float]:
+    """How far the forecast of a call can be believed, where there is one."""
+    if learned is None:
+        return {}
+    figures: dict[str, float] = {}
+    if (questions := learned.unseen_questions) is not None:
+        figures[m.LABEL_FORECAST_BRIER.key()] = questions.brier
+    if (families := learned.unseen_families) is not None:
+        figures[m.LABEL_FORECAST_BRIER_UNSEEN.key()] = families.brier
+        figures[m.LABEL_FORECAST_ERROR_UNSEEN.key()] = families.error
     return figures
 
 

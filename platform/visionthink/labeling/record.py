@@ -7,6 +7,7 @@ truth beside both, so that anyone can count where they differ.
 from dataclasses import dataclass
 from typing import Self
 
+from visionthink.core.geometry import Size
 from visionthink.core.json_value import Json
 from visionthink.core.label import Label
 from visionthink.errors import DataError
@@ -26,6 +27,8 @@ class Labelled:
     """Whether the full view is known to be needed; None when nobody knows."""
     error: str | None = None
     """Why, where `label` is None."""
+    size: Size | None = None
+    """Of the upright picture; None where it was never decoded."""
 
     @property
     def needed(self) -> bool | None:
@@ -42,6 +45,7 @@ class Labelled:
             "label": None if self.label is None else self.label.value,
             "truth": self.truth,
             "error": self.error,
+            "size": None if self.size is None else [self.size.width, self.size.height],
         }
 
     @classmethod
@@ -60,6 +64,7 @@ class Labelled:
                 "label": str() | None as label,
                 "truth": bool() | None as truth,
                 "error": str() | None as error,
+                "size": None | [int(), int()] as size,
             }:
                 return cls(
                     id=name,
@@ -69,6 +74,15 @@ class Labelled:
                     label=None if label is None else Label(label),
                     truth=truth,
                     error=error,
+                    size=_size(size),
                 )
             case _:
                 raise DataError(f"not a label record: {str(value)[:200]}")
+
+
+def _size(value: Json) -> Size | None:
+    match value:
+        case [int() as width, int() as height]:
+            return Size(width=width, height=height)
+        case _:
+            return None

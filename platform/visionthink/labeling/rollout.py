@@ -8,6 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
+from visionthink.core.geometry import Size
 from visionthink.core.label import LabelRule, decide
 from visionthink.core.sample import Sample
 from visionthink.engines import Sampling
@@ -49,13 +50,15 @@ class LabelSetting:
         """What the rollouts say of the sample."""
         match end:
             case Lost(error=error):
-                return self._labelled(sample, 0.0, 0.0, error)
-            case Done(episodes=episodes):
+                return self._labelled(sample, None, 0.0, 0.0, error)
+            case Done(size=size, episodes=episodes):
                 quarter, full = episodes[: self.rule.num_rollouts], episodes[self.rule.num_rollouts :]
                 errors = [f"the judge cannot tell: {one.grade.error}" for one in episodes if one.grade.failed]
-                return self._labelled(sample, _num_correct(quarter), _num_correct(full), *errors[:1])
+                return self._labelled(sample, size, _num_correct(quarter), _num_correct(full), *errors[:1])
 
-    def _labelled(self, sample: Sample, quarter: float, full: float, error: str | None = None) -> Labelled:
+    def _labelled(
+        self, sample: Sample, size: Size | None, quarter: float, full: float, error: str | None = None
+    ) -> Labelled:
         return Labelled(
             id=sample.id,
             family=sample.family,
@@ -64,6 +67,7 @@ class LabelSetting:
             label=None if error else decide(quarter, full, self.rule),
             truth=sample.needs_high_res,
             error=error,
+            size=size,
         )
 
 

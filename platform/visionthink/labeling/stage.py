@@ -18,14 +18,15 @@ from visionthink.episodes.asking import Series, ask_open
 from visionthink.episodes.opening import open_runner
 from visionthink.episodes.shard import ShardBook
 from visionthink.errors import DataError
-from visionthink.labeling.figures import label_counts, label_metrics
+from visionthink.labeling.figures import forecast_metrics, label_counts, label_metrics
+from visionthink.labeling.first_look import Case, Learned, Unlearnable, learn_forecast
 from visionthink.labeling.record import Labelled
 from visionthink.labeling.rollout import LabelSetting
 from visionthink.metrics import LABEL_ACCURACY_FULL, LABEL_ACCURACY_QUARTER, LABEL_AGREEMENT_RATIO
 from visionthink.model.bundled import base_folder
 from visionthink.runs import StageResult, StageTask
 from visionthink.samples import samples_to_label
-from visionthink.storage import atomic_write
+from visionthink.storage import atomic_write, atomic_write_json
 
 
 def label_stage(task: StageTask) -> StageResult:
@@ -48,13 +49,19 @@ def label_with(engine: Engine, task: StageTask) -> StageResult:
     labels = task.dir / "labels.jsonl"
     atomic_write(labels, "".join(json.dumps(record.to_dict()) + "\n" for record in records).encode())
     _check_kept(records, figures)
-    write_samples(task.folder.dataset_path, _kept(records, task.config), rule=task.config.view.rule())
+    cases: list[Case] = []
+    write_samples(task.folder.dataset_path, _kept(records, task.config, cases), rule=task.config.view.rule())
+    learned = _forecast(cases, task)
+    figures |= forecast_metrics(learned)
+    artifacts = {"labels": labels, "dataset": task.folder.dataset_path}
+    if learned is not None:
+        artifacts["forecast"] = task.folder.forecast_path
     task.run.log_metrics(figures)
-    task.run.log_artifact(labels)
-    task.run.log_artifact(task.folder.dataset_path)
+    for path in artifacts.values():
+        task.run.log_artifact(path)
     return StageResult(
         metrics=figures,
-        artifacts={"labels": labels, "dataset": task.folder.dataset_path},
+        artifacts=artifacts,
         facts={
             "label_agreement": figures.get(LABEL_AGREEMENT_RATIO.key()),
             "counts": dict(label_counts(records)),
@@ -102,10 +109,24 @@ def _check_kept(records: Sequence[Labelled], figures: dict[str, float]) -> None:
     )
 
 
-def _kept(records: Sequence[Labelled], config: RunConfig) -> Iterator[Sample]:
-    """The samples with a label, which takes the place of the ground truth."""
-    labels = {record.id: record.needed for record in records}
+def _forecast(cases: Sequence[Case], task: StageTask) -> Learned | None:
+    """What the labels teach about the first look, kept in its file; None, and no file, where they teach nothing."""
+    learned = learn_forecast(cases)
+    if isinstance(learned, Unlearnable):
+        task.say(f"label: no forecast for the first-look shortcut: {learned.reason}")
+        task.folder.forecast_path.unlink(missing_ok=True)
+        return None
+    atomic_write_json(task.folder.forecast_path, learned.to_dict())
+    return learned
+
+
+def _kept(records: Sequence[Labelled], config: RunConfig, cases: list[Case]) -> Iterator[Sample]:
+    """The samples with a label, which takes the place of the ground truth; each is noted in `cases` as it passes."""
+    by_id = {record.id: record for record in records}
     for sample in samples_to_label(config, say=None):  # what was left out was told before
-        needed = labels.get(sample.id)
-        if needed is not None:
+        record = by_id.get(sample.id)
+        if record is not None and record.needed is not None:
+            needed = record.needed
+            if record.size is not None:
+                cases.append(Case(question=sample.question, size=record.size, family=sample.family, needed=needed))
             yield replace(sample, needs_high_res=needed)

@@ -42,6 +42,8 @@ class ContenderFigures:
     resize_rate_needed: float | None
     """The same among samples that need the full resolution; None where that is not known."""
     resize_rate_not_needed: float | None
+    shortcut_rate: float | None = None
+    """Share of samples that began with the full view; None where the shortcut was off."""
     latency_s: float | None
     """Mean seconds from question to final answer; None where none was measured."""
 

@@ -112,6 +112,11 @@ class RunFolder:
         """Labelled samples to train on."""
         return self.stage_dir("label") / "dataset.parquet"
 
+    @property
+    def forecast_path(self) -> Path:
+        """How likely a model that is trained on these labels is to call; not there where they do not teach it."""
+        return self.stage_dir("label") / "first_look.json"
+
     def stage_dir(self, stage: Stage) -> Path:
         """Everything that a stage leaves."""
         return self.path / stage

@@ -18,6 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from starlette.exceptions import HTTPException
 
 from visionthink import __version__
+from visionthink.core.first_look import FirstLookMode, FirstLookRule
 from visionthink.core.geometry import ViewRule
 from visionthink.core.protocol import Protocol
 from visionthink.core.tool import ToolBox
@@ -55,6 +56,8 @@ def create_app(
     toolbox: ToolBox,
     max_turns: int = 2,
     policy: ViewPolicy = "auto",
+    first_look: FirstLookRule | None = None,
+    first_look_mode: FirstLookMode = "off",
     remote: RemotePictures | None = None,
     limits: ServingLimits | None = None,
     registry: CollectorRegistry | None = None,
@@ -64,17 +67,23 @@ def create_app(
     """The app that answers as `model_name`; it closes `engine` when it shuts down.
 
     `protocol`, `rule` and `toolbox` must be those of training; `direct_protocol` is used when a request fixes the view
-    (`extra_body={"adaptive": {"policy": "always_low"}}`) or brings no picture. `max_turns` and `policy` hold for
-    requests that name none. `remote` fetches pictures behind URLs; without it they are refused. Metrics go to
-    `registry`; None makes one. `clock` gives Unix time.
+    (`extra_body={"adaptive": {"policy": "always_low"}}`) or brings no picture. `max_turns`, `policy` and
+    `first_look_mode` hold for requests that name none; `first_look` decides in the mode `auto`. `remote` fetches
+    pictures behind URLs; without it they are refused. Metrics go to `registry`; None makes one. `clock` gives Unix
+    time.
     """
     limits = limits or ServingLimits()
     prompting = Prompting(
-        protocol=protocol, direct_protocol=direct_protocol, rule=rule, toolbox=toolbox, max_turns=max_turns
+        protocol=protocol,
+        direct_protocol=direct_protocol,
+        rule=rule,
+        toolbox=toolbox,
+        max_turns=max_turns,
+        first_look=first_look or FirstLookRule(),
     )
     admission = Admission(max_requests=limits.max_in_flight, max_bytes=limits.max_held_bytes)
     metrics = ServingMetrics(registry or CollectorRegistry(), admission)
-    loop = Loop(engine, prompting, limits, policy=policy, remote=remote)
+    loop = Loop(engine, prompting, limits, policy=policy, first_look=first_look_mode, remote=remote)
     app = FastAPI(title="VisionThink", version=__version__, lifespan=_closing(engine, loop))
     app.add_middleware(RequestIdMiddleware, new_id=new_id)
     _add_error_shapes(app, metrics)

@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal
 from annotated_types import Len
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
+from visionthink.core.first_look import FirstLookMode
 from visionthink.episodes.prompting import ViewPolicy
 from visionthink.serving.api_error import ApiError, bad_value
 from visionthink.serving.refusal import refuse_unknown, refuse_unknown_inside
@@ -109,6 +110,9 @@ class AdaptiveOptions(BaseModel):
     `detail` says, or else the server's default."""
     max_turns: int | None = Field(default=None, ge=1, le=8)
     """Turns in which the model may ask for another view; None: the server's default."""
+    first_look: FirstLookMode | None = None
+    """Under the policy `auto`: `off` begins with the quarter view, `auto` with the full one where a call is so likely
+    that this is the cheaper beginning, `full` always with it. None: the server's default."""
 
 
 class ChatRequest(_Shape):
@@ -178,6 +182,22 @@ def asked_policy(request: ChatRequest, picture: ImageUrl) -> ViewPolicy | None:
             param="adaptive.policy",
         )
     return policy or by_detail
+
+
+def asked_first_look(request: ChatRequest, policy: ViewPolicy) -> FirstLookMode | None:
+    """Whether the request leaves the first look open; None leaves it to the server.
+
+    Raises:
+        ApiError: 400, it does, and `policy` fixes the view.
+    """
+    mode = request.options.first_look
+    if policy != "auto" and mode not in (None, "off"):
+        raise bad_value(
+            f"adaptive.first_look is {mode!r}, but the policy {policy!r} fixes the view; leave it out, or send "
+            "adaptive.policy 'auto'",
+            param="adaptive.first_look",
+        )
+    return mode
 
 
 def _refuse_in_message(message: ChatMessage, where: str) -> None:

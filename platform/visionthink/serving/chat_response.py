@@ -86,6 +86,7 @@ def adaptive(finish: Finish, policy: ViewPolicy) -> dict[str, Json]:
         "outcome": finish.outcome.value,
         "answer": finish.answer,
         "error": finish.error,
+        "first_look": trace.first_look.to_dict() if trace.first_look else None,
         "resized": trace.asked,
         "turns": len(trace.turns),
         "views": [view_to_dict(view) for view in trace.views],

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, TypeVar
 from PIL import Image
 
 from visionthink.core.episode import EpisodeSpec, Event, Finish, Outcome, start
+from visionthink.core.first_look import FirstLookMode
 from visionthink.core.geometry import Size, full_view
 from visionthink.core.message import Message
 from visionthink.engines import Engine, Request, Sampling
@@ -22,7 +23,7 @@ from visionthink.episodes.prompting import Prompting, ViewPolicy
 from visionthink.errors import BackendError, DataError
 from visionthink.serving.admission import Seat
 from visionthink.serving.api_error import ApiError, bad_value, out_of_time, too_long
-from visionthink.serving.chat_request import ChatRequest, asked_policy, parse_chat_request
+from visionthink.serving.chat_request import ChatRequest, asked_first_look, asked_policy, parse_chat_request
 from visionthink.serving.conversation import SentPicture, conversation_of
 from visionthink.serving.data_url import is_data_url
 from visionthink.serving.picture_source import BYTES_PER_PIXEL, decoded, pixels_of, unpacked
@@ -104,13 +105,18 @@ class Loop:
         limits: ServingLimits,
         *,
         policy: ViewPolicy = "auto",
+        first_look: FirstLookMode = "off",
         remote: RemotePictures | None = None,
     ) -> None:
-        """Answer with `engine`; `policy` is the one of requests that name none. Without `remote` nothing is fetched."""
+        """Answer with `engine`; `policy` and `first_look` are those of requests that name none.
+
+        Without `remote` nothing is fetched.
+        """
         self._engine = engine
         self._prompting = prompting
         self._limits = limits
         self._policy = policy
+        self._first_look = first_look
         self._remote = remote
         self._decoders = ThreadPoolExecutor(limits.num_decoders, thread_name_prefix="decoder")
 
@@ -148,7 +154,9 @@ class Loop:
             picture = await self._picture(sent, seat)
             size = Size(width=picture.width, height=picture.height)
             prompting = replace(self._prompting, max_turns=request.options.max_turns or self._prompting.max_turns)
-            ask = prompting.spec(conversation.question, size, policy)
+            ask = prompting.spec(
+                conversation.question, size, policy, asked_first_look(request, policy) or self._first_look
+            )
             full_tokens = _checked(ask, sent.where)
         return Question(
             ask=ask,

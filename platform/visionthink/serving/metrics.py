@@ -4,12 +4,14 @@ Rule: names and meanings come from `visionthink.metrics`, the collectors live on
 labels are few and closed: never a request id, a question or a model's text.
 """
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final, assert_never
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from visionthink import metrics
-from visionthink.core.episode import BackendFailed, Event, Finish, ModelReply, NoRoom
+from visionthink.core.episode import BackendFailed, Event, Finish, ModelReply, NoRoom, Trace
 from visionthink.episodes.prompting import ViewPolicy
 from visionthink.metrics import Metric
 from visionthink.serving.admission import Admission
@@ -37,6 +39,7 @@ class ServingMetrics:
         self._turn = Histogram(*_named(metrics.SERVE_TURN_S), buckets=_SECONDS, registry=registry)
         self._picture = Histogram(*_named(metrics.SERVE_PICTURE_S), buckets=_SECONDS, registry=registry)
         self._engine_errors = Counter(*_named(metrics.SERVE_ENGINE_ERRORS), ["kind"], registry=registry)
+        self._look = Histogram(*_named(metrics.SERVE_LOOK_S), ["look"], buckets=_SECONDS, registry=registry)
         in_flight = Gauge(*_named(metrics.SERVE_NUM_IN_FLIGHT), registry=registry)
         in_flight.set_function(lambda: admission.num_requests)
         held = Gauge(*_named(metrics.SERVE_HELD_BYTES), registry=registry)
@@ -52,6 +55,8 @@ class ServingMetrics:
         self._full_visual_tokens.inc(full_visual_tokens)
         self._turns.observe(len(trace.turns))
         self._latency.observe(latency_s)
+        for look, seconds in _looks(trace, policy):
+            self._look.labels(look).observe(seconds)
 
     def count_turn(self, event: Event, seconds: float) -> None:
         """The engine answered a turn, or did not."""
@@ -89,7 +94,20 @@ def _decision(finish: Finish, policy: ViewPolicy) -> str:
         return "no_picture"
     if policy != "auto":
         return policy
+    if finish.trace.shortcut:
+        return "shortcut"
     return "closer" if finish.trace.asked else "direct"
+
+
+def _looks(trace: Trace, policy: ViewPolicy) -> Iterator[tuple[str, float]]:
+    """The turns that look at a new view, each with its seconds; one after a refused call looks at nothing new."""
+    if not trace.views or not trace.turns or policy == "always_low":
+        return
+    is_full = trace.shortcut or policy == "always_high"
+    yield "full" if is_full else "first", trace.turns[0].reply.latency_s
+    for before, turn in pairwise(trace.turns):
+        if before.view is not None:
+            yield "further", turn.reply.latency_s
 
 
 def _named(metric: Metric) -> tuple[str, str]:

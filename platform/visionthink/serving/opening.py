@@ -14,6 +14,7 @@ from visionthink.config.stage import ServeConfig
 from visionthink.engines import Engine, open_named
 from visionthink.episodes.prompting import prompting_of
 from visionthink.model.card import with_card
+from visionthink.model.forecast import read_forecast
 from visionthink.serving.app import create_app
 from visionthink.serving.loop import ServingLimits
 from visionthink.serving.remote import RemotePictures
@@ -25,10 +26,10 @@ def open_app(model: Path, config: RunConfig, open_engine: Callable[[str, Path], 
     `open_engine(serve.engine, model)` gives the engine, which the app closes.
 
     Raises:
-        UserError: there is no such model, or its card is not of this version.
+        UserError: there is no such model, its card is not of this version, or its forecast is damaged.
     """
     config = with_card(model, config)
-    prompting, serve = prompting_of(config), config.serve
+    prompting, serve = prompting_of(config, read_forecast(model)), config.serve
     return create_app(
         open_engine(serve.engine, model),
         model_name=serve.model_name,
@@ -38,6 +39,8 @@ def open_app(model: Path, config: RunConfig, open_engine: Callable[[str, Path], 
         toolbox=prompting.toolbox,
         max_turns=serve.max_turns or prompting.max_turns,
         policy=serve.policy,
+        first_look=prompting.first_look,
+        first_look_mode=config.first_look.mode,
         remote=_remote(serve),
         limits=ServingLimits(
             max_tokens=config.episode.max_reply_tokens,

@@ -77,6 +77,17 @@ class TurnShape(_Answer):
     latency_s: float
 
 
+class FirstLookShape(_Answer):
+    """How the first view was chosen."""
+
+    shortcut: bool
+    """Whether it is the full view."""
+    call_probability: float | None
+    """As forecast; null where the full view was demanded."""
+    threshold: float | None
+    """The probability above which the full view is taken."""
+
+
 class Adaptive(_Answer):
     """How the loop came to its answer."""
 
@@ -86,6 +97,8 @@ class Adaptive(_Answer):
     """The answer alone; null where there is none."""
     error: str | None
     """What did not fit, where the context was full before the answer."""
+    first_look: FirstLookShape | None
+    """Null where nothing was decided: the view was fixed, the shortcut off, or the model has no forecast."""
     resized: bool
     turns: int
     views: list[ViewShape]

@@ -1,9 +1,11 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from visionthink.config import RunConfig, override_config
 from visionthink.core.episode import AskModel, start
+from visionthink.core.first_look import CallForecast, FirstLookMode
 from visionthink.core.geometry import Size
 from visionthink.episodes.prompting import ViewPolicy, prompting_of
 from visionthink.errors import ConfigError, UserError
@@ -106,3 +108,45 @@ def test_a_package_that_cannot_be_loaded_is_named(tmp_path: Path, monkeypatch: p
 
 
 POLICIES: tuple[ViewPolicy, ...] = ("auto", "always_low", "always_high")
+
+
+READS = CallForecast(bias=0.0, weights={"read": 20.0, "color": -20.0})
+
+
+@pytest.mark.parametrize(
+    ("policy", "first_look", "question", "side"),
+    [
+        ("auto", "off", "read", 56),
+        ("auto", "auto", "read", 112),
+        ("auto", "auto", "color", 56),
+        ("auto", "full", "color", 112),
+        ("always_low", "full", "read", 56),
+        ("always_high", "auto", "color", 112),
+    ],
+)
+def test_first_look_chooses_the_first_view_where_the_model_decides(
+    policy: ViewPolicy, first_look: FirstLookMode, question: str, side: int
+) -> None:
+    spec = prompting_of(RunConfig(), READS).spec(question, SIZE, policy, first_look)
+    command = start(spec).command
+    assert isinstance(command, AskModel)
+    assert [view.size.width for view in command.messages[0].views] == [side]
+    assert (spec.first_look is not None) is (policy == "auto" and first_look != "off")
+
+
+def test_a_shortcut_is_the_episode_of_the_full_view() -> None:
+    prompting = prompting_of(RunConfig(), READS)
+    shortcut, full = prompting.spec("read", SIZE, "auto", "auto"), prompting.spec("read", SIZE, "always_high")
+    assert len(shortcut.toolbox) == 0
+    assert replace(shortcut, first_look=None, toolbox=full.toolbox) == full
+
+
+def test_without_tools_there_is_no_call_to_save() -> None:
+    prompting = prompting_of(override_config(RunConfig(), {"episode.protocol": "general-v1"}), READS)
+    assert prompting.spec("read", SIZE, "auto", "full").first_view == "quarter"
+
+
+def test_costs_of_the_settings_decide() -> None:
+    costs = {"first_look.first_turn_s": 1.0, "first_look.further_turn_s": 1.0, "first_look.full_turn_s": 3.0}
+    prompting = prompting_of(override_config(RunConfig(), costs), READS)
+    assert prompting.spec("read", SIZE, "auto", "auto").first_view == "quarter"

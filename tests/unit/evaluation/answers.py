@@ -37,6 +37,7 @@ def answer(
         score=0.0 if failed else float(correct) if score is None else score,
         error=error if failed else None,
         asked=asked,
+        shortcut=False,
         visual_tokens=20 if asked else 4,
         num_turns=1 + asked,
         outcome="answered",

@@ -8,6 +8,8 @@ from tests.fakes.seeing import seeing_engine
 from tests.fakes.stage_task import TaskMaker, task_maker
 from tests.fakes.stern_judge import SternJudge
 
+from visionthink.core.first_look import CallForecast
+from visionthink.core.geometry import Size
 from visionthink.core.sample import Sample
 from visionthink.datasets import source
 from visionthink.datasets.parquet import read_samples, write_samples
@@ -68,7 +70,7 @@ def test_label_stage_asks_only_for_shards_that_are_missing(maker: TaskMaker) -> 
     label_with(engine, maker.task("label"))
     assert len(engine.requests) == 5 * 2 * 2
     assert maker.folder.dataset_path.read_bytes() == want
-    assert maker.said[-2:] == ["label: 7 of 12 samples were done before", "label: 12/12 samples, took 5 s"]
+    assert maker.said[-3:-1] == ["label: 7 of 12 samples were done before", "label: 12/12 samples, took 5 s"]
 
 
 def test_label_stage_refuses_shards_of_other_samples(maker: TaskMaker) -> None:
@@ -162,3 +164,25 @@ def test_label_stage_decodes_each_picture_once_and_none_when_nothing_is_left_to_
         label_with(ScriptedEngine(lambda request: "<answer>red</answer>"), maker.task("label"))
         assert num_decoded == want
         maker.folder.dataset_path.unlink()
+
+
+def test_label_stage_keeps_a_forecast_of_the_call(tmp_path: Path) -> None:
+    families = ["color", "shape", "count", "code", "mark", "framed"]
+    maker = task_maker(tmp_path / "run-2", {"label.num_samples": 72, "data.families": families})
+    result = label_with(seeing_engine(samples_of(maker)), maker.task("label"))
+    forecast = CallForecast.from_dict(json.loads(result.artifacts["forecast"].read_text()))
+    size = Size(width=112, height=112)
+    read, name = (forecast.probability(text, size) for text in ("read the letter in the frame .", "name the color ."))
+    assert read > name
+    assert {"label/forecast_brier", "label/forecast_brier_unseen"} < result.metrics.keys()
+    assert "first_look.json" in maker.recorded("label").artifacts
+
+
+def test_label_stage_without_enough_labels_says_so_and_leaves_no_forecast(maker: TaskMaker) -> None:
+    maker.folder.forecast_path.parent.mkdir(parents=True)
+    maker.folder.forecast_path.write_text("of an earlier try")
+    result = label_with(seeing_engine(samples_of(maker)), maker.task("label"))
+    assert maker.said[-1] == (
+        "label: no forecast for the first-look shortcut: 6 samples are labelled needed, and it takes 20"
+    )
+    assert "forecast" not in result.artifacts and not maker.folder.forecast_path.exists()

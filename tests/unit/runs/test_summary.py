@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from tests.fakes.stage_task import tiny_config
 
-from visionthink.core.json_value import Json
+from visionthink.core.json_value import Json, as_object
 from visionthink.errors import DataError
 from visionthink.runs import RunFolder, StageResult
 from visionthink.runs.summary import keep_summary, summary_of
@@ -88,3 +88,14 @@ def test_summary_finds_the_candidate_by_role_and_lists_every_contender(tmp_path:
     summary = summary_of(folder, total_s=1.0)
     assert summary["resize_rate"] == {"needed": 0.97, "not_needed": 0.03}
     assert summary["accuracy"] == {"full": 0.98, "champion": 0.9, "mine": 0.95}
+
+
+def test_summary_tells_the_shortcut_apart(tmp_path: Path) -> None:
+    folder = finished_run(tmp_path / "run-1")
+    result = folder.finished("evaluate")
+    shortcut: Json = {**as_object(row("trained, with shortcut", "other", 0.99, 0.0, 0.0)), "shortcut_rate": 0.5}
+    rows: Json = {**as_object(result.facts["rows"]), "first_look": shortcut}
+    folder.keep_result("evaluate", StageResult(facts={**result.facts, "rows": rows}))
+    summary = summary_of(folder, total_s=1.0)
+    assert summary["accuracy"] == {"always_low": 0.6, "always_high": 0.98, "base": 0.8, "trained": 0.97}
+    assert summary["first_look"] == {"accuracy": 0.99, "visual_tokens": 9.0, "shortcut_rate": 0.5}

@@ -11,9 +11,11 @@ from tests.fakes.seeing import seeing_engine
 from tests.fakes.stage_task import TaskMaker, task_maker
 
 from visionthink.config import override_config
+from visionthink.core.first_look import CallForecast
 from visionthink.engines.transformers_local import TransformersEngine
 from visionthink.errors import DataError
 from visionthink.labeling.stage import label_with
+from visionthink.model.forecast import read_forecast
 from visionthink.runs import StageTask
 from visionthink.runs.step_log import read_steps
 from visionthink.samples import samples_to_label
@@ -87,12 +89,15 @@ def test_train_stage_that_was_killed_ends_in_the_same_model(tmp_path: Path, parr
 
 def test_train_stage_changes_the_model_and_saves_it_whole(tmp_path: Path, parrot: Path) -> None:
     maker = labelled(tmp_path / "run-1", parrot)
+    forecast = CallForecast(bias=-1.0, weights={"read": 2.0})
+    maker.folder.forecast_path.write_text(json.dumps(forecast.to_dict()))
     result = train_stage(maker.task("train"))
     base, trained = load_file(parrot / "model.safetensors"), weights(maker)
     assert any(not torch.equal(base[name], trained[name]) for name in base)
     verify(result.artifacts["model"])
     card = json.loads((result.artifacts["model"] / "visionthink.json").read_text())
     assert card["episode"]["protocol"] == "compact-efficient-v1"
+    assert read_forecast(result.artifacts["model"]) == forecast
     TransformersEngine.load(result.artifacts["model"])
 
 

@@ -14,6 +14,7 @@ from visionthink.datasets.parquet import read_samples
 from visionthink.episodes.prompting import prompting_of
 from visionthink.model.bundled import base_folder
 from visionthink.model.folder import load_model, save_model
+from visionthink.model.forecast import forecast_files
 from visionthink.runs import Progress, StageResult, StageTask
 from visionthink.runs.step_log import StepLog, StepRecord, read_steps
 from visionthink.samples import decoded
@@ -75,7 +76,7 @@ def _train(task: StageTask, checkpoints: Path) -> None:
         progress.advance(note=_note(metrics))
 
     trainer.run(prompts, on_step)
-    save_model(loaded, task.folder.trained_model, config)
+    save_model(loaded, task.folder.trained_model, config, extra=forecast_files(task.folder.forecast_path))
 
 
 def read_prompts(path: Path) -> list[Prompt]:
