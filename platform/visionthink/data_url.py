@@ -83,17 +83,17 @@ def base64_bytes(payload: bytes) -> bytes:
         DataError: it is broken or cut off.
     """
     if payload.count(b"%") > _MAX_ESCAPES:
-        raise DataError("the base64 of the data URL is broken: too many percent signs")
+        raise DataError("the base64 of the data URL is broken: too many percent signs; send the picture's whole base64")
     # Replaced one by one: of a picture of megabytes a general decoder would make a hundred thousand pieces first.
     for escape, byte in _ESCAPES if b"%" in payload else ():
         payload = payload.replace(escape, byte)
     text = payload.translate(_STANDARD, delete=_BLANKS).rstrip(b"=")
     if len(text) % 4 == 1:
-        raise DataError(f"the base64 of the data URL is cut off: {len(text)} characters are no whole number of bytes")
+        raise DataError(f"the base64 of the data URL is cut off: {len(text)} characters are no whole bytes; send all")
     try:
         return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
     except binascii.Error as error:
-        raise DataError(f"the base64 of the data URL is broken: {error}") from error
+        raise DataError(f"the base64 of the data URL is broken: {error}; send the picture's whole base64") from error
 
 
 def _from_percent(payload: bytes) -> bytes:

@@ -80,8 +80,7 @@ def decode(data: bytes, *, name: str = "picture", max_pixels: int = MAX_PIXELS) 
         image.load()
     except _BROKEN as error:
         raise DataError(
-            f"{name}: the {image.format} picture is corrupt or truncated ({_said(error)}); "
-            "replace the file or drop the row"
+            f"{name}: the {image.format} picture is corrupt or truncated ({_said(error)}); use an undamaged one"
         ) from error
     try:
         picture = _rgb(image)
@@ -150,7 +149,7 @@ def encode_png(picture: Image.Image) -> bytes:
 def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
     """Read the header of a picture and check its size."""
     if not data:
-        raise DataError(f"{name}: the picture is empty (0 bytes); replace the file or drop the row")
+        raise DataError(f"{name}: the picture is empty (0 bytes); use a whole one")
     try:
         check_file(data)
     except DataError as error:
@@ -168,7 +167,9 @@ def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
             f"without pixels; save it as one of {', '.join(FORMATS)}"
         ) from error
     except _BROKEN as error:
-        raise DataError(f"{name}: the header of the picture is corrupt ({_said(error)}); replace the file") from error
+        raise DataError(
+            f"{name}: the header of the picture is corrupt ({_said(error)}); use an undamaged one"
+        ) from error
     if width * height > max_pixels:
         raise PictureTooLargeError(
             f"{name}: the picture has {width}x{height} = {width * height} pixels, more than the limit of {max_pixels}; "

@@ -18,6 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from starlette.exceptions import HTTPException
 
 from visionthink import __version__
+from visionthink.core.excerpt import excerpt
 from visionthink.core.geometry import ViewRule
 from visionthink.core.protocol import Protocol
 from visionthink.core.tool import ToolBox
@@ -101,7 +102,7 @@ def _add_error_shapes(app: FastAPI, metrics: ServingMetrics) -> None:
 
     async def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        text = f"{request.method} {request.url.path}: {error.detail}"
+        text = f"{excerpt(f'{request.method} {request.url.path}')}: {error.detail}; /openapi.json lists what is served"
         return ApiError(error.status_code, text, code="no_such_route").response()
 
     async def on_bug(request: Request, error: Exception) -> JSONResponse:
