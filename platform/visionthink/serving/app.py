@@ -32,7 +32,7 @@ from visionthink.serving.connection import REQUEST_ID_HEADER, RequestIdMiddlewar
 from visionthink.serving.loop import Loop, ServingLimits
 from visionthink.serving.metrics import ServingMetrics
 from visionthink.serving.remote import RemotePictures
-from visionthink.serving.schema import CHAT_PATH, chat_responses, document
+from visionthink.serving.schema import CHAT_PATH, ErrorBody, chat_responses, document
 
 _log = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ def _add_models(app: FastAPI, model_name: str, *, created_s: int) -> None:
     async def models() -> dict[str, object]:
         return {"object": "list", "data": [model]}
 
-    @app.get("/v1/models/{name:path}", response_model=None)
+    @app.get("/v1/models/{name:path}", response_model=None, responses={404: {"model": ErrorBody}})
     async def one_model(name: str) -> dict[str, object] | JSONResponse:
         return {**model} if name == model_name else no_such_model(name, model_name).response()
 
@@ -136,11 +136,11 @@ def _add_health(app: FastAPI, engine: Engine, registry: CollectorRegistry) -> No
     async def live() -> dict[str, bool]:
         return {"live": True}
 
-    @app.get("/healthz")
+    @app.get("/healthz", response_class=PlainTextResponse)
     async def healthz() -> PlainTextResponse:
         return PlainTextResponse("ok")
 
-    @app.get("/v2/health/ready")
+    @app.get("/v2/health/ready", responses={503: {"description": "The engine does not answer, or not for this model."}})
     async def ready() -> JSONResponse:
         try:
             is_ready = await engine.is_ready() if isinstance(engine, HasReadiness) else True
@@ -148,6 +148,6 @@ def _add_health(app: FastAPI, engine: Engine, registry: CollectorRegistry) -> No
             is_ready = False
         return JSONResponse({"ready": is_ready}, status_code=200 if is_ready else 503)
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse)
     async def scrape() -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -219,7 +219,7 @@ def _encoding(chance: random.Random) -> Sent:
 
 
 def _route(chance: random.Random) -> Sent:
-    method = chance.choice(("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "FROB"))
+    method = chance.choice(("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "PROPFIND"))
     return Sent(method, chance.choice(_ROUTES), chance.choice(_HEADERS), chance.choice((b"", b"{}", b"\xff")))
 
 

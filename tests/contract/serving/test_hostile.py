@@ -38,8 +38,9 @@ with serving(ScriptedEngine(twice), ServingLimits(max_tokens=64, max_picture_pix
     sys.stdin.read()
 """
 ADVICE: Final = re.compile(
-    r"[;:,] (send|save|write|use|add|remove|leave|end|put|shrink|/openapi.json lists)|should (be|have|match)|required"
-    r"|not served here|is a text or|a part is an object|must be|the body is no JSON: .* at line \d+ column \d+"
+    r"[;:,] (so send|send|crop|save|write|use|add|remove|leave|end|put|shrink|/openapi.json)"
+    r"|should (be|have|match)|required|must be|not served here|is a text or|a part is an object"
+    r"|the body is no JSON: .* at line \d+ column \d+"
 )
 """Every refusal says what to change, what belongs there, or where the JSON breaks."""
 
