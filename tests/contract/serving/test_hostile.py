@@ -142,4 +142,4 @@ async def test_hostile_requests_are_answered_and_leave_nothing_behind(server: Se
     async with httpx.AsyncClient(base_url=server.url, timeout=HANG_S, trust_env=False) as client:
         assert (await client.post("/v1/chat/completions", content=json.dumps(WHOLE))).status_code == 200
         metrics = (await client.get("/metrics")).text
-    assert "visionthink_serve_held_bytes 0.0" in metrics and "visionthink_serve_in_flight 0.0" in metrics
+    assert "visionthink_serve_held_bytes 0.0" in metrics and "visionthink_serve_num_in_flight 0.0" in metrics
