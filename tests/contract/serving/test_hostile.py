@@ -26,6 +26,7 @@ SEED: Final = int(os.environ.get("HOSTILE_SEED", "1"))
 NUM_CLIENTS: Final = 8
 HANG_S: Final = 20.0
 """A request of these takes milliseconds; a machine that is busy with other things gets so many seconds."""
+ONCE: Final = httpx.Limits(max_keepalive_connections=0)
 MAX_GROWTH_BYTES: Final = 24 * 2**20
 SERVER: Final = """
 import sys
@@ -117,7 +118,8 @@ async def send_all(url: str, numbers: range) -> Counter[int]:
             statuses[status] += 1
 
     async with (
-        httpx.AsyncClient(base_url=url, timeout=HANG_S, trust_env=False) as client,
+        # A connection that is kept may be closed by the server at the moment of its next use.
+        httpx.AsyncClient(base_url=url, timeout=HANG_S, trust_env=False, limits=ONCE) as client,
         asyncio.TaskGroup() as group,
     ):
         for _ in range(NUM_CLIENTS):

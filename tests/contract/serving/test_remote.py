@@ -277,13 +277,15 @@ async def test_no_other_url_is_fetched(url: str) -> None:
 
 
 INTERNAL = """
-    127.0.0.1 127.1 127.0.1 2130706433 0x7f000001 0x7f.1 0177.0.0.1 017700000001 0 0.0.0.0 0x0 127.0.0.1. LOCALHOST
-    localhost localhost. 10.0.0.1 167772161 0xa.1 172.16.0.1 192.168.1.1 3232235777 169.254.169.254 2852039166
-    0xa9fea9fe 0251.0376.0251.0376 100.64.0.1 192.0.2.1 198.18.0.1 224.0.0.1 240.0.0.1 255.255.255.255 metadata.internal
-    intranet [::1] [::] [0:0:0:0:0:0:0:1] [::ffff:127.0.0.1] [::ffff:7f00:1] [0:0:0:0:0:ffff:10.0.0.1] [::127.0.0.1]
-    [fe80::1] [fc00::1] [fd00:ec2::254] [fec0::1] [ff02::1] [64:ff9b::7f00:1] [64:ff9b::10.0.0.1] [64:ff9b:1::1] [2002:7f00:1::]
-    [2002:a9fe:a9fe::] [2001:db8::1] [2001:0:4136:e378:8000:63bf:f5ff:fffe] [fe80::1%25eth0]
-    ①②⑦.⓪.⓪.① \uff11\uff12\uff17.0.0.1 127。0。0。1 ⓛⓞⓒⓐⓛⓗⓞⓢⓣ intranet:8443 127.0.0.1:22 user@127.0.0.1 pictures.example@127.0.0.1
+    127.0.0.1 127.1 127.0.1 2130706433 0x7f000001 0x7f.1 0177.0.0.1 017700000001 0 0.0.0.0 0x0 127.0.0.1.
+    LOCALHOST localhost localhost. 10.0.0.1 167772161 0xa.1 172.16.0.1 192.168.1.1 3232235777 169.254.169.254
+    2852039166 0xa9fea9fe 0251.0376.0251.0376 100.64.0.1 192.0.2.1 198.18.0.1 224.0.0.1 240.0.0.1
+    255.255.255.255 metadata.internal intranet [::1] [::] [0:0:0:0:0:0:0:1] [::ffff:127.0.0.1] [::ffff:7f00:1]
+    [0:0:0:0:0:ffff:10.0.0.1] [::127.0.0.1] [fe80::1] [fc00::1] [fd00:ec2::254] [fec0::1] [ff02::1]
+    [64:ff9b::7f00:1] [64:ff9b::10.0.0.1] [64:ff9b:1::1] [2002:7f00:1::] [2002:a9fe:a9fe::] [2001:db8::1]
+    [2001:0:4136:e378:8000:63bf:f5ff:fffe] [fe80::1%25eth0] ①②⑦.⓪.⓪.① 127。0。0。1 ⓛⓞⓒⓐⓛⓗⓞⓢⓣ intranet:8443
+    127.0.0.1:22 user@127.0.0.1 pictures.example@127.0.0.1
+    \uff11\uff12\uff17.0.0.1
 """
 """Ways to write an address of one's own network: in all numbers that a C library reads, behind IPv6, in odd letters."""
 
@@ -324,6 +326,11 @@ async def test_ones_own_network_is_never_called_even_where_any_host_may_be(host:
         await fetched(fetching, form.format(host))
     assert (caught.value.status, caught.value.param) == (400, WHERE)
     assert set(transport.addresses) <= {PUBLIC} and {place for place, _ in site.asked} <= {"pictures.example"}
+
+
+async def test_any_host_means_its_usual_port(site: Site) -> None:
+    with pytest.raises(ApiError, match="not among the hosts"):
+        await fetched(remote(site, hosts=("*",)), "https://pictures.example:8443/a.png")
 
 
 async def test_the_same_table_would_be_answered_if_its_hosts_were_public() -> None:
