@@ -33,7 +33,7 @@ KINDS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 _DEEP: Final = 20_000
 _VALUES: Final = (
     *("NaN", "-Infinity", "1e999", "-1e999", "1e-999", "-0", "1" * 5000, "0." + "1" * 5000, "0x10", "01", "1.", "'a'"),
-    *("[" * _DEEP, "[" * _DEEP + "]" * _DEEP, '{"a":' * _DEEP + "1" + "}" * _DEEP, "[[[[1]]]]", "tru", "null", "true"),
+    *("[" * _DEEP, "[" * _DEEP + "]" * _DEEP, '{"a":' * _DEEP + "1" + "}" * _DEEP, "[[[[1]]]]", "nul", "null", "true"),
     *(
         r'"\ud800"',
         r'"\udfff\ud800"',
