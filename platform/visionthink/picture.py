@@ -16,11 +16,12 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from visionthink.core.excerpt import excerpt
 from visionthink.core.geometry import Size, View, oriented
 from visionthink.errors import DataError
+from visionthink.picture_file import PNG_START, check_file, png_chunks
 
 MAX_PIXELS: Final = 64 * 1024**2
 """The largest picture that is decoded: 64 MiPixel, 192 MiB as RGB. Pillow refuses twice its own 85 MiPixel anyway."""
 
-FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 """What is decoded. A closed list, because some of Pillow's other plug-ins start programs (EPS runs Ghostscript)."""
 
 _UPRIGHT: Final = {
@@ -39,7 +40,6 @@ _EIGHT_BITS: Final = [value >> 8 for value in range(2**16)]
 
 _MAX_NAME: Final = 120
 """Characters of a picture's name in a message."""
-_PNG_START: Final = b"\x89PNG\r\n\x1a\n"
 _PNG_METADATA: Final = frozenset({b"IHDR", b"eXIf", b"tEXt", b"zTXt", b"iTXt"})
 """The chunks in which a PNG's size and orientation stand; some programs write EXIF and XMP as text."""
 _STRIP_PIXELS: Final = 2**18
@@ -80,8 +80,7 @@ def decode(data: bytes, *, name: str = "picture", max_pixels: int = MAX_PIXELS) 
         image.load()
     except _BROKEN as error:
         raise DataError(
-            f"{name}: the {image.format} picture is corrupt or truncated ({_said(error)}); "
-            "replace the file or drop the row"
+            f"{name}: the {image.format} picture is corrupt or truncated ({_said(error)}); use an undamaged one"
         ) from error
     try:
         picture = _rgb(image)
@@ -150,7 +149,11 @@ def encode_png(picture: Image.Image) -> bytes:
 def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
     """Read the header of a picture and check its size."""
     if not data:
-        raise DataError(f"{name}: the picture is empty (0 bytes); replace the file or drop the row")
+        raise DataError(f"{name}: the picture is empty (0 bytes); use a whole one")
+    try:
+        check_file(data)
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from error
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         width, height = image.size
@@ -164,7 +167,9 @@ def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
             f"without pixels; save it as one of {', '.join(FORMATS)}"
         ) from error
     except _BROKEN as error:
-        raise DataError(f"{name}: the header of the picture is corrupt ({_said(error)}); replace the file") from error
+        raise DataError(
+            f"{name}: the header of the picture is corrupt ({_said(error)}); use an undamaged one"
+        ) from error
     if width * height > max_pixels:
         raise PictureTooLargeError(
             f"{name}: the picture has {width}x{height} = {width * height} pixels, more than the limit of {max_pixels}; "
@@ -203,19 +208,17 @@ def _orientation_of_png(data: bytes) -> int:
 def _without_pixels(png: bytes) -> bytes:
     """Return a PNG of the same header and metadata, all of it in front of no pixels."""
     chunks = [_chunk(kind, body) for kind, body in _chunks(png) if kind in _PNG_METADATA]
-    return b"".join((png[: len(_PNG_START)], *chunks, _chunk(b"IDAT", b""), _chunk(b"IEND", b"")))
+    return b"".join((PNG_START, *chunks, _chunk(b"IDAT", b""), _chunk(b"IEND", b"")))
 
 
 def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield the kinds of the chunks up to the second frame, with their bodies where they are metadata."""
-    offset, is_animated, has_pixels = len(_PNG_START), False, False
-    while offset + 8 <= len(png):
-        size_bytes, kind = struct.unpack_from(">I4s", png, offset)
+    is_animated, has_pixels = False, False
+    for kind, start, end in png_chunks(png):
         is_animated, has_pixels = is_animated or kind == b"acTL", has_pixels or kind == b"IDAT"
         if kind == b"IEND" or (kind == b"fcTL" and is_animated and has_pixels):
             return
-        yield kind, png[offset + 8 : offset + 8 + size_bytes] if kind in _PNG_METADATA else b""
-        offset += size_bytes + 12
+        yield kind, png[start:end] if kind in _PNG_METADATA else b""
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:

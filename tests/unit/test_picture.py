@@ -73,7 +73,7 @@ def test_decode_turns_the_picture_upright(
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "TIFF", "AVIF"])
 def test_decode_agrees_with_pillow_on_every_orientation(file_format: str, orientation: int) -> None:
     data = with_orientation(noise(17, 9), file_format, orientation)
     want = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
@@ -330,7 +330,7 @@ def test_decode_allows_just_the_limit() -> None:
     assert decode(encoded(noise(10, 10)), max_pixels=100).size == (10, 10)
 
 
-@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
 @given(data=st.data())
 @settings(max_examples=150)
 def test_decode_of_damaged_bytes_is_a_picture_or_a_data_error(file_format: str, data: st.DataObject) -> None:

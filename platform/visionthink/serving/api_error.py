@@ -10,6 +10,9 @@ from typing import Final
 
 from fastapi.responses import JSONResponse
 
+from visionthink.core.excerpt import excerpt
+
+_MAX_CHARS: Final = 500
 _TYPES: Final = {503: "service_unavailable_error", 504: "timeout_error"}
 
 
@@ -30,7 +33,7 @@ class ApiError(Exception):
 
         `is_final` tells OpenAI's clients, which repeat every 5xx, that repeating is of no use.
         """
-        super().__init__(message)
+        super().__init__(excerpt(message, _MAX_CHARS))
         self.status = status
         self.code = code
         self.param = param

@@ -18,6 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from starlette.exceptions import HTTPException
 
 from visionthink import __version__
+from visionthink.core.excerpt import excerpt
 from visionthink.core.first_look import FirstLookMode, FirstLookRule
 from visionthink.core.geometry import ViewRule
 from visionthink.core.protocol import Protocol
@@ -32,7 +33,7 @@ from visionthink.serving.connection import REQUEST_ID_HEADER, RequestIdMiddlewar
 from visionthink.serving.loop import Loop, ServingLimits
 from visionthink.serving.metrics import ServingMetrics
 from visionthink.serving.remote import RemotePictures
-from visionthink.serving.schema import CHAT_PATH, chat_responses, document
+from visionthink.serving.schema import CHAT_PATH, ErrorBody, chat_responses, document
 
 _log = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ def _add_error_shapes(app: FastAPI, metrics: ServingMetrics) -> None:
 
     async def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        text = f"{request.method} {request.url.path}: {error.detail}"
+        text = f"{excerpt(f'{request.method} {request.url.path}')}: {error.detail}; /openapi.json lists what is served"
         return ApiError(error.status_code, text, code="no_such_route").response()
 
     async def on_bug(request: Request, error: Exception) -> JSONResponse:
@@ -134,7 +135,7 @@ def _add_models(app: FastAPI, model_name: str, *, created_s: int) -> None:
     async def models() -> dict[str, object]:
         return {"object": "list", "data": [model]}
 
-    @app.get("/v1/models/{name:path}", response_model=None)
+    @app.get("/v1/models/{name:path}", response_model=None, responses={404: {"model": ErrorBody}})
     async def one_model(name: str) -> dict[str, object] | JSONResponse:
         return {**model} if name == model_name else no_such_model(name, model_name).response()
 
@@ -144,11 +145,11 @@ def _add_health(app: FastAPI, engine: Engine, registry: CollectorRegistry) -> No
     async def live() -> dict[str, bool]:
         return {"live": True}
 
-    @app.get("/healthz")
+    @app.get("/healthz", response_class=PlainTextResponse)
     async def healthz() -> PlainTextResponse:
         return PlainTextResponse("ok")
 
-    @app.get("/v2/health/ready")
+    @app.get("/v2/health/ready", responses={503: {"description": "The engine does not answer, or not for this model."}})
     async def ready() -> JSONResponse:
         try:
             is_ready = await engine.is_ready() if isinstance(engine, HasReadiness) else True
@@ -156,6 +157,6 @@ def _add_health(app: FastAPI, engine: Engine, registry: CollectorRegistry) -> No
             is_ready = False
         return JSONResponse({"ready": is_ready}, status_code=200 if is_ready else 503)
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse)
     async def scrape() -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

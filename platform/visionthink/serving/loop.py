@@ -17,6 +17,7 @@ from visionthink.core.episode import EpisodeSpec, Event, Finish, Outcome, start
 from visionthink.core.first_look import FirstLookMode
 from visionthink.core.geometry import Size, full_view
 from visionthink.core.message import Message
+from visionthink.data_url import is_data_url
 from visionthink.engines import Engine, Request, Sampling
 from visionthink.episodes.driver import run_episode
 from visionthink.episodes.prompting import Prompting, ViewPolicy
@@ -25,7 +26,6 @@ from visionthink.serving.admission import Seat
 from visionthink.serving.api_error import ApiError, bad_value, out_of_time, too_long
 from visionthink.serving.chat_request import ChatRequest, asked_first_look, asked_policy, parse_chat_request
 from visionthink.serving.conversation import SentPicture, conversation_of
-from visionthink.serving.data_url import is_data_url
 from visionthink.serving.picture_source import BYTES_PER_PIXEL, decoded, pixels_of, unpacked
 from visionthink.serving.plain import plain_finish, plain_messages
 from visionthink.serving.remote import RemotePictures

@@ -8,11 +8,11 @@ from typing import Final
 
 from PIL import Image
 
+from visionthink.data_url import data_url_bytes, is_data_url
 from visionthink.errors import DataError
 from visionthink.picture import PictureTooLargeError, decode, stated_pixels
 from visionthink.serving.api_error import ApiError, bad_value
 from visionthink.serving.conversation import SentPicture
-from visionthink.serving.data_url import data_url_bytes, is_data_url
 
 _SHOWN_CHARS: Final = 16
 BYTES_PER_PIXEL: Final = 4

@@ -3,8 +3,8 @@
 Rule: a server that opens URLs for strangers can be made to call on its own network. So nothing is fetched unless hosts
 are named; a URL is https, without a password, and its host is on the list; the name is resolved here, every address
 that it has must be a public one, and exactly the address that was looked at is called (no second look-up that could
-answer otherwise); each redirect goes through all of this again. Sizes and seconds are bounded, nothing is unpacked, and
-the environment's proxies are not asked.
+answer otherwise); each redirect goes through all of this again. Sizes and seconds are bounded, what says that it is no
+picture is not read, nothing is unpacked, and the environment's proxies are not asked.
 
 One parser reads a URL, the one of the client that then calls it, so the two cannot disagree about its host.
 """
@@ -23,6 +23,8 @@ _MAX_REDIRECTS: Final = 3
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _ANY_HOST: Final = "*"
+_UNTOLD: Final = frozenset({"", "application/octet-stream", "binary/octet-stream"})
+"""Content types of hosts that do not know what they store, so the bytes tell."""
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
@@ -136,6 +138,12 @@ class RemotePictures:
             raise _refused(f"is answered with HTTP {response.status_code}", where)
         if response.headers.get("content-encoding", "identity") != "identity":
             raise _refused("comes compressed", where)
+        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if not kind.startswith("image/") and kind not in _UNTOLD:
+            raise _refused(f"is of the type {kind[:64]!r}, which is no picture", where)
+        told = response.headers.get("content-length", "")
+        if told.isascii() and told.isdigit() and int(told[:20]) > self._max_bytes:
+            raise _refused(f"has more than {self._max_bytes} bytes", where)
         data = bytearray()
         async for piece in response.aiter_raw():
             if len(data) + len(piece) > self._max_bytes:

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.contract.serving.mutation import KINDS, WHOLE, broken, mutated
 from tests.contract.serving.served import app_of, question, twice
 from tests.unit.engines.conversation import noise
 
@@ -18,52 +19,6 @@ from visionthink.engines import ScriptedEngine
 from visionthink.serving.schema import ChatCompletion, ErrorBody
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL.TiffImagePlugin")  # it says so of broken files
-
-PATHS = ("model", "messages", "temperature", "top_p", "max_tokens", "seed", "stream", "adaptive", "stop", "n", "frob")
-LEAVES: tuple[object, ...] = (
-    None,
-    True,
-    False,
-    0,
-    -1,
-    1,
-    1e-40,
-    1e308,
-    2**70,
-    "",
-    "a",
-    "\x00",
-    "<image>",
-    "<|im_end|>",
-    [],
-    {},
-    [[]],
-    "\U0001d518",
-)
-WHOLE = {"model": "tiny-v1", "messages": [question()]}
-
-
-def mutated(node: object, chance: random.Random) -> object:
-    """`node` with a few of its leaves and branches changed."""
-    if chance.random() < 0.06:
-        return chance.choice(LEAVES)
-    if isinstance(node, dict):
-        changed = {key: mutated(value, chance) for key, value in node.items() if chance.random() > 0.03}
-        if chance.random() < 0.2:
-            changed[chance.choice((*PATHS, "type", "text", "url", "detail", "role", "name"))] = chance.choice(LEAVES)
-        return changed
-    if isinstance(node, list):
-        changed_items = [mutated(item, chance) for item in node if chance.random() > 0.03]
-        return changed_items + changed_items[:1] if chance.random() < 0.1 else changed_items
-    return node
-
-
-def broken(data: bytes, chance: random.Random) -> bytes:
-    """`data` cut, or with a few of its bytes changed."""
-    changed = bytearray(data)
-    for _ in range(chance.randrange(1, 6)):
-        changed[chance.randrange(len(changed))] = chance.randrange(256)
-    return bytes(changed[: chance.randrange(1, len(changed))] if chance.random() < 0.3 else changed)
 
 
 @asynccontextmanager
@@ -95,7 +50,7 @@ async def test_a_mutated_request_is_answered_or_refused(seed: int) -> None:
         await check(sending, broken(json.dumps(WHOLE).encode(), chance))
 
 
-@given(seed=st.integers(0, 2**32), kind=st.sampled_from(["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"]))
+@given(seed=st.integers(0, 2**32), kind=st.sampled_from(KINDS))
 async def test_a_mutated_picture_is_answered_or_refused(seed: int, kind: str) -> None:
     chance = random.Random(seed)
     file = io.BytesIO()

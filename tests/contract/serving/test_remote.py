@@ -2,9 +2,11 @@
 
 import asyncio
 import datetime
+import ipaddress
+import socket
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,6 +28,13 @@ from visionthink.serving.remote import RemotePictures, is_public
 
 PUBLIC = "93.184.216.34"
 PNG = encode_png(PICTURE)
+CONTENT_TYPES = {
+    "/page.png": "text/html; charset=utf-8",
+    "/film.png": "video/mp4",
+    "/json.png": "application/json",
+    "/typed.png": "IMAGE/PNG; q=1",
+    "/untold.png": "application/octet-stream",
+}
 WHERE = "messages.0.content.0.image_url"
 
 
@@ -52,9 +61,13 @@ class Handler(BaseHTTPRequestHandler):
             return
         status = 404 if path == "/missing.png" else 200
         self.send_response(status)
+        if path in CONTENT_TYPES:
+            self.send_header("content-type", CONTENT_TYPES[path])
         if path == "/zipped.png":
             self.send_header("content-encoding", "gzip")
-        if path != "/endless.png":
+        if path == "/huge.png":
+            self.send_header("content-length", "9" * 30)
+        elif path != "/endless.png":
             self.send_header("content-length", str(len(PNG)))
         self.end_headers()
         try:
@@ -167,6 +180,8 @@ async def fetched(fetching: RemotePictures, url: str) -> bytes:
         (("*.example",), "https://pictures.example/a.png"),
         (("*",), "https://pictures.example/a.png"),
         (("pictures.example:8443",), "https://pictures.example:8443/a.png"),
+        (("pictures.example",), "https://pictures.example/typed.png"),
+        (("pictures.example",), "https://pictures.example/untold.png"),
         (("pictures.example",), "https://pictures.example/redirect?to=/a.png"),
         (("*.example",), "https://pictures.example/redirect?to=https://other.example/a.png"),
     ],
@@ -239,6 +254,17 @@ def test_addresses_of_the_internet_are_public(address: str) -> None:
         "https://pictures.example/missing.png",
         "https://pictures.example/zipped.png",
         "https://pictures.example/endless.png",
+        "https://pictures.example/huge.png",
+        "https://pictures.example/page.png",
+        "https://pictures.example/film.png",
+        "https://pictures.example/json.png",
+        "https://pictures.example/redirect?to=data:image/png;base64,iVBORw0KGgo",
+        "https://pictures.example/redirect?to=gopher://pictures.example/",
+        "https://pictures.example/redirect?to=https://pictures.example:22/",
+        "https://pictures.example./a.png",
+        "https://pictures.example%00.evil.test/a.png",
+        "https://pictures%2eexample/a.png",
+        "https://[pictures.example]/a.png",
     ],
 )
 async def test_no_other_url_is_fetched(url: str) -> None:
@@ -248,6 +274,71 @@ async def test_no_other_url_is_fetched(url: str) -> None:
             await fetched(remote(site, transport=transport), url)
     assert (caught.value.status, caught.value.param) == (400, WHERE)
     assert set(transport.addresses) <= {PUBLIC} and {host for host, _ in site.asked} <= {"pictures.example"}
+
+
+INTERNAL = """
+    127.0.0.1 127.1 127.0.1 2130706433 0x7f000001 0x7f.1 0177.0.0.1 017700000001 0 0.0.0.0 0x0 127.0.0.1.
+    LOCALHOST localhost localhost. 10.0.0.1 167772161 0xa.1 172.16.0.1 192.168.1.1 3232235777 169.254.169.254
+    2852039166 0xa9fea9fe 0251.0376.0251.0376 100.64.0.1 192.0.2.1 198.18.0.1 224.0.0.1 240.0.0.1
+    255.255.255.255 metadata.internal intranet [::1] [::] [0:0:0:0:0:0:0:1] [::ffff:127.0.0.1] [::ffff:7f00:1]
+    [0:0:0:0:0:ffff:10.0.0.1] [::127.0.0.1] [fe80::1] [fc00::1] [fd00:ec2::254] [fec0::1] [ff02::1]
+    [64:ff9b::7f00:1] [64:ff9b::10.0.0.1] [64:ff9b:1::1] [2002:7f00:1::] [2002:a9fe:a9fe::] [2001:db8::1]
+    [2001:0:4136:e378:8000:63bf:f5ff:fffe] [fe80::1%25eth0] ①②⑦.⓪.⓪.① 127。0。0。1 ⓛⓞⓒⓐⓛⓗⓞⓢⓣ intranet:8443
+    127.0.0.1:22 user@127.0.0.1 pictures.example@127.0.0.1
+    \uff11\uff12\uff17.0.0.1
+"""
+"""Ways to write an address of one's own network: in all numbers that a C library reads, behind IPv6, in odd letters."""
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    with running() as found:
+        yield found
+
+
+def as_a_library_would(host: str) -> list[str]:
+    """The addresses of `host`; numbers are read as getaddrinfo reads them, without asking anybody."""
+    names = {"localhost": ["::1", "127.0.0.1"], "metadata.internal": ["169.254.169.254"], "intranet": ["10.1.2.3"]}
+    if (name := host.lower().rstrip(".")) in names:
+        return names[name]
+    if name == "pictures.example":
+        return [PUBLIC]
+    try:
+        return [host if ":" in host else socket.inet_ntoa(socket.inet_aton(host.rstrip(".")))]
+    except OSError as error:
+        raise OSError("no such host") from error
+
+
+async def resolve_as_a_library_would(host: str, port: int) -> list[str]:
+    del port
+    return as_a_library_would(host)
+
+
+@pytest.mark.parametrize("form", ["https://{}/a.png", "https://pictures.example/redirect?to=https://{}/a.png"])
+@pytest.mark.parametrize("host", INTERNAL.split())
+async def test_ones_own_network_is_never_called_even_where_any_host_may_be(host: str, form: str, site: Site) -> None:
+    site.asked.clear()
+    transport = ByName(site.port)
+    fetching = RemotePictures(
+        ["*"], max_bytes=100_000, timeout_s=5.0, resolve=resolve_as_a_library_would, transport=transport
+    )
+    with pytest.raises(ApiError, match="data:image/png") as caught:
+        await fetched(fetching, form.format(host))
+    assert (caught.value.status, caught.value.param) == (400, WHERE)
+    assert set(transport.addresses) <= {PUBLIC} and {place for place, _ in site.asked} <= {"pictures.example"}
+
+
+async def test_any_host_means_its_usual_port(site: Site) -> None:
+    with pytest.raises(ApiError, match="not among the hosts"):
+        await fetched(remote(site, hosts=("*",)), "https://pictures.example:8443/a.png")
+
+
+async def test_the_same_table_would_be_answered_if_its_hosts_were_public() -> None:
+    with running() as site:
+        fetching = RemotePictures(
+            ["*"], max_bytes=100_000, timeout_s=5.0, resolve=resolve_as_a_library_would, transport=ByName(site.port)
+        )
+        assert await fetched(fetching, f"https://{int(ipaddress.ip_address(PUBLIC))}/a.png") == PNG
 
 
 @pytest.mark.parametrize(
@@ -312,6 +403,28 @@ async def test_redirects_end() -> None:
 
     with running() as site, pytest.raises(ApiError, match="more than 3 redirects"):
         await fetched(remote(site, transport=httpx.MockTransport(around)), "https://pictures.example/a.png")
+
+
+async def test_a_body_that_never_ends_is_given_up() -> None:
+    class Drip(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield PNG[:10]
+            await asyncio.Event().wait()
+
+    def dripping(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, stream=Drip())
+
+    with running() as site:
+        fetching = RemotePictures(
+            ["*"],
+            max_bytes=10_000,
+            timeout_s=0.05,
+            resolve=resolve_as_a_library_would,
+            transport=httpx.MockTransport(dripping),
+        )
+        with pytest.raises(ApiError, match=r"within 0\.05 s"):
+            await fetched(fetching, "https://pictures.example/a.png")
+    assert site.asked == []
 
 
 async def test_a_host_that_never_answers_is_given_up() -> None:

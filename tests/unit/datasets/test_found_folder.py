@@ -349,7 +349,7 @@ def test_absolute_path_below_the_pictures_is_read(tmp_path: Path) -> None:
         ("file:///etc/passwd", "does not lie below"),
         ("s3://other/1.png", "lies in a bucket that was not opened; set data.images to s3://other"),
         ("x" * 400_000, "is longer than"),
-        ("data:image/png;base64," + "*" * 400_000, "base64 is broken"),
+        ("data:image/png;base64," + "*" * 400_000, "base64 of the data URL is broken"),
         ("/" + "x" * 400_000, "does not lie below"),
     ],
 )

@@ -48,9 +48,9 @@ def test_path_is_no_picture(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "want"),
     [
-        ("data:image/png;base64,", "broken or empty"),
-        ("data:image/png;base64," + "*" * 400_000, "data URL of 400022 characters whose base64 is broken"),
-        ("data:text/html;base64,PGh0bWw+", "of the type 'text/html', which is no picture"),
+        ("data:image/png;base64,", "is empty"),
+        ("data:image/png;base64," + "*" * 400_000, "a text of 400022 characters: the base64 of the data URL is broken"),
+        ("data:text/html;base64,PGh0bWw+", "of the type 'text/html'"),
     ],
 )
 def test_broken_data_url_is_told_in_short(text: str, want: str) -> None:

@@ -1,8 +1,9 @@
-"""Reads the bytes out of a data URL, in every form that clients send.
+"""Reads the bytes out of a data URL, in every form that clients send and data sets hold.
 
-Rule: form leniently, content strictly. Parameters, upper case, line breaks, missing padding, the URL-safe alphabet and
-percent signs are all one picture; a character that no form of base64 has is an error, never skipped. What the URL says
-about the kind of picture is not believed: the bytes tell. No message repeats more than a few characters of the URL.
+Rule: one parser, so that what can be trained on can be asked about. Form leniently, content strictly: parameters, upper
+case, line breaks, missing padding, the URL-safe alphabet and percent signs are all one picture; a character that no
+form of base64 has is an error, never skipped. What the URL says about the kind of picture is not believed: the bytes
+tell. No message repeats more than a few characters of the URL.
 """
 
 import base64
@@ -42,7 +43,7 @@ def data_url_bytes(url: str) -> bytes:
     Source: RFC 2397, read as leniently as browsers do (WHATWG Fetch, "data: URL processor"), and a little more so.
 
     Raises:
-        DataError: it has no comma, says that it is something else than a picture, or its base64 is broken.
+        DataError: it has no comma, says that it is something else than a picture, or its data is broken or empty.
     """
     rest = url.strip()[len(_SCHEME) :]
     head, payload = _parted(rest)
@@ -50,7 +51,10 @@ def data_url_bytes(url: str) -> bytes:
     if not media_type.startswith("image/") and media_type not in _UNTOLD:
         raise DataError(f"the data URL is of the type {media_type[:_SHOWN_CHARS]!r}; send a picture, image/png say")
     raw = payload.partition("#")[0].encode("utf-8", "surrogatepass")
-    return _from_base64(raw) if "base64" in params else _from_percent(raw)
+    data = base64_bytes(raw) if "base64" in params else _from_percent(raw)
+    if not data:
+        raise DataError("the data URL is empty behind its comma; write data:image/png;base64,... with a whole picture")
+    return data
 
 
 def _parted(rest: str) -> tuple[str, str]:
@@ -72,19 +76,24 @@ def _parted(rest: str) -> tuple[str, str]:
     return rest[:end], rest[end + len(_COMMA) :]
 
 
-def _from_base64(payload: bytes) -> bytes:
+def base64_bytes(payload: bytes) -> bytes:
+    """The bytes that base64 stands for, of either alphabet, with or without padding, line breaks and percent signs.
+
+    Raises:
+        DataError: it is broken or cut off.
+    """
     if payload.count(b"%") > _MAX_ESCAPES:
-        raise DataError("the base64 of the data URL is broken: too many percent signs")
+        raise DataError("the base64 of the data URL is broken: too many percent signs; send the picture's whole base64")
     # Replaced one by one: of a picture of megabytes a general decoder would make a hundred thousand pieces first.
     for escape, byte in _ESCAPES if b"%" in payload else ():
         payload = payload.replace(escape, byte)
     text = payload.translate(_STANDARD, delete=_BLANKS).rstrip(b"=")
     if len(text) % 4 == 1:
-        raise DataError(f"the base64 of the data URL is cut off: {len(text)} characters are no whole number of bytes")
+        raise DataError(f"the base64 of the data URL is cut off: {len(text)} characters are no whole bytes; send all")
     try:
         return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
     except binascii.Error as error:
-        raise DataError(f"the base64 of the data URL is broken: {error}") from error
+        raise DataError(f"the base64 of the data URL is broken: {error}; send the picture's whole base64") from error
 
 
 def _from_percent(payload: bytes) -> bytes:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from visionthink.data_url import data_url_bytes, is_data_url
 from visionthink.errors import DataError
-from visionthink.serving.data_url import data_url_bytes, is_data_url
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\xfb\xef\xbe\xff\xff\xff\x01"  # its base64 holds +, / and padding
 TEXT = base64.b64encode(PNG).decode()
@@ -65,6 +65,9 @@ def test_every_form_gives_the_same_bytes(url: str) -> None:
         ("data:application/pdf;base64,aGk=", "'application/pdf'"),
         ("data:video/mp4;base64,aGk=", "'video/mp4'"),
         ("data:" + "v" * 900 + ";base64,aGk=", "'vvv"),
+        ("data:image/png;base64,", "is empty"),
+        ("data:,", "is empty"),
+        ("data:;base64,====", "is empty"),
         ("data:image/png;base64,a$bc", "broken"),
         ("data:image/png;base64,é", "broken"),
         ("data:image/png;base64,\\n", "broken"),
@@ -91,7 +94,7 @@ _PARAM = st.builds(lambda key, value: f";{key}={value}", _WORD, _WORD)
 
 
 @given(
-    data=st.binary(max_size=200),
+    data=st.binary(min_size=1, max_size=200),
     kind=st.sampled_from(["image/png", "Image/JPEG", "image/webp", "", "image"]),
     params=st.lists(_PARAM, max_size=3),
     mark=st.sampled_from([";base64", ";BASE64", "; base64 "]),
