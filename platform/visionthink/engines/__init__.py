@@ -8,13 +8,15 @@ import json
 from pathlib import Path
 from typing import Final
 
-from visionthink.engines.engine import Engine, Request, Sampling
+from visionthink.engines.engine import AnswerForm, Engine, HasStreaming, Request, Sampling, unknown_fields
 from visionthink.engines.scripted import Script, ScriptedEngine, ScriptLine
 from visionthink.errors import ConfigError
 
 __all__ = [
     "LOCAL",
+    "AnswerForm",
     "Engine",
+    "HasStreaming",
     "Request",
     "Sampling",
     "Script",
@@ -22,6 +24,7 @@ __all__ = [
     "ScriptedEngine",
     "open_engine",
     "open_named",
+    "unknown_fields",
 ]
 
 LOCAL: Final = "transformers"

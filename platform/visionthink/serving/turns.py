@@ -6,25 +6,14 @@ that the whole answer may have are shared out over its turns; and pieces of a re
 """
 
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Protocol as Interface
-from typing import runtime_checkable
 
 from visionthink.core.episode import BackendFailed, Event, FinishReason, ModelReply
 from visionthink.core.message import Message, Role, TextPart
-from visionthink.engines import Engine, Request
+from visionthink.engines import Engine, HasStreaming, Request
 from visionthink.serving.flow import Flow
-
-
-@runtime_checkable
-class HasStreaming(Interface):
-    """An engine that hands a reply out while it is written."""
-
-    def stream(self, request: Request) -> AsyncGenerator[str | Event, None]:
-        """The reply in pieces, and last its event: a `ModelReply` of the joined pieces, or why there is none."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

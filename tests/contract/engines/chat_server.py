@@ -2,10 +2,12 @@
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+import json
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from PIL import Image
 
 from visionthink.core.episode import ModelReply, NoRoom
@@ -20,7 +22,7 @@ def chat_server(engine: Engine) -> FastAPI:
     app = FastAPI()
 
     @app.post("/v1/chat/completions")
-    async def chat(request: Request) -> JSONResponse:
+    async def chat(request: Request) -> Response:
         body = await request.json()
         event = await engine.reply(_request(body))
         if isinstance(event, NoRoom):  # in the words of vLLM
@@ -29,21 +31,39 @@ def chat_server(engine: Engine) -> FastAPI:
         if not isinstance(event, ModelReply):
             status = 503 if event.retryable else 400
             return JSONResponse({"error": {"message": event.error}}, status_code=status)
+        if body.get("stream"):
+            return StreamingResponse(_chunks(event, engine.model), media_type="text/event-stream")
         message = {"role": "assistant", "content": event.text}
         choice = {"index": 0, "message": message, "finish_reason": event.finish_reason.value}
-        usage = {
-            "prompt_tokens": event.num_prompt_tokens,
-            "completion_tokens": event.num_reply_tokens,
-            "total_tokens": event.num_prompt_tokens + event.num_reply_tokens,
-        }
         head = {"id": "1", "object": "chat.completion", "created": 1, "model": engine.model}
-        return JSONResponse({**head, "choices": [choice], "usage": usage})
+        return JSONResponse({**head, "choices": [choice], "usage": _usage(event)})
 
     @app.get("/v1/models")
     async def models() -> dict[str, object]:
         return {"object": "list", "data": [{"id": engine.model, "object": "model", "created": 1, "owned_by": "us"}]}
 
     return app
+
+
+def _usage(event: ModelReply) -> dict[str, int]:
+    return {
+        "prompt_tokens": event.num_prompt_tokens,
+        "completion_tokens": event.num_reply_tokens,
+        "total_tokens": event.num_prompt_tokens + event.num_reply_tokens,
+    }
+
+
+async def _chunks(event: ModelReply, model: str) -> AsyncIterator[str]:
+    """The reply in vLLM's chunks: the role, a few letters at a time, the end, the usage."""
+    deltas = [{"role": "assistant", "content": ""}]
+    deltas += [{"content": piece} for piece in re.findall(r"(?s).{1,5}", event.text)]
+    choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+    choices.append({"index": 0, "delta": {}, "finish_reason": event.finish_reason.value})
+    head = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": model}
+    for choice in choices:
+        yield f"data: {json.dumps({**head, 'choices': [choice]})}\n\n"
+    yield f"data: {json.dumps({**head, 'choices': [], 'usage': _usage(event)})}\n\n"
+    yield "data: [DONE]\n\n"
 
 
 def _request(body: Mapping[str, object]) -> EngineRequest:
