@@ -169,12 +169,15 @@ class KnowsSampling(Protocol):
         ...
 
 
+def asked_fields(sampling: Sampling) -> tuple[SamplingField, ...]:
+    """The fields that not every engine knows, and that ask for something."""
+    return tuple(name for name, nothing in SAMPLING_FIELDS.items() if getattr(sampling, name) != nothing)
+
+
 def unknown_fields(engine: Engine, sampling: Sampling) -> tuple[SamplingField, ...]:
-    """The fields that ask for something that `engine` does not know."""
+    """Those of them that `engine` does not know."""
     known = engine.sampling_fields if isinstance(engine, KnowsSampling) else frozenset[SamplingField]()
-    return tuple(
-        name for name, nothing in SAMPLING_FIELDS.items() if name not in known and getattr(sampling, name) != nothing
-    )
+    return tuple(name for name in asked_fields(sampling) if name not in known)
 
 
 @runtime_checkable
