@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from visionthink.engines.engine import AnswerForm, Engine, HasStreaming, Request, Sampling, unknown_fields
+from visionthink.engines.engine import AnswerForm, Engine, HasStreaming, Request, Sampling, known_fields
 from visionthink.engines.scripted import Script, ScriptedEngine, ScriptLine
 from visionthink.errors import ConfigError
 
@@ -22,9 +22,9 @@ __all__ = [
     "Script",
     "ScriptLine",
     "ScriptedEngine",
+    "known_fields",
     "open_engine",
     "open_named",
-    "unknown_fields",
 ]
 
 LOCAL: Final = "transformers"

@@ -29,6 +29,7 @@ SamplingField: TypeAlias = Literal[
     "stop",
     "num_top_log_probs",
     "form",
+    "until",
 ]
 """The fields of a sampling that not every engine knows."""
 SAMPLING_FIELDS: Final[dict[SamplingField, object]] = {
@@ -40,6 +41,7 @@ SAMPLING_FIELDS: Final[dict[SamplingField, object]] = {
     "stop": (),
     "num_top_log_probs": None,
     "form": None,
+    "until": (),
 }
 """What each of them is when it asks for nothing."""
 MAX_TOP_LOG_PROBS: Final = 20  # of OpenAI, and the default of vLLM
@@ -65,7 +67,7 @@ class Sampling:
     numbers in between; None draws anew each time.
 
     The fields of `SAMPLING_FIELDS` ask for nothing by default. What they ask for is done by an engine that knows them;
-    whoever sets one looks first, see `unknown_fields`.
+    whoever sets one looks first, see `known_fields`.
     """
 
     temperature: float = 1.0
@@ -89,7 +91,7 @@ class Sampling:
     form: AnswerForm | None = None
     """What the reply must look like."""
     until: tuple[str, ...] = ()
-    """Texts with which the reply may end, to save time; an engine that cannot do that writes on."""
+    """Texts with which the reply ends; unlike those of `stop` they stay in it."""
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -174,10 +176,9 @@ def asked_fields(sampling: Sampling) -> tuple[SamplingField, ...]:
     return tuple(name for name, nothing in SAMPLING_FIELDS.items() if getattr(sampling, name) != nothing)
 
 
-def unknown_fields(engine: Engine, sampling: Sampling) -> tuple[SamplingField, ...]:
-    """Those of them that `engine` does not know."""
-    known = engine.sampling_fields if isinstance(engine, KnowsSampling) else frozenset[SamplingField]()
-    return tuple(name for name in asked_fields(sampling) if name not in known)
+def known_fields(engine: Engine) -> frozenset[SamplingField]:
+    """Those that `engine` knows."""
+    return engine.sampling_fields if isinstance(engine, KnowsSampling) else frozenset()
 
 
 @runtime_checkable

@@ -58,7 +58,7 @@ class OpenAIChatEngine:
 
     @property
     def sampling_fields(self) -> frozenset[SamplingField]:
-        """All: what a server does not know it refuses, and the refusal names it."""
+        """All: what a server does not know it refuses, and the refusal names it. `until` it may leave undone."""
         return frozenset(SAMPLING_FIELDS)
 
     async def reply(self, request: Request) -> Event:

@@ -37,7 +37,7 @@ class ResponseFormat(_Form):
 class StructuredOutputs(_Form):
     """vLLM's way to say it; one of the four."""
 
-    json_: dict[str, Any] | str | None = Field(default=None, alias="json")
+    json_: Any = Field(default=None, alias="json")
     """A schema, as an object or as its text."""
     regex: str | None = None
     choice: list[str] | None = Field(default=None, min_length=1)
@@ -52,7 +52,7 @@ class FormFields(BaseModel):
     """What the final answer must look like. How the model looks at the picture is its own business before that."""
     structured_outputs: StructuredOutputs | None = None
     """The same in vLLM's words."""
-    guided_json: dict[str, Any] | str | None = None
+    guided_json: Any = None
     guided_regex: str | None = None
     guided_choice: list[str] | None = Field(default=None, min_length=1)
     guided_grammar: str | None = None
@@ -90,7 +90,7 @@ class FormFields(BaseModel):
 
 
 def _forms(
-    field: str, schema: dict[str, Any] | str | None, regex: str | None, choice: list[str] | None, grammar: str | None
+    field: str, schema: Any, regex: str | None, choice: list[str] | None, grammar: str | None
 ) -> list[tuple[str, AnswerForm]]:
     """What is given of the four; `field` may hold the kind's name."""
     found: list[AnswerForm] = []
@@ -105,13 +105,11 @@ def _forms(
     return [(field.format(form.kind), form) for form in found]
 
 
-def _schema_text(schema: dict[str, Any] | str, field: str) -> str:
-    if isinstance(schema, dict):
-        return json.dumps(schema)
+def _schema_text(schema: Any, field: str) -> str:
     try:
-        is_schema = isinstance(json.loads(schema), dict)
+        schema = json.loads(schema) if isinstance(schema, str) else schema
     except ValueError:
-        is_schema = False
-    if not is_schema:
+        schema = None
+    if not isinstance(schema, dict):
         raise bad_value(f"{field} holds no JSON schema; send an object", param=field)
-    return schema
+    return json.dumps(schema)

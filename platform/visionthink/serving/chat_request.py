@@ -116,7 +116,13 @@ class AdaptiveOptions(BaseModel):
     """Turns in which the model may ask for another view; None: the server's default."""
 
 
-Stop = Annotated[str, Len(1, _MAX_STOP_CHARS)]
+_Stop = Annotated[str, Len(1, _MAX_STOP_CHARS)]
+Stops = Annotated[
+    Annotated[_Stop, Tag(f"{_TAG}text")] | Annotated[list[_Stop], Len(0, _MAX_STOPS), Tag(f"{_TAG}parts")],
+    Discriminator(
+        _content_tag, custom_error_type="stop_type", custom_error_message="stop is a text or a list of texts"
+    ),
+]
 
 
 class ChatRequest(_Shape, FormFields):
@@ -133,7 +139,7 @@ class ChatRequest(_Shape, FormFields):
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
     repetition_penalty: float | None = Field(default=None, gt=0, le=10)
-    stop: Stop | Annotated[list[Stop], Len(0, _MAX_STOPS)] | None = None
+    stop: Stops | None = None
     """Texts before which the final answer ends."""
     n: int | None = Field(default=None, ge=1, le=_MAX_CHOICES)
     """Answers to give, each with an episode of its own."""

@@ -16,7 +16,7 @@ from PIL import Image
 from visionthink.core.episode import EpisodeSpec, Event, Finish, Outcome, start
 from visionthink.core.geometry import Size, full_view
 from visionthink.core.message import Message
-from visionthink.engines import Engine, Request, Sampling, unknown_fields
+from visionthink.engines import Engine, Request, Sampling, known_fields
 from visionthink.engines.engine import SamplingField, asked_fields
 from visionthink.episodes.driver import derived_seed, run_episode
 from visionthink.episodes.prompting import Prompting, ViewPolicy
@@ -242,7 +242,7 @@ class Loop:
             form=form and form[1],
         )
         # An answer is cut at a stop here, so no engine need know of it.
-        for name in unknown_fields(self._engine, replace(sampling, stop=())):
+        for name in set(asked_fields(sampling)) - known_fields(self._engine) - {"stop"}:
             field = form[0] if form and name == "form" else client_name(name)
             raise unsupported(field, "the engine that runs it does not know it")
         return sampling

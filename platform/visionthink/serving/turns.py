@@ -18,7 +18,7 @@ from visionthink.core.episode import BackendFailed, Event, FinishReason, ModelRe
 from visionthink.core.message import Message, Role, TextPart
 from visionthink.core.reply import CALL_TAGS, AnswerReply, BadCallReply, CallReply, UntaggedReply, parse_reply
 from visionthink.core.trace import DrawnToken
-from visionthink.engines import Engine, HasStreaming, Request, Sampling, unknown_fields
+from visionthink.engines import Engine, HasStreaming, Request, Sampling, known_fields
 from visionthink.serving.flow import Flow
 
 
@@ -81,7 +81,7 @@ class Turns:
         request = replace(request, messages=self._preamble.before(request.messages))
         wanted = request.sampling
         if self._num_turns > self._num_looks:
-            stop = () if "stop" in unknown_fields(self._engine, wanted) else wanted.stop
+            stop = wanted.stop if "stop" in known_fields(self._engine) else ()
             event = await self._asked(request, replace(wanted, stop=stop), Flow(may_look=False, stops=wanted.stop))
         else:
             event = await self._looked(request)
@@ -93,7 +93,8 @@ class Turns:
     async def _looked(self, request: Request) -> Event:
         """The event of a turn in which a call would be granted."""
         wanted = request.sampling
-        free = replace(wanted, stop=(), form=None, until=(CALL_TAGS[1],))
+        until = (CALL_TAGS[1],) if "until" in known_fields(self._engine) else ()
+        free = replace(wanted, stop=(), form=None, until=until)
         flow = Flow(may_look=True, stops=wanted.stop) if wanted.form is None else None
         event = await self._asked(request, free, flow)
         if wanted.form is None or not (isinstance(event, ModelReply) and _answers(event)):
