@@ -8,7 +8,15 @@ import json
 from pathlib import Path
 from typing import Final
 
-from visionthink.engines.engine import AnswerForm, Engine, HasStreaming, Request, Sampling, known_fields
+from visionthink.engines.engine import (
+    AnswerForm,
+    Engine,
+    HasPreparation,
+    HasStreaming,
+    Request,
+    Sampling,
+    known_fields,
+)
 from visionthink.engines.scripted import Script, ScriptedEngine, ScriptLine
 from visionthink.errors import ConfigError
 
@@ -16,6 +24,7 @@ __all__ = [
     "LOCAL",
     "AnswerForm",
     "Engine",
+    "HasPreparation",
     "HasStreaming",
     "Request",
     "Sampling",

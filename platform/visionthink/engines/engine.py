@@ -13,6 +13,7 @@ from typing import Final, Literal, Protocol, TypeAlias, runtime_checkable
 from PIL import Image
 
 from visionthink.core.episode import Event
+from visionthink.core.geometry import View
 from visionthink.core.message import Message
 from visionthink.errors import ConfigError
 
@@ -193,4 +194,13 @@ class HasStreaming(Protocol):
         Raises:
             EngineError: no request can get a reply before somebody mends something.
         """
+        ...
+
+
+@runtime_checkable
+class HasPreparation(Protocol):
+    """An engine that can work ahead."""
+
+    def prepare(self, picture: Image.Image, view: View) -> None:
+        """Begin what a request that shows `view` of `picture` will need; returns at once."""
         ...

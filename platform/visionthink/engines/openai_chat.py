@@ -5,6 +5,7 @@ resize and counts the same visual tokens as we do. A request is encoded when a c
 costs no more than its decoded picture. Each request fails for itself.
 """
 
+import asyncio
 import base64
 import json
 import re
@@ -89,6 +90,10 @@ class OpenAIChatEngine:
             yield _kept_away(error)
             return
         yield heard.event(latency_s=watch.seconds())
+
+    def prepare(self, picture: Image.Image, view: View) -> None:
+        """Encode a view in a thread; a request that shows it meanwhile waits for that."""
+        asyncio.get_running_loop().run_in_executor(None, self._urls.get, picture, view)
 
     async def is_ready(self) -> bool:
         """Whether the server answers and lists the model."""

@@ -28,6 +28,8 @@ class Flow:
         self._longest = max(map(len, self._ends))
         self._text = ""
         self._num_passed = 0
+        self.has_call = False
+        """Whether a call has opened somewhere, be it in a monologue."""
 
     @property
     def num_passed(self) -> int:
@@ -37,9 +39,10 @@ class Flow:
     def feed(self, piece: str) -> str:
         """Take in the next piece; what may be passed on now, which may be nothing."""
         self._text += piece
-        # The gate opens with a tag, and every tag ends with this character.
-        if not self._is_open and ">" in piece:
-            self._is_open = _answers(self._text)
+        # Every tag ends with this character.
+        if ">" in piece:
+            self.has_call = self.has_call or _CALL_OPEN in self._text
+            self._is_open = self._is_open or _answers(self._text)
         if not self._is_open:
             return ""
         end = self._end()

@@ -14,8 +14,9 @@ from typing import Final, NamedTuple, TypeVar
 from PIL import Image
 
 from visionthink.core.episode import EpisodeSpec, Event, Finish, Outcome, start
-from visionthink.core.geometry import Size, full_view
+from visionthink.core.geometry import Size, View, full_view
 from visionthink.core.message import Message
+from visionthink.core.tool import ResizeImage
 from visionthink.engines import Engine, Request, Sampling, known_fields
 from visionthink.engines.engine import SamplingField, asked_fields
 from visionthink.episodes.driver import derived_seed, run_episode
@@ -93,6 +94,14 @@ class Question:
         """Turns in which a call would be granted."""
         spec = self.ask
         return spec.max_turns - 1 if isinstance(spec, EpisodeSpec) and spec.protocol.offers_tools else 0
+
+    @property
+    def closer(self) -> View | None:
+        """The view that a call shows, where there is one tool and its choice is known."""
+        spec = self.ask
+        if not isinstance(spec, EpisodeSpec) or spec.toolbox.names != (ResizeImage().name,):
+            return None
+        return full_view(spec.original, spec.rule)
 
 
 class Answered(NamedTuple):
@@ -193,6 +202,7 @@ class Loop:
             preamble=question.preamble,
             max_tokens=question.max_answer_tokens,
             num_looks=question.num_looks,
+            closer=question.closer,
             on_turn=on_turn,
             on_text=on_text,
         )

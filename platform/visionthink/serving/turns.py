@@ -15,10 +15,11 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from visionthink.core.episode import BackendFailed, Event, FinishReason, ModelReply
+from visionthink.core.geometry import View
 from visionthink.core.message import Message, Role, TextPart
 from visionthink.core.reply import CALL_TAGS, AnswerReply, BadCallReply, CallReply, UntaggedReply, parse_reply
 from visionthink.core.trace import DrawnToken
-from visionthink.engines import Engine, HasStreaming, Request, Sampling, known_fields
+from visionthink.engines import Engine, HasPreparation, HasStreaming, Request, Sampling, known_fields
 from visionthink.serving.flow import Flow
 
 
@@ -49,19 +50,22 @@ class Turns:
         preamble: Preamble,
         max_tokens: int | None,
         num_looks: int,
+        closer: View | None,
         on_turn: Callable[[Event, float], None],
         on_text: Callable[[str], None] | None,
         timer: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Answer with `engine`, `max_tokens` tokens in all at most (None: each turn as the driver asks).
 
-        In the first `num_looks` turns a call would be granted. `on_turn` is told each event and its seconds, `on_text`
-        each text that flows; None asks the engine for whole replies.
+        In the first `num_looks` turns a call would be granted, which shows `closer` (None: nobody can say before it is
+        read). `on_turn` is told each event and its seconds, `on_text` each text that flows; None asks the engine for
+        whole replies.
         """
         self._engine = engine
         self._preamble = preamble
         self._num_left = max_tokens
         self._num_looks = num_looks
+        self._closer = closer
         self._on_turn = on_turn
         self._on_text = on_text
         self._timer = timer
@@ -133,7 +137,15 @@ class Turns:
                 if text := flow.feed(piece):
                     self.num_flowed = flow.num_passed
                     self._on_text(text)
+                if flow.has_call:
+                    self._prepare(request)
         return BackendFailed(error=f"engine {self.model!r} ended its stream without saying how it ended")
+
+    def _prepare(self, request: Request) -> None:
+        """Work ahead while the model writes its call: a view takes as long to encode as a call to write."""
+        closer, self._closer = self._closer, None  # once
+        if closer is not None and self._num_turns <= self._num_looks and isinstance(self._engine, HasPreparation):
+            self._engine.prepare(request.picture, closer)
 
 
 def _answers(reply: ModelReply) -> bool:
