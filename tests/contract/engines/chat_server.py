@@ -10,11 +10,12 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from PIL import Image
 
-from visionthink.core.episode import ModelReply, NoRoom
+from visionthink.core.episode import BackendFailed, Event, ModelReply, NoRoom
 from visionthink.core.geometry import Size, View
 from visionthink.core.message import ImagePart, Message, Role, TextPart
-from visionthink.engines import Engine, Sampling
+from visionthink.engines import Engine, HasStreaming, Sampling
 from visionthink.engines import Request as EngineRequest
+from visionthink.serving.connection import unless_gone
 
 
 def chat_server(engine: Engine) -> FastAPI:
@@ -24,15 +25,20 @@ def chat_server(engine: Engine) -> FastAPI:
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Response:
         body = await request.json()
-        event = await engine.reply(_request(body))
+        if body.get("stream") and isinstance(engine, HasStreaming):
+            pieces = engine.stream(_request(body))
+            return StreamingResponse(_chunks(pieces, engine.model), media_type="text/event-stream")
+        event = await unless_gone(request, engine.reply(_request(body)))  # as vLLM does
         if isinstance(event, NoRoom):  # in the words of vLLM
             told = f"This model's maximum context length is 4096 tokens. However, you requested more ({event.error})."
             return JSONResponse({"error": {"message": told, "type": "BadRequestError", "code": 400}}, status_code=400)
+        if event is None:
+            return Response(status_code=499)
         if not isinstance(event, ModelReply):
             status = 503 if event.retryable else 400
             return JSONResponse({"error": {"message": event.error}}, status_code=status)
         if body.get("stream"):
-            return StreamingResponse(_chunks(event, engine.model), media_type="text/event-stream")
+            return StreamingResponse(_chunks(_pieces(event), engine.model), media_type="text/event-stream")
         message = {"role": "assistant", "content": event.text}
         choice = {"index": 0, "message": message, "finish_reason": event.finish_reason.value}
         head = {"id": "1", "object": "chat.completion", "created": 1, "model": engine.model}
@@ -53,17 +59,35 @@ def _usage(event: ModelReply) -> dict[str, int]:
     }
 
 
-async def _chunks(event: ModelReply, model: str) -> AsyncIterator[str]:
-    """The reply in vLLM's chunks: the role, a few letters at a time, the end, the usage."""
-    deltas = [{"role": "assistant", "content": ""}]
-    deltas += [{"content": piece} for piece in re.findall(r"(?s).{1,5}", event.text)]
-    choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
-    choices.append({"index": 0, "delta": {}, "finish_reason": event.finish_reason.value})
+async def _pieces(event: ModelReply) -> AsyncIterator[str | Event]:
+    for piece in re.findall(r"(?s).{1,5}", event.text):
+        yield piece
+    yield event
+
+
+async def _chunks(pieces: AsyncIterator[str | Event], model: str) -> AsyncIterator[str]:
+    """The reply in vLLM's chunks: the role, the pieces, the end, the usage."""
     head = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": model}
-    for choice in choices:
-        yield f"data: {json.dumps({**head, 'choices': [choice]})}\n\n"
-    yield f"data: {json.dumps({**head, 'choices': [], 'usage': _usage(event)})}\n\n"
+
+    def chunk(delta: Mapping[str, str], reason: str | None = None) -> str:
+        return _data({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]})
+
+    yield chunk({"role": "assistant", "content": ""})
+    async for piece in pieces:
+        match piece:
+            case str():
+                yield chunk({"content": piece})
+            case ModelReply():
+                yield chunk({}, piece.finish_reason.value)
+                yield _data({**head, "choices": [], "usage": _usage(piece)})
+            case _:
+                code = 503 if isinstance(piece, BackendFailed) and piece.retryable else 400
+                yield _data({"error": {"message": piece.error, "code": code}})
     yield "data: [DONE]\n\n"
+
+
+def _data(body: Mapping[str, object]) -> str:
+    return f"data: {json.dumps(body)}\n\n"
 
 
 def _request(body: Mapping[str, object]) -> EngineRequest:
