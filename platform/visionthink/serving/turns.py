@@ -130,10 +130,14 @@ class Turns:
     async def _flowed(self, request: Request, flow: Flow) -> Event:
         if self._on_text is None or not isinstance(self._engine, HasStreaming):
             return await self._engine.reply(request)
+        has_begun = False
         async with aclosing(self._engine.stream(request)) as pieces:
             async for piece in pieces:
                 if not isinstance(piece, str):
-                    return piece
+                    broke_off = has_begun and isinstance(piece, BackendFailed) and piece.retryable
+                    # What nobody has seen a word of is asked for again, as a whole reply would be.
+                    return await self._engine.reply(request) if broke_off and not self.num_flowed else piece
+                has_begun = True
                 if text := flow.feed(piece):
                     self.num_flowed = flow.num_passed
                     self._on_text(text)
