@@ -11,8 +11,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
@@ -142,7 +141,11 @@ class TransformersEngine:
         """The reply while it is drawn."""
         tokens: asyncio.Queue[int | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
-        told = partial(loop.call_soon_threadsafe, tokens.put_nowait)
+
+        def told(token: int) -> None:
+            with suppress(RuntimeError):  # the loop has ended, and with it whoever read
+                loop.call_soon_threadsafe(tokens.put_nowait, token)
+
         reply = asyncio.ensure_future(self._collector.submit(_Asked(request, told)))
         reply.add_done_callback(lambda _: tokens.put_nowait(None))
         ids, said = list[int](), ""

@@ -49,12 +49,12 @@ class ViewCache(Generic[Made]):
             if key in self._entries:
                 self._entries.move_to_end(key)
                 return self._entries[key][1]
-            waited = self._making.get(key)
+            waited, own = self._making.get(key), Future[Made]()
             if waited is None:
-                own = self._making[key] = Future()
+                self._making[key] = own
         return self._made(key, picture, own) if waited is None else waited.result()
 
-    def _made(self, key: tuple[int, View], picture: Image.Image, promise: "Future[Made]") -> Made:
+    def _made(self, key: tuple[int, View], picture: Image.Image, promise: Future[Made]) -> Made:
         try:
             made = self._make(picture, key[1])
         except BaseException as error:

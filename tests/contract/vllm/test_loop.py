@@ -131,6 +131,7 @@ async def test_a_second_turn_computes_nothing_of_the_first_again(
     """A picture that the server has not seen: whatever it finds in its cache comes from this episode's first turn."""
     asked = {one.id for one in evaluated if one.asked}
     kinds = {sample.family for sample in SAMPLES if sample.id in asked}
+    got, num_hits = dict[str, Any](), 0
     for sample in generate("test", 40, seed=61, families=tuple(sorted(kinds))):
         num_before = counted(endpoint.behind.url, "vllm:prefix_cache_hits_total")
         got = await told(client, sample)
