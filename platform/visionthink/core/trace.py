@@ -61,6 +61,19 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DrawnToken:
+    """A token of a reply, for a client that wants to know how sure the model was."""
+
+    text: str
+    log_prob: float
+    """Natural logarithm of its probability."""
+    raw: bytes | None = None
+    """Its bytes, which may be a part of a character; ``None`` when the backend does not tell."""
+    likeliest: tuple["DrawnToken", ...] = ()
+    """The likeliest tokens at its place, as many as were asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelReply:
     """What a model wrote in one turn, and what it cost."""
 
@@ -71,6 +84,8 @@ class ModelReply:
     log_probs: tuple[float, ...] | None = None
     """Natural logarithm of each token's probability when it was drawn, one per id; ``None`` when the backend does not
     tell. A trainer of another process than the engine's needs them."""
+    drawn: tuple[DrawnToken, ...] | None = None
+    """The tokens in the backend's words; ``None`` unless they were asked for."""
     num_prompt_tokens: int = 0
     """Tokens of the whole conversation that was sent, visual ones included."""
     num_reply_tokens: int = 0

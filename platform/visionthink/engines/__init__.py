@@ -8,18 +8,30 @@ import json
 from pathlib import Path
 from typing import Final
 
-from visionthink.engines.engine import Engine, Request, Sampling
+from visionthink.engines.engine import (
+    AnswerForm,
+    Engine,
+    HasPreparation,
+    HasStreaming,
+    Request,
+    Sampling,
+    known_fields,
+)
 from visionthink.engines.scripted import Script, ScriptedEngine, ScriptLine
 from visionthink.errors import ConfigError
 
 __all__ = [
     "LOCAL",
+    "AnswerForm",
     "Engine",
+    "HasPreparation",
+    "HasStreaming",
     "Request",
     "Sampling",
     "Script",
     "ScriptLine",
     "ScriptedEngine",
+    "known_fields",
     "open_engine",
     "open_named",
 ]

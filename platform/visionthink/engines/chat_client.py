@@ -1,49 +1,46 @@
 """One careful HTTP client for every OpenAI-compatible server: the chat engine and the LLM judge both speak through it.
 
 Rule: each try has a timeout, tries are bounded, and only what may pass on a second try is tried again. What a request
-holds is made when a connection is free for it, never before. Every exception of the `openai` package leaves here as a
+holds is made when a connection is free for it, never before. A stream is tried again until its first word has come, and
+holds its connection until it ends or is left. Every exception of the `openai` package leaves here as a
 `ChatError` that says which server, what it answered and whether trying again later makes sense.
 """
 
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 import openai
-from openai.types.chat import ChatCompletion, ChatCompletionMessage, ChatCompletionMessageParam
+from openai.types.chat import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatCompletionMessage,
+    ChatCompletionMessageParam,
+)
+from openai.types.chat.chat_completion_chunk import ChoiceDelta
 
+from visionthink.core.json_value import Json
+from visionthink.engines.chat_error import RETRYABLE_STATUS, ChatError, chat_error, retry_after_s, told
 from visionthink.engines.dialect import ChatSampling, Dialect, adapted
-from visionthink.engines.endpoint import Address, Balance, parse_place
-from visionthink.errors import BackendError
+from visionthink.engines.endpoint import Address, Balance, Health, parse_place
 from visionthink.network import async_http_client, without_secrets
 
 __all__ = ["ChatClient", "ChatError", "ChatSampling", "RetryRule", "open_client"]
 
 _NO_KEY: Final = "none"  # the package insists on a key; servers inside a cluster usually check none
 _PROBE_TIMEOUT_S: Final = 5.0  # a readiness probe asks every few seconds and must not pile up
-_RETRYABLE_STATUS: Final = frozenset({408, 409, 425, 429})  # and every 5xx
-_SERVICE_STATUS: Final = frozenset({401, 403, 404, 405, 410})
-_MAX_SHOWN: Final = 300
-_MAX_DIALECTS: Final = 4  # each field that a server may refuse, once
+_MAX_DIALECTS: Final = 6  # each field that a server may refuse, once
+
+_FAILURES: Final = (openai.OpenAIError, TimeoutError, ValueError)
+_COUNTED: Final[Json] = {"include_usage": True}
 
 Messages = Sequence[ChatCompletionMessageParam]
-
-
-class ChatError(BackendError):
-    """A completion that could not be had."""
-
-    def __init__(self, message: str, *, retryable: bool, status: int | None = None) -> None:
-        """Keep the HTTP status, None where there was no answer."""
-        super().__init__(message, retryable=retryable)
-        self.status = status
-
-    @property
-    def is_of_service(self) -> bool:
-        """Whether no request at all would get another answer: a wrong key, path or model."""
-        return self.status in _SERVICE_STATUS
+Result = TypeVar("Result")
+Given = TypeVar("Given", covariant=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +61,55 @@ class RetryRule:
         if asked_s is not None:
             return min(max(asked_s, 0.0), self.max_delay_s)
         return float(min(self.first_delay_s * 2.0**retry, self.max_delay_s) * (0.5 + 0.5 * jitter))
+
+
+class _Ask(NamedTuple):
+    """What is asked."""
+
+    messages: Messages | Callable[[], Messages]
+    sampling: ChatSampling
+
+
+class _Way(Protocol[Given]):
+    """How a try is made."""
+
+    async def __call__(
+        self,
+        client: openai.AsyncOpenAI,
+        messages: list[ChatCompletionMessageParam],
+        fields: dict[str, Json],
+        stack: AsyncExitStack,
+    ) -> Given:
+        """What the server gives; `stack` closes what is left open."""
+        ...
+
+
+class _Begun(NamedTuple):
+    """A stream that has begun."""
+
+    stream: openai.AsyncStream[ChatCompletionChunk]
+    deadline_s: float
+    """By the event loop's clock."""
+    seen: list[ChatCompletionChunk]
+    """What has come of it so far."""
+
+    async def next(self) -> ChatCompletionChunk | None:
+        """The next chunk; None at the end."""
+        async with asyncio.timeout_at(self.deadline_s):
+            try:
+                chunk = await anext(self.stream)
+            except StopAsyncIteration:
+                return None
+        return _checked_chunk(chunk)
+
+
+class _Found(NamedTuple, Generic[Result]):
+    """What a server gave."""
+
+    result: Result
+    server: int
+    """Its number."""
+    tries: int
 
 
 class _Connection(NamedTuple):
@@ -122,27 +168,28 @@ class ChatClient:
         Raises:
             ChatError: it could not be had; `retryable` when the tries ran out, not when a server refused.
         """
-        retry = 0
-        while True:
-            index = self._balance.choose(session, self._clock())
-            try:
-                completion = await self._asked(index, messages, sampling)
-            except (openai.OpenAIError, TimeoutError, ValueError) as error:
-                failure = self._translated(error, index, tries=retry + 1)
-                if not failure.retryable:
-                    raise failure from error
-                delay_s = self._retry.delay_s(retry, asked_s=_retry_after_s(error), jitter=self._jitter())
-                now_s = self._clock()
-                if failure.status not in _RETRYABLE_STATUS:  # there, but busy, is not away
-                    self._balance.failed(index, now_s + delay_s)
-                if retry >= self._retry.max_retries:
-                    raise failure from error
-            else:
-                self._balance.answered(index)
-                return completion
-            if not self._balance.has_other(index, now_s):
-                await self._sleep(delay_s)
-            retry += 1
+        async with AsyncExitStack() as held:
+            found = await self._tried(self._whole, _Ask(messages, sampling), session, held)
+        return found.result
+
+    async def stream(
+        self, messages: Messages | Callable[[], Messages], sampling: ChatSampling, *, session: str | None = None
+    ) -> AsyncGenerator[ChatCompletionChunk, None]:
+        """The completion's chunks as they come; the same as `complete`, but nothing is tried again behind a first word.
+
+        Close the generator to give the request up: its connection is closed at once, which ends the server's work.
+
+        Raises:
+            ChatError: it could not be had, or broke off.
+        """
+        sampling = replace(sampling, wishes={**sampling.wishes, "stream_options": _COUNTED})
+        async with AsyncExitStack() as held:
+            found = await self._tried(self._begun, _Ask(messages, sampling), session, held)
+            begun = found.result
+            for chunk in begun.seen:
+                yield chunk
+            while (further := await self._next(begun, found)) is not None:
+                yield further
 
     async def serves_model(self) -> bool:
         """Whether one of the servers answers and lists the model. One try each."""
@@ -177,40 +224,102 @@ class ChatClient:
         )
         return _Connection(client, asyncio.Semaphore(self._max_connections))
 
-    async def _asked(
-        self, index: int, messages: Messages | Callable[[], Messages], sampling: ChatSampling
-    ) -> ChatCompletion:
-        connection, health = self._connection(index), self._balance.servers[index]
-        health.num_at_work += 1
-        try:
-            async with connection.slots:
-                # Cutting and compressing a view takes long enough to stall every other request of this loop.
-                made = await asyncio.to_thread(messages) if callable(messages) else messages
-                return await self._sent(connection.client, made, sampling)
-        finally:
-            health.num_at_work -= 1
+    async def _tried(self, way: _Way[Result], ask: _Ask, session: str | None, held: AsyncExitStack) -> _Found[Result]:
+        """What `way` gives, tried again as the rule says; from then on `held` holds the connection."""
+        retry = 0
+        while True:
+            index = self._balance.choose(session, self._clock())
+            try:
+                async with AsyncExitStack() as stack:
+                    result = await self._asked(index, way, ask, stack)
+                    await held.enter_async_context(stack.pop_all())
+            except _FAILURES as error:
+                failure = self._translated(error, index, tries=retry + 1)
+                if not failure.retryable:
+                    raise failure from error
+                delay_s = self._retry.delay_s(retry, asked_s=retry_after_s(error), jitter=self._jitter())
+                now_s = self._clock()
+                if failure.status not in RETRYABLE_STATUS:  # there, but busy, is not away
+                    self._balance.failed(index, now_s + delay_s)
+                if retry >= self._retry.max_retries:
+                    raise failure from error
+            else:
+                self._balance.answered(index)
+                return _Found(result, index, tries=retry + 1)
+            if not self._balance.has_other(index, now_s):
+                await self._sleep(delay_s)
+            retry += 1
 
-    async def _sent(self, client: openai.AsyncOpenAI, messages: Messages, sampling: ChatSampling) -> ChatCompletion:
+    async def _asked(self, index: int, way: _Way[Result], ask: _Ask, stack: AsyncExitStack) -> Result:
+        """One try, which `stack` holds a connection for."""
+        connection, health = self._connection(index), self._balance.servers[index]
+        stack.enter_context(_counted(health))
+        await stack.enter_async_context(connection.slots)
+        # Cutting and compressing a view takes long enough to stall every other request of this loop.
+        made = list(await asyncio.to_thread(ask.messages) if callable(ask.messages) else ask.messages)
+        return await self._sent(connection.client, way, made, ask, stack)
+
+    async def _sent(
+        self,
+        client: openai.AsyncOpenAI,
+        way: _Way[Result],
+        messages: list[ChatCompletionMessageParam],
+        ask: _Ask,
+        stack: AsyncExitStack,
+    ) -> Result:
         """The answer, in the first dialect that the server does not refuse."""
         for _ in range(_MAX_DIALECTS):
             dialect = self._dialect
             try:
-                return await self._one_try(client, messages, dialect.fields(sampling))
+                return await way(client, messages, dialect.fields(ask.sampling), stack)
             except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-                other = adapted(dialect, _told(error), sampling, is_wish=self._is_wish)
+                other = adapted(dialect, told(error), ask.sampling, is_wish=self._is_wish)
                 if other is None:
                     raise
                 self._dialect = other
-        return await self._one_try(client, messages, self._dialect.fields(sampling))
+        return await way(client, messages, self._dialect.fields(ask.sampling), stack)
 
-    async def _one_try(
-        self, client: openai.AsyncOpenAI, messages: Messages, fields: dict[str, float | int]
+    async def _whole(
+        self,
+        client: openai.AsyncOpenAI,
+        messages: list[ChatCompletionMessageParam],
+        fields: dict[str, Json],
+        stack: AsyncExitStack,
     ) -> ChatCompletion:
-        options: Any = fields
+        del stack  # nothing is left open
         # The package's own timeout restarts with every byte that arrives; this one bounds the whole try.
         async with asyncio.timeout(self._timeout_s):
-            completion = await client.chat.completions.create(model=self.model, messages=list(messages), **options)
+            completion = await client.chat.completions.create(model=self.model, messages=messages, extra_body=fields)
         return _checked(completion)
+
+    async def _begun(
+        self,
+        client: openai.AsyncOpenAI,
+        messages: list[ChatCompletionMessageParam],
+        fields: dict[str, Json],
+        stack: AsyncExitStack,
+    ) -> _Begun:
+        """A stream up to its first word, for a server may also fail behind its status."""
+        deadline_s = asyncio.get_running_loop().time() + self._timeout_s
+        async with asyncio.timeout_at(deadline_s):
+            stream = await client.chat.completions.create(
+                model=self.model, messages=messages, stream=True, extra_body=fields
+            )
+        stack.push_async_callback(stream.close)
+        begun = _Begun(stream, deadline_s, seen=[])
+        while (chunk := await begun.next()) is not None:
+            begun.seen.append(chunk)
+            if _says_something(chunk):
+                break
+        if not begun.seen:
+            raise ValueError("this is no stream of chat completion chunks: it is empty")
+        return begun
+
+    async def _next(self, begun: _Begun, found: _Found[_Begun]) -> ChatCompletionChunk | None:
+        try:
+            return await begun.next()
+        except _FAILURES as error:
+            raise self._translated(error, found.server, tries=found.tries) from error
 
     async def _lists_model(self, index: int) -> bool:
         client = self._connection(index).client
@@ -222,22 +331,7 @@ class ChatClient:
 
     def _translated(self, error: Exception, index: int, *, tries: int) -> ChatError:
         where = f"model {self.model!r} at {without_secrets(self._addresses[index].base_url)}"
-        match error:
-            case openai.APITimeoutError() | TimeoutError():
-                return ChatError(f"{where}: no answer within {self._timeout_s} s ({tries} tries)", retryable=True)
-            case openai.APIConnectionError():
-                reason = str(error.__cause__ or error)[:_MAX_SHOWN]
-                return ChatError(f"{where}: cannot connect: {reason} ({tries} tries)", retryable=True)
-            case openai.APIStatusError():
-                status = error.status_code
-                return ChatError(
-                    f"{where}: HTTP {status}: {_told(error)} ({tries} tries)",
-                    retryable=status >= 500 or status in _RETRYABLE_STATUS,
-                    status=status,
-                )
-            case _:
-                told = str(error)[:_MAX_SHOWN]
-                return ChatError(f"{where}: unreadable answer: {told} ({tries} tries)", retryable=False)
+        return chat_error(error, where, timeout_s=self._timeout_s, tries=tries)
 
 
 def open_client(
@@ -252,20 +346,6 @@ def open_client(
     return ChatClient(
         addresses, model=model, api_key=api_key, timeout_s=timeout_s, max_connections=max_connections, is_wish=is_wish
     )
-
-
-def _told(error: openai.APIStatusError) -> str:
-    """What a server said, whatever the shape of its body: the innermost text there is."""
-    body: object = error.body
-    for key in ("error", "message", "detail", "msg"):
-        if isinstance(body, list) and body:
-            body = body[0]
-        if isinstance(body, dict) and body.get(key):
-            body = body[key]
-    text = body if isinstance(body, str) and body.strip() else error.message
-    param = error.body.get("param") if isinstance(error.body, dict) else None
-    named = f"{text} ({param})" if isinstance(param, str) and param not in text else text
-    return " ".join(named.split())[:_MAX_SHOWN]
 
 
 def _checked(completion: object) -> ChatCompletion:
@@ -283,11 +363,30 @@ def _checked(completion: object) -> ChatCompletion:
     return completion
 
 
-def _retry_after_s(error: Exception) -> float | None:
-    """Seconds that the server asked to wait; None when it did not, or gave a date (RFC 9110, 10.2.3)."""
-    if not isinstance(error, openai.APIStatusError):
-        return None
+def _checked_chunk(chunk: object) -> ChatCompletionChunk:
+    """The chunk, if it is one.
+
+    Raises:
+        ValueError: it is none.
+    """
+    choices = chunk.choices if isinstance(chunk, ChatCompletionChunk) else None
+    is_sound = isinstance(choices, list) and all(
+        isinstance(getattr(choice, "delta", None), ChoiceDelta) for choice in choices
+    )
+    if not isinstance(chunk, ChatCompletionChunk) or not is_sound:
+        raise ValueError(f"this is no chunk of a chat completion: {str(chunk)[:200]!r}")
+    return chunk
+
+
+def _says_something(chunk: ChatCompletionChunk) -> bool:
+    return any(choice.delta.content or choice.finish_reason for choice in chunk.choices)
+
+
+@contextmanager
+def _counted(health: Health) -> Generator[None]:
+    """Counts a request that the server has, or that waits for it."""
+    health.num_at_work += 1
     try:
-        return float(error.response.headers.get("retry-after", ""))
-    except ValueError:
-        return None
+        yield
+    finally:
+        health.num_at_work -= 1

@@ -5,24 +5,25 @@ resize and counts the same visual tokens as we do. A request is encoded when a c
 costs no more than its decoded picture. Each request fails for itself.
 """
 
+import asyncio
 import base64
+import json
 import re
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Final, assert_never
 
-from openai.types.chat import (
-    ChatCompletion,
-    ChatCompletionContentPartParam,
-    ChatCompletionMessageParam,
-)
+from openai.types.chat import ChatCompletionContentPartParam, ChatCompletionMessageParam
 from PIL import Image
 
-from visionthink.core.episode import BackendFailed, Event, FinishReason, ModelReply, NoRoom
+from visionthink.core.episode import BackendFailed, Event, NoRoom
 from visionthink.core.geometry import View
+from visionthink.core.json_value import Json
 from visionthink.core.message import Message, Role, TextPart
 from visionthink.engines.chat_client import ChatClient, ChatError, ChatSampling
-from visionthink.engines.engine import Request
+from visionthink.engines.chat_reply import Heard
+from visionthink.engines.engine import SAMPLING_FIELDS, AnswerForm, Request, Sampling, SamplingField
 from visionthink.engines.view_cache import ViewCache
 from visionthink.errors import EngineError
 from visionthink.picture import cut, encode_png
@@ -56,26 +57,43 @@ class OpenAIChatEngine:
         """Name of the model as the server knows it."""
         return self._client.model
 
+    @property
+    def sampling_fields(self) -> frozenset[SamplingField]:
+        """All: what a server does not know it refuses, and the refusal names it. `until` it may leave undone."""
+        return frozenset(SAMPLING_FIELDS)
+
     async def reply(self, request: Request) -> Event:
         """The server's reply. As many are in flight as there are connections; the others wait unencoded."""
-        sampling = ChatSampling(
-            temperature=0.0 if request.sampling.is_greedy else request.sampling.temperature,
-            top_p=request.sampling.top_p,
-            max_tokens=request.sampling.max_tokens,
-            seed=request.sampling.seed,
-        )
-        start_s = self._clock()
-
-        def messages() -> list[ChatCompletionMessageParam]:
-            nonlocal start_s
-            start_s = self._clock()  # the wait for a connection is ours, not the model's
-            return self._messages(request)
-
+        watch, heard = _Watch(self._clock), Heard(self.model)
         try:
-            completion = await self._client.complete(messages, sampling, session=request.session)
+            heard.take(
+                await self._client.complete(
+                    self._later(request, watch), _chat_sampling(request.sampling), session=request.session
+                )
+            )
         except ChatError as error:
             return _kept_away(error)
-        return _event(completion, latency_s=self._clock() - start_s)
+        return heard.event(latency_s=watch.seconds())
+
+    async def stream(self, request: Request) -> AsyncGenerator[str | Event, None]:
+        """The server's reply as it comes. It is tried again until its first word, and not behind that."""
+        watch, heard = _Watch(self._clock), Heard(self.model)
+        chunks = self._client.stream(
+            self._later(request, watch), _chat_sampling(request.sampling), session=request.session
+        )
+        try:
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    if piece := heard.add(chunk):
+                        yield piece
+        except ChatError as error:
+            yield _kept_away(error)
+            return
+        yield heard.event(latency_s=watch.seconds())
+
+    def prepare(self, picture: Image.Image, view: View) -> None:
+        """Encode a view in a thread; a request that shows it meanwhile waits for that."""
+        asyncio.get_running_loop().run_in_executor(None, self._urls.get, picture, view)
 
     async def is_ready(self) -> bool:
         """Whether the server answers and lists the model."""
@@ -84,6 +102,13 @@ class OpenAIChatEngine:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+    def _later(self, request: Request, watch: "_Watch") -> Callable[[], list[ChatCompletionMessageParam]]:
+        def messages() -> list[ChatCompletionMessageParam]:
+            watch.start()  # the wait for a connection is ours, not the model's
+            return self._messages(request)
+
+        return messages
 
     def _messages(self, request: Request) -> list[ChatCompletionMessageParam]:
         return [self._message(message, request.picture) for message in request.messages]
@@ -126,30 +151,62 @@ def _kept_away(error: ChatError) -> NoRoom | BackendFailed:
     return BackendFailed(error=str(error), retryable=error.retryable)
 
 
-def _event(completion: ChatCompletion, *, latency_s: float) -> ModelReply | BackendFailed:
-    if not completion.choices:
-        return BackendFailed(error=f"model {completion.model!r} gave no choice at all")
-    choice, usage = completion.choices[0], completion.usage
-    match choice.finish_reason:
-        case "stop":
-            reason = FinishReason.STOP
-        case "length":
-            reason = FinishReason.LENGTH
-        case "tool_calls" | "function_call":
-            raise EngineError(
-                f"model {completion.model!r}: the server parsed the tool call itself; switch its tool parser off "
-                "(vLLM: no --enable-auto-tool-choice), the episode reads the text",
-                retryable=False,
-            )
-        case other:
-            # A content filter, say: the same request would meet it again.
-            return BackendFailed(
-                error=f"model {completion.model!r} ended with {other!r} instead of a reply", retryable=False
-            )
-    return ModelReply(
-        text=choice.message.content or "",
-        finish_reason=reason,
-        num_prompt_tokens=usage.prompt_tokens if usage else 0,
-        num_reply_tokens=usage.completion_tokens if usage else 0,
-        latency_s=latency_s,
+class _Watch:
+    """Measures a reply."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._start_s = clock()
+
+    def start(self) -> None:
+        """Begin, or begin again."""
+        self._start_s = self._clock()
+
+    def seconds(self) -> float:
+        """Since the last start."""
+        return self._clock() - self._start_s
+
+
+def _chat_sampling(sampling: Sampling) -> ChatSampling:
+    return ChatSampling(
+        temperature=0.0 if sampling.is_greedy else sampling.temperature,
+        top_p=sampling.top_p,
+        max_tokens=sampling.max_tokens,
+        seed=sampling.seed,
+        further=_further(sampling),
+        until=sampling.until,
     )
+
+
+def _further(sampling: Sampling) -> dict[str, Json]:
+    """What is asked for beyond what every server knows; OpenAI's names where it has one, else vLLM's."""
+    numbers: tuple[SamplingField, ...] = (
+        "top_k",
+        "min_p",
+        "presence_penalty",
+        "frequency_penalty",
+        "repetition_penalty",
+    )
+    found: dict[str, Json] = {
+        name: getattr(sampling, name) for name in numbers if getattr(sampling, name) != SAMPLING_FIELDS[name]
+    }
+    if sampling.stop:
+        found["stop"] = [*sampling.stop]
+    if sampling.num_top_log_probs is not None:
+        found |= {"logprobs": True, "top_logprobs": sampling.num_top_log_probs}
+    return found if sampling.form is None else found | _form(sampling.form)
+
+
+def _form(form: AnswerForm) -> dict[str, Json]:
+    match form.kind:
+        case "json_object":
+            return {"response_format": {"type": "json_object"}}
+        case "json":
+            schema: Json = json.loads(form.rule)
+            return {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}}
+        case "choice":
+            return {"structured_outputs": {"choice": json.loads(form.rule)}}
+        case "regex" | "grammar":
+            return {"structured_outputs": {form.kind: form.rule}}
+        case _:
+            assert_never(form.kind)

@@ -7,12 +7,13 @@ would make the next turn's pixels and ids disagree.
 The trainer shares its live model: weights are read at each call, training mode is put back, no gradient is kept.
 """
 
+import asyncio
 import secrets
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -30,15 +31,44 @@ from visionthink.core.episode import BackendFailed, Event, FinishReason, ModelRe
 from visionthink.engines.batch import collate
 from visionthink.engines.collector import Collector, Job
 from visionthink.engines.encoding import Encoded, Encoder
-from visionthink.engines.engine import Request
+from visionthink.engines.engine import Request, SamplingField
 from visionthink.engines.sampler import RowSampler, StopWhen
 from visionthink.errors import ConfigError, UserError
 from visionthink.storage import check_readable
 
 _SEED_BITS: Final = 63
+_HALF_CHARACTER: Final = "\ufffd"  # what a tokenizer makes of bytes that the next token may complete
 UNLOADABLE: Final = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, StrictDataclassError)
 """What transformers raises over a folder that is damaged or holds something else."""
-_Job = Job[Request, Event]
+
+
+class _Asked(NamedTuple):
+    """A request, and who is told of each token as it is drawn, in the worker's thread."""
+
+    request: Request
+    on_token: Callable[[int], None] | None = None
+
+
+_Job = Job[_Asked, Event]
+
+
+class _Speech:
+    """Tells the tokens of a batch to those who asked for them, each row up to its own end."""
+
+    def __init__(self, rows: Sequence[tuple[Encoded, _Job]], end_id: int) -> None:
+        self._end_id = end_id
+        self._num_left = [job.item.request.sampling.max_tokens for _, job in rows]
+        self._listeners = [job.item.on_token for _, job in rows]
+
+    def tell(self, tokens: list[int]) -> None:
+        """The next token of each row."""
+        for row, token in enumerate(tokens):
+            listener = self._listeners[row]
+            if token == self._end_id or not self._num_left[row]:
+                self._listeners[row] = None
+            elif listener is not None:
+                self._num_left[row] -= 1
+                listener(token)
 
 
 class TransformersEngine:
@@ -71,7 +101,7 @@ class TransformersEngine:
         self._name = name
         self._clock = clock
         self._forbidden = self._forbidden_tokens()
-        self._collector: Collector[Request, Event] = Collector(self._work, name="engine")
+        self._collector: Collector[_Asked, Event] = Collector(self._work, name="engine")
 
     @classmethod
     def load(
@@ -105,7 +135,38 @@ class TransformersEngine:
 
     async def reply(self, request: Request) -> Event:
         """The reply, made in a batch with whatever else is asked for. Cancelling ends its row after the next token."""
-        return await self._collector.submit(request)
+        return await self._collector.submit(_Asked(request))
+
+    async def stream(self, request: Request) -> AsyncGenerator[str | Event, None]:
+        """The reply while it is drawn."""
+        tokens: asyncio.Queue[int | None] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+
+        def told(token: int) -> None:
+            with suppress(RuntimeError):  # the loop has ended, and with it whoever read
+                loop.call_soon_threadsafe(tokens.put_nowait, token)
+
+        reply = asyncio.ensure_future(self._collector.submit(_Asked(request, told)))
+        reply.add_done_callback(lambda _: tokens.put_nowait(None))
+        ids, said = list[int](), ""
+        try:
+            while (token := await tokens.get()) is not None:
+                ids.append(token)
+                text = self._text(ids)
+                if len(text) > len(said) and not text.endswith(_HALF_CHARACTER):
+                    yield text[len(said) :]
+                    said = text
+            event = reply.result()
+            if isinstance(event, ModelReply) and len(event.text) > len(said):
+                yield event.text[len(said) :]
+            yield event
+        finally:
+            reply.cancel()
+
+    @property
+    def sampling_fields(self) -> frozenset[SamplingField]:
+        """What the sampler knows."""
+        return frozenset({"top_k", "min_p"})
 
     async def aclose(self) -> None:
         """End the worker thread. The model stays with its owner."""
@@ -115,7 +176,7 @@ class TransformersEngine:
         rows: list[tuple[Encoded, _Job]] = []
         unfit: list[tuple[_Job, Event]] = []
         for job in jobs:
-            encoded = self._encoded(job.item)
+            encoded = self._encoded(job.item.request)
             if isinstance(encoded, Encoded):
                 rows.append((encoded, job))
             else:
@@ -147,14 +208,14 @@ class TransformersEngine:
             return [(job, failed) for _, job in rows]
         latency_s = self._clock() - start_s
         return [
-            (job, self._reply(ids, job.item.sampling.max_tokens, encoded.num_tokens, latency_s))
+            (job, self._reply(ids, job.item.request.sampling.max_tokens, encoded.num_tokens, latency_s))
             for (encoded, job), ids in zip(rows, written, strict=True)
         ]
 
     def _generated(self, rows: list[tuple[Encoded, _Job]]) -> list[list[int]]:
         """New ids of each row, padding after a row's end included."""
         batch = collate([encoded for encoded, _ in rows], self.encoder, padding="left")
-        samplings = [job.item.sampling for _, job in rows]
+        samplings = [job.item.request.sampling for _, job in rows]
         seeds = [secrets.randbits(_SEED_BITS) if s.seed is None else s.seed for s in samplings]
         config = GenerationConfig(  # type: ignore[no-untyped-call]
             max_new_tokens=max(sampling.max_tokens for sampling in samplings),
@@ -162,12 +223,16 @@ class TransformersEngine:
             eos_token_id=self.encoder.end_id,
             pad_token_id=self.encoder.pad_id,
         )
+        hears = any(job.item.on_token for _, job in rows)
+        stop = StopWhen(
+            lambda row: rows[row][1].is_cancelled, _Speech(rows, self.encoder.end_id).tell if hears else None
+        )
         with torch.inference_mode(), _ready_to_generate(self._model):
             ids = self._model.generate(
                 **batch.shared_inputs(self._model),
                 generation_config=config,
                 logits_processor=LogitsProcessorList([RowSampler(samplings, seeds, self._forbidden)]),
-                stopping_criteria=StoppingCriteriaList([StopWhen(lambda row: rows[row][1].is_cancelled)]),
+                stopping_criteria=StoppingCriteriaList([stop]),
             )
         new: list[list[int]] = ids[:, batch.input_ids.shape[1] :].tolist()
         return new
@@ -177,13 +242,17 @@ class TransformersEngine:
         ended = self.encoder.end_id in ids
         kept = ids[: ids.index(self.encoder.end_id)] if ended else ids
         return ModelReply(
-            text=self._processor.tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False),
+            text=self._text(kept),
             finish_reason=FinishReason.STOP if ended else FinishReason.LENGTH,
             token_ids=tuple(kept),
             num_prompt_tokens=num_prompt_tokens,
             num_reply_tokens=len(kept) + ended,
             latency_s=latency_s,
         )
+
+    def _text(self, ids: list[int]) -> str:
+        text: str = self._processor.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text
 
     def _forbidden_tokens(self) -> torch.Tensor:
         """Bool [V]: control tokens but for the end of turn, and the rows of the output layer that are no token."""

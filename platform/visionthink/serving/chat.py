@@ -9,10 +9,10 @@ the HTTP status in both forms.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple, TypeAlias, assert_never
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
@@ -29,15 +29,33 @@ from visionthink.serving.chat_response import (
     first_chunk,
     last_chunks,
     text_chunk,
+    usage_chunk,
 )
 from visionthink.serving.connection import read_body, unless_gone
-from visionthink.serving.live import EventStream, Live
+from visionthink.serving.live import End, EventStream, Live
 from visionthink.serving.loop import Answered, Loop, Question, ServingLimits
 from visionthink.serving.metrics import ServingMetrics
 
 _log = logging.getLogger(__name__)
 
 _CLIENT_GONE: Final = 499  # by custom; nobody reads it
+
+
+class _Flowed(NamedTuple):
+    """A piece of a choice's answer."""
+
+    choice: int
+    text: str
+
+
+class _Ended(NamedTuple):
+    """A choice is answered."""
+
+    choice: int
+    answered: Answered
+
+
+_Item: TypeAlias = _Flowed | _Ended
 
 
 class ChatEndpoint:
@@ -89,13 +107,14 @@ class ChatEndpoint:
         question = await unless_gone(request, self._question(await reading, seat))
         if question is None:
             return self._abandoned()
-        work = partial(self._answered, heading.request_id, question, start_s)
+        work = partial(self._answers, heading.request_id, question, start_s)
         if question.is_streamed:
             return await self._stream(heading, question, Live(work), seat)
         answered = await unless_gone(request, work(None))
         if answered is None:
             return self._abandoned()
-        return JSONResponse(completion(heading, answered.finish, question.policy))
+        finishes = [one.finish for one in answered]
+        return JSONResponse(completion(heading, finishes, question.policy, with_log_probs=question.with_log_probs))
 
     async def _question(self, body: bytearray, seat: Seat) -> Question:
         start_s, num_bytes = self._timer(), len(body)
@@ -112,11 +131,35 @@ class ChatEndpoint:
         self._metrics.count_picture(self._timer() - start_s)
         return question
 
+    async def _answers(
+        self, request_id: str, question: Question, start_s: float, on_item: Callable[[_Item], None] | None
+    ) -> list[Answered]:
+        """Every choice's answer; if one fails, so does the whole, and the others are given up."""
+
+        async def answer(choice: int) -> Answered:
+            on_text = None if on_item is None else lambda text: on_item(_Flowed(choice, text))
+            answered = await self._answered(request_id, question, start_s, choice, on_text)
+            if on_item is not None:
+                on_item(_Ended(choice, answered))
+            return answered
+
+        tasks = [asyncio.ensure_future(answer(choice)) for choice in range(question.num_choices)]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+
     async def _answered(
-        self, request_id: str, question: Question, start_s: float, on_text: Callable[[str], None] | None
+        self,
+        request_id: str,
+        question: Question,
+        start_s: float,
+        choice: int,
+        on_text: Callable[[str], None] | None,
     ) -> Answered:
         answered = await self._loop.answer(
-            question, session=request_id, on_turn=self._metrics.count_turn, on_text=on_text
+            question, session=request_id, choice=choice, on_turn=self._metrics.count_turn, on_text=on_text
         )
         latency_s = self._timer() - start_s
         finish = answered.finish
@@ -129,7 +172,9 @@ class ChatEndpoint:
         )
         return answered
 
-    async def _stream(self, heading: Heading, question: Question, live: Live[Answered], seat: Seat) -> Response:
+    async def _stream(
+        self, heading: Heading, question: Question, live: Live[_Item, list[Answered]], seat: Seat
+    ) -> Response:
         def end() -> None:
             if live.abandon():
                 self._metrics.count_abandoned()
@@ -137,32 +182,32 @@ class ChatEndpoint:
 
         with ExitStack() as stack:
             stack.callback(end)
-            first = await live.text(timeout_s=self._limits.first_byte_s)
-            if first is None:
+            first = await live.next(timeout_s=self._limits.first_byte_s)
+            if isinstance(first, End):
                 live.result()  # an error that came before the first word still has its status
             stack.pop_all()
         return EventStream(self._events(heading, question, live, first), on_end=end)
 
     async def _events(
-        self, heading: Heading, question: Question, live: Live[Answered], text: str | None
+        self,
+        heading: Heading,
+        question: Question,
+        live: Live[_Item, list[Answered]],
+        item: _Item | End | None,
     ) -> AsyncIterator[str]:
-        yield first_chunk(heading, with_usage=question.with_usage)
-        while text is not None:
-            yield text_chunk(heading, text, with_usage=question.with_usage) if text else STREAM_WAIT
-            text = await live.text(timeout_s=self._limits.sign_of_life_s)
+        for index in range(question.num_choices):
+            yield first_chunk(heading, index, with_usage=question.with_usage)
+        while not isinstance(item, End):
+            for event in _events_of(item, heading, question):
+                yield event
+            item = await live.next(timeout_s=self._limits.sign_of_life_s)
         try:
             answered = live.result()
         except Exception as error:  # the status is sent: whatever it is has to be told in the stream
             yield error_chunk({"error": {**self._told(error, heading).body()["error"]}})
         else:
-            for chunk in last_chunks(
-                heading,
-                answered.finish,
-                question.policy,
-                num_flowed=answered.num_flowed,
-                with_usage=question.with_usage,
-            ):
-                yield chunk
+            if question.with_usage:
+                yield usage_chunk(heading, [one.finish for one in answered])
         yield STREAM_END
 
     def _told(self, error: Exception, heading: Heading) -> ApiError:
@@ -175,3 +220,23 @@ class ChatEndpoint:
     def _abandoned(self) -> Response:
         self._metrics.count_abandoned()
         return Response(status_code=_CLIENT_GONE)
+
+
+def _events_of(item: _Item | None, heading: Heading, question: Question) -> Iterator[str]:
+    match item:
+        case None:
+            yield STREAM_WAIT
+        case _Flowed():
+            yield text_chunk(heading, item.choice, item.text, with_usage=question.with_usage)
+        case _Ended():
+            yield from last_chunks(
+                heading,
+                item.choice,
+                item.answered.finish,
+                question.policy,
+                num_flowed=item.answered.num_flowed,
+                with_log_probs=question.with_log_probs,
+                with_usage=question.with_usage,
+            )
+        case _:
+            assert_never(item)

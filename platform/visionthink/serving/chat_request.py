@@ -11,7 +11,9 @@ from annotated_types import Len
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from visionthink.core.first_look import FirstLookMode
+from visionthink.engines.engine import MAX_TOP_LOG_PROBS, SamplingField
 from visionthink.episodes.prompting import ViewPolicy
+from visionthink.serving.answer_form import FormFields
 from visionthink.serving.api_error import ApiError, bad_value
 from visionthink.serving.refusal import refuse_unknown, refuse_unknown_inside
 
@@ -21,6 +23,9 @@ _POLICY_OF_DETAIL: Final[dict[str, ViewPolicy]] = {"auto": "auto", "low": "alway
 _INT64: Final = 2**63
 _MAX_PARTS: Final = 1024  # of a message; bounds what is said about wrong ones
 _MAX_MESSAGES: Final = 1024
+_MAX_STOPS: Final = 16
+_MAX_STOP_CHARS: Final = 256
+_MAX_CHOICES: Final = 8
 
 
 class _Shape(BaseModel):
@@ -115,7 +120,16 @@ class AdaptiveOptions(BaseModel):
     that this is the cheaper beginning, `full` always with it. None: the server's default."""
 
 
-class ChatRequest(_Shape):
+_Stop = Annotated[str, Len(1, _MAX_STOP_CHARS)]
+Stops = Annotated[
+    Annotated[_Stop, Tag(f"{_TAG}text")] | Annotated[list[_Stop], Len(0, _MAX_STOPS), Tag(f"{_TAG}parts")],
+    Discriminator(
+        _content_tag, custom_error_type="stop_type", custom_error_message="stop is a text or a list of texts"
+    ),
+]
+
+
+class ChatRequest(_Shape, FormFields):
     """`POST /v1/chat/completions`."""
 
     model: str
@@ -123,6 +137,19 @@ class ChatRequest(_Shape):
     temperature: float | None = Field(default=None, ge=0, le=2)
     """0 takes the likeliest token each time; None: the server's default."""
     top_p: float | None = Field(default=None, gt=0, le=1)
+    top_k: int | None = Field(default=None, ge=-1)
+    """Only so many of the likeliest tokens may be drawn; 0 or -1: all."""
+    min_p: float | None = Field(default=None, ge=0, le=1)
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    repetition_penalty: float | None = Field(default=None, gt=0, le=10)
+    stop: Stops | None = None
+    """Texts before which the final answer ends."""
+    n: int | None = Field(default=None, ge=1, le=_MAX_CHOICES)
+    """Answers to give, each with an episode of its own."""
+    logprobs: bool | None = None
+    """Whether the log-probability of each token of the final answer is told."""
+    top_logprobs: int | None = Field(default=None, ge=0, le=MAX_TOP_LOG_PROBS)
     max_tokens: int | None = Field(default=None, ge=1)
     """Bound of the whole answer, all turns together."""
     max_completion_tokens: int | None = Field(default=None, ge=1)
@@ -143,6 +170,16 @@ class ChatRequest(_Shape):
         return min((bound for bound in (self.max_tokens, self.max_completion_tokens) if bound), default=None)
 
     @property
+    def stops(self) -> tuple[str, ...]:
+        """The texts before which the final answer ends."""
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+    @property
+    def num_top_log_probs(self) -> int | None:
+        """How many alternatives are told of each token; None: nothing is."""
+        return (self.top_logprobs or 0) if self.logprobs else None
+
+    @property
     def options(self) -> AdaptiveOptions:
         """The adaptive options, given or not."""
         return self.adaptive or AdaptiveOptions()
@@ -159,6 +196,8 @@ def parse_chat_request(body: bytes | bytearray) -> ChatRequest:
     except ValidationError as error:
         raise _translated(error) from error
     refuse_unknown(request.model_extra)
+    if request.top_logprobs and not request.logprobs:
+        raise bad_value("top_logprobs needs logprobs; send logprobs: true with it", param="top_logprobs")
     if request.stream_options is not None:
         refuse_unknown_inside(request.stream_options.model_extra, "stream_options")
     for index, message in enumerate(request.messages):
@@ -198,6 +237,11 @@ def asked_first_look(request: ChatRequest, policy: ViewPolicy) -> FirstLookMode 
             param="adaptive.first_look",
         )
     return mode
+
+
+def client_name(name: SamplingField) -> str:
+    """The request's field that a sampling's field comes from."""
+    return {"num_top_log_probs": "logprobs", "form": "response_format"}.get(name, name)
 
 
 def _refuse_in_message(message: ChatMessage, where: str) -> None:

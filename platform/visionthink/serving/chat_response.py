@@ -6,13 +6,14 @@ the sum over all turns), and what is ours stands in one vendor field, `adaptive`
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from visionthink.core.episode import Finish, FinishReason, Outcome
 from visionthink.core.json_value import Json
 from visionthink.core.message import view_to_dict
+from visionthink.core.trace import DrawnToken
 from visionthink.episodes.prompting import ViewPolicy
 
 STREAM_END: Final = "data: [DONE]\n\n"
@@ -34,43 +35,58 @@ class Heading:
         return {"id": f"chatcmpl-{self.request_id}", "object": kind, "created": self.created_s, "model": self.model}
 
 
-def completion(heading: Heading, finish: Finish, policy: ViewPolicy) -> dict[str, Json]:
-    """The body of a response that is not streamed."""
-    choice: Json = {
-        "index": 0,
-        "message": {"role": "assistant", "content": _content(finish)},
-        "logprobs": None,
-        "finish_reason": _finish_reason(finish),
-    }
+def completion(
+    heading: Heading, finishes: Sequence[Finish], policy: ViewPolicy, *, with_log_probs: bool
+) -> dict[str, Json]:
+    """The body of a response that is not streamed. One answer's `adaptive` stands beside it, several have their own."""
+    choices = [_whole(index, finish, with_log_probs=with_log_probs) for index, finish in enumerate(finishes)]
+    told: list[dict[str, Json]] = [{"adaptive": adaptive(finish, policy)} for finish in finishes]
+    is_alone = len(finishes) == 1
     return {
         **heading.fields("chat.completion"),
-        "choices": [choice],
-        "usage": _usage(finish),
-        "adaptive": adaptive(finish, policy),
+        "choices": [choice if is_alone else {**choice, **own} for choice, own in zip(choices, told, strict=True)],
+        "usage": _usage(finishes),
+        **(told[0] if is_alone else {}),
     }
 
 
-def first_chunk(heading: Heading, *, with_usage: bool) -> str:
-    """The chunk that opens the assistant's message."""
-    return _chunk(heading, {"role": "assistant", "content": ""}, with_usage=with_usage)
+def first_chunk(heading: Heading, index: int, *, with_usage: bool) -> str:
+    """The chunk that opens the assistant's message of a choice."""
+    return _chunk(heading, index, {"role": "assistant", "content": ""}, with_usage=with_usage)
 
 
-def text_chunk(heading: Heading, text: str, *, with_usage: bool) -> str:
-    """A piece of the answer."""
-    return _chunk(heading, {"content": text}, with_usage=with_usage)
+def text_chunk(heading: Heading, index: int, text: str, *, with_usage: bool) -> str:
+    """A piece of an answer."""
+    return _chunk(heading, index, {"content": text}, with_usage=with_usage)
 
 
 def last_chunks(
-    heading: Heading, finish: Finish, policy: ViewPolicy, *, num_flowed: int, with_usage: bool
+    heading: Heading,
+    index: int,
+    finish: Finish,
+    policy: ViewPolicy,
+    *,
+    num_flowed: int,
+    with_log_probs: bool,
+    with_usage: bool,
 ) -> Iterator[str]:
-    """What is left of the final reply, word by word, the end with the `adaptive` field, and the usage if wanted."""
+    """What is left of a choice's final reply, word by word, and the end with all that is told of it."""
     for piece in _PIECE.findall(_content(finish)[num_flowed:]):
-        yield text_chunk(heading, piece, with_usage=with_usage)
+        yield text_chunk(heading, index, piece, with_usage=with_usage)
     yield _chunk(
-        heading, {}, with_usage=with_usage, reason=_finish_reason(finish), extra={"adaptive": adaptive(finish, policy)}
+        heading,
+        index,
+        {},
+        with_usage=with_usage,
+        reason=_finish_reason(finish),
+        log_probs=_log_probs(finish) if with_log_probs else None,
+        extra={"adaptive": adaptive(finish, policy)},
     )
-    if with_usage:
-        yield _event({**heading.fields("chat.completion.chunk"), "choices": [], "usage": _usage(finish)})
+
+
+def usage_chunk(heading: Heading, finishes: Sequence[Finish]) -> str:
+    """The chunk behind the last choice's end."""
+    return _event({**heading.fields("chat.completion.chunk"), "choices": [], "usage": _usage(finishes)})
 
 
 def error_chunk(body: Json) -> str:
@@ -109,20 +125,44 @@ def _finish_reason(finish: Finish) -> str:
     return "length" if turns and turns[-1].reply.finish_reason is FinishReason.LENGTH else "stop"
 
 
-def _usage(finish: Finish) -> dict[str, Json]:
-    prompt, reply = finish.trace.num_prompt_tokens, finish.trace.num_reply_tokens
+def _whole(index: int, finish: Finish, *, with_log_probs: bool) -> dict[str, Json]:
+    return {
+        "index": index,
+        "message": {"role": "assistant", "content": _content(finish)},
+        "logprobs": _log_probs(finish) if with_log_probs else None,
+        "finish_reason": _finish_reason(finish),
+    }
+
+
+def _log_probs(finish: Finish) -> dict[str, Json]:
+    """Of the final reply."""
+    has_answer = finish.trace.turns and finish.outcome is not Outcome.NO_ROOM
+    drawn = finish.trace.turns[-1].reply.drawn if has_answer else None
+    return {"content": [{**_token(one), "top_logprobs": [*map(_token, one.likeliest)]} for one in drawn or ()]}
+
+
+def _token(token: DrawnToken) -> dict[str, Json]:
+    raw: Json = None if token.raw is None else [*token.raw]
+    return {"token": token.text, "logprob": token.log_prob, "bytes": raw}
+
+
+def _usage(finishes: Sequence[Finish]) -> dict[str, Json]:
+    prompt = sum(finish.trace.num_prompt_tokens for finish in finishes)
+    reply = sum(finish.trace.num_reply_tokens for finish in finishes)
     return {"prompt_tokens": prompt, "completion_tokens": reply, "total_tokens": prompt + reply}
 
 
 def _chunk(
     heading: Heading,
+    index: int,
     delta: dict[str, Json],
     *,
     with_usage: bool,
     reason: str | None = None,
+    log_probs: Json = None,
     extra: dict[str, Json] | None = None,
 ) -> str:
-    choice: Json = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+    choice: Json = {"index": index, "delta": delta, "logprobs": log_probs, "finish_reason": reason}
     body = {**heading.fields("chat.completion.chunk"), "choices": [choice], **(extra or {})}
     return _event({**body, "usage": None} if with_usage else body)
 

@@ -6,8 +6,10 @@ Rule: a call is never passed on, and text that may turn out to belong to one wai
   the reply may still become a wish to look closer, which is nobody's answer.
 - In any other turn (fixed view, last turn of the budget, forced turn) the reply flows from its first word.
 - From an opening call tag on nothing flows: whether that text is shown is known when the turn has ended.
+- Nor does anything from a stop text of the client's on.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 _CALL_OPEN: Final = "<tool_call>"
@@ -19,11 +21,15 @@ _THINK_CLOSE: Final = "</think>"
 class Flow:
     """The gate of one turn."""
 
-    def __init__(self, *, may_look: bool) -> None:
-        """`may_look`: a call in this turn would be granted."""
+    def __init__(self, *, may_look: bool, stops: Sequence[str] = ()) -> None:
+        """`may_look`: a call in this turn would be granted. `stops` are where the client wants its answer to end."""
         self._is_open = not may_look
+        self._ends = (_CALL_OPEN, *stops)
+        self._longest = max(map(len, self._ends))
         self._text = ""
         self._num_passed = 0
+        self.has_call = False
+        """Whether a call has opened somewhere, be it in a monologue."""
 
     @property
     def num_passed(self) -> int:
@@ -33,9 +39,10 @@ class Flow:
     def feed(self, piece: str) -> str:
         """Take in the next piece; what may be passed on now, which may be nothing."""
         self._text += piece
-        # The gate opens with a tag, and every tag ends with this character.
-        if not self._is_open and ">" in piece:
-            self._is_open = _answers(self._text)
+        # Every tag ends with this character.
+        if ">" in piece:
+            self.has_call = self.has_call or _CALL_OPEN in self._text
+            self._is_open = self._is_open or _answers(self._text)
         if not self._is_open:
             return ""
         end = self._end()
@@ -43,14 +50,15 @@ class Flow:
         return passed
 
     def _end(self) -> int:
-        """Where a call begins, or may begin with the next piece."""
-        found = self._text.find(_CALL_OPEN, max(0, self._num_passed - len(_CALL_OPEN)))
-        if found != -1:
-            return found
-        for length in range(min(len(_CALL_OPEN) - 1, len(self._text)), 0, -1):
-            if self._text.endswith(_CALL_OPEN[:length]):
-                return len(self._text) - length
-        return len(self._text)
+        """Where a call or a stop begins, or may begin with the next piece."""
+        text = self._text
+        found = [place for end in self._ends if (place := text.find(end, self._num_passed)) != -1]
+        if found:
+            return min(found)
+        for start in range(max(self._num_passed, len(text) - self._longest + 1), len(text)):
+            if any(end.startswith(text[start:]) for end in self._ends):
+                return start
+        return len(text)
 
 
 def _answers(text: str) -> bool:

@@ -13,26 +13,31 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 Result = TypeVar("Result")
+Item = TypeVar("Item")
 
 _HEADERS: Final = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 
 
-class Live(Generic[Result]):
-    """Work under way, and the texts that it lets flow."""
+class End:
+    """Behind the last item."""
 
-    def __init__(self, work: Callable[[Callable[[str], None]], Coroutine[object, object, Result]]) -> None:
-        """Begin `work(on_text)`."""
-        self._texts: asyncio.Queue[str | None] = asyncio.Queue()
-        self._task = asyncio.ensure_future(work(self._texts.put_nowait))
-        self._task.add_done_callback(lambda _: self._texts.put_nowait(None))
 
-    async def text(self, *, timeout_s: float) -> str | None:
-        """The next text, an empty one after `timeout_s` without any, or None once when the work has ended."""
+class Live(Generic[Item, Result]):
+    """Work under way, and the items that it lets flow."""
+
+    def __init__(self, work: Callable[[Callable[[Item], None]], Coroutine[object, object, Result]]) -> None:
+        """Begin `work(on_item)`."""
+        self._items: asyncio.Queue[Item | End] = asyncio.Queue()
+        self._task = asyncio.ensure_future(work(self._items.put_nowait))
+        self._task.add_done_callback(lambda _: self._items.put_nowait(End()))
+
+    async def next(self, *, timeout_s: float) -> Item | End | None:
+        """The next item, None after `timeout_s` without any, or once the end when the work has ended."""
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._texts.get()
+                return await self._items.get()
         except TimeoutError:
-            return ""
+            return None
 
     def result(self) -> Result:
         """What the work returned. What it raised is raised here."""

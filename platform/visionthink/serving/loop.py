@@ -5,7 +5,7 @@ own wishes on the way to the engine (see `turns`), and nothing in between.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,19 +15,28 @@ from PIL import Image
 
 from visionthink.core.episode import EpisodeSpec, Event, Finish, Outcome, start
 from visionthink.core.first_look import FirstLookMode
-from visionthink.core.geometry import Size, full_view
+from visionthink.core.geometry import Size, View, full_view
 from visionthink.core.message import Message
+from visionthink.core.tool import ResizeImage
 from visionthink.data_url import is_data_url
-from visionthink.engines import Engine, Request, Sampling
-from visionthink.episodes.driver import run_episode
+from visionthink.engines import Engine, Request, Sampling, known_fields
+from visionthink.engines.engine import SamplingField, asked_fields
+from visionthink.episodes.driver import derived_seed, run_episode
 from visionthink.episodes.prompting import Prompting, ViewPolicy
 from visionthink.errors import BackendError, DataError
 from visionthink.serving.admission import Seat
 from visionthink.serving.api_error import ApiError, bad_value, out_of_time, too_long
-from visionthink.serving.chat_request import ChatRequest, asked_first_look, asked_policy, parse_chat_request
+from visionthink.serving.chat_request import (
+    ChatRequest,
+    asked_first_look,
+    asked_policy,
+    client_name,
+    parse_chat_request,
+)
 from visionthink.serving.conversation import SentPicture, conversation_of
 from visionthink.serving.picture_source import BYTES_PER_PIXEL, decoded, pixels_of, unpacked
 from visionthink.serving.plain import plain_finish, plain_messages
+from visionthink.serving.refusal import unsupported
 from visionthink.serving.remote import RemotePictures
 from visionthink.serving.turns import Preamble, Turns
 
@@ -76,15 +85,30 @@ class Question:
     max_answer_tokens: int | None
     full_visual_tokens: int
     """What the full view alone would cost; 0 without a picture."""
+    num_choices: int
+    """Answers to give, each with an episode of its own."""
     is_streamed: bool
     with_usage: bool
     """Whether a stream ends with the usage."""
+
+    @property
+    def with_log_probs(self) -> bool:
+        """Whether the log-probabilities of the answers' tokens are told."""
+        return self.sampling.num_top_log_probs is not None
 
     @property
     def num_looks(self) -> int:
         """Turns in which a call would be granted."""
         spec = self.ask
         return spec.max_turns - 1 if isinstance(spec, EpisodeSpec) and spec.protocol.offers_tools else 0
+
+    @property
+    def closer(self) -> View | None:
+        """The view that a call shows, where there is one tool and its choice is known."""
+        spec = self.ask
+        if not isinstance(spec, EpisodeSpec) or spec.toolbox.names != (ResizeImage().name,):
+            return None
+        return full_view(spec.original, spec.rule)
 
 
 class Answered(NamedTuple):
@@ -166,6 +190,7 @@ class Loop:
             preamble=conversation.preamble,
             max_answer_tokens=request.max_answer_tokens,
             full_visual_tokens=full_tokens,
+            num_choices=request.n or 1,
             is_streamed=request.stream is True,
             with_usage=request.wants_usage_chunk,
         )
@@ -175,12 +200,13 @@ class Loop:
         question: Question,
         *,
         session: str,
+        choice: int = 0,
         on_turn: Callable[[Event, float], None],
         on_text: Callable[[str], None] | None = None,
     ) -> Answered:
         """The episode's end, which is never a failed one. With `on_text`, what may flow goes there as it is written.
 
-        `session` keeps the turns on one replica of the engine.
+        `session` keeps the turns on one replica of the engine. Each `choice` draws anew from the request's seed.
 
         Raises:
             ApiError: 400, the question does not fit the model; 502 or 503, the engine failed; 504, it took too long.
@@ -190,17 +216,20 @@ class Loop:
             preamble=question.preamble,
             max_tokens=question.max_answer_tokens,
             num_looks=question.num_looks,
+            closer=question.closer,
             on_turn=on_turn,
             on_text=on_text,
         )
         try:
             async with asyncio.timeout(self._limits.timeout_s):
-                finish = await _finish(turns, question, session)
+                finish = await _finish(turns, question, session, choice)
         except TimeoutError as error:
             raise out_of_time(self._limits.timeout_s) from error
         except BackendError as error:
             raise _engine_error(str(error), is_retryable=error.retryable) from error
         if finish.outcome is Outcome.FAILED:
+            if not finish.retryable and (asked := asked_fields(question.sampling)):
+                raise _refused_fields(finish.error or "", asked)
             raise _engine_error(f"the engine failed: {finish.error}", is_retryable=finish.retryable)
         if finish.outcome is Outcome.NO_ROOM and not finish.trace.turns:
             raise too_long(finish.error or "")
@@ -221,18 +250,35 @@ class Loop:
         return await asyncio.get_running_loop().run_in_executor(self._decoders, work)
 
     def _sampling(self, request: ChatRequest) -> Sampling:
-        return Sampling(
+        form = request.form()
+        sampling = Sampling(
             temperature=self._limits.temperature if request.temperature is None else request.temperature,
             top_p=1.0 if request.top_p is None else request.top_p,
             max_tokens=self._limits.max_tokens,
             seed=request.seed,
+            top_k=max(request.top_k or 0, 0),
+            min_p=request.min_p or 0.0,
+            presence_penalty=request.presence_penalty or 0.0,
+            frequency_penalty=request.frequency_penalty or 0.0,
+            repetition_penalty=request.repetition_penalty or 1.0,
+            stop=request.stops,
+            num_top_log_probs=request.num_top_log_probs,
+            form=form and form[1],
         )
+        # An answer is cut at a stop here, so no engine need know of it.
+        for name in set(asked_fields(sampling)) - known_fields(self._engine) - {"stop"}:
+            field = form[0] if form and name == "form" else client_name(name)
+            raise unsupported(field, "the engine that runs it does not know it")
+        return sampling
 
 
-async def _finish(turns: Turns, question: Question, session: str) -> Finish:
+async def _finish(turns: Turns, question: Question, session: str, choice: int) -> Finish:
+    sampling = question.sampling
+    if choice and sampling.seed is not None:
+        sampling = replace(sampling, seed=derived_seed(sampling.seed, choice))
     if isinstance(question.ask, EpisodeSpec):
-        return await run_episode(turns, question.ask, question.picture, question.sampling, session=session)
-    request = Request(messages=question.ask, picture=question.picture, sampling=question.sampling, session=session)
+        return await run_episode(turns, question.ask, question.picture, sampling, session=session)
+    request = Request(messages=question.ask, picture=question.picture, sampling=sampling, session=session)
     return plain_finish(question.ask, await turns.reply(request))
 
 
@@ -247,6 +293,13 @@ def _checked(spec: EpisodeSpec, where: str) -> int:
         return full_view(spec.original, spec.rule).visual_tokens
     except DataError as error:
         raise bad_value(str(error), param=where) from error
+
+
+def _refused_fields(text: str, asked: Sequence[SamplingField]) -> ApiError:
+    """The error for a refusal that a field of the request's own has most likely met."""
+    names = [client_name(name) for name in asked]
+    named = next((name for name in names if name in text), names[0])
+    return bad_value(f"the engine refused the request, which sets {', '.join(names)}: {text}", param=named)
 
 
 def _engine_error(text: str, *, is_retryable: bool) -> ApiError:

@@ -13,22 +13,15 @@ from visionthink.serving.api_error import ApiError
 _NEUTRAL: Final[Mapping[str, Sequence[object]]] = {
     # OpenAI's
     "audio": (),
-    "frequency_penalty": (0,),
     "function_call": ("none", "auto"),
     "functions": ([],),
     "logit_bias": ({},),
-    "logprobs": (False,),
     "modalities": (["text"],),
-    "n": (1,),
     "parallel_tool_calls": (True, False),
     "prediction": (),
-    "presence_penalty": (0,),
     "reasoning_effort": ("none",),
-    "response_format": ({"type": "text"},),
-    "stop": ([],),
     "tool_choice": ("none", "auto"),
     "tools": ([],),
-    "top_logprobs": (0,),
     "verbosity": ("medium",),
     # vLLM's
     "add_generation_prompt": (True,),
@@ -42,16 +35,13 @@ _NEUTRAL: Final[Mapping[str, Sequence[object]]] = {
     "ignore_eos": (False,),
     "include_stop_str_in_output": (False,),
     "length_penalty": (1,),
-    "min_p": (0,),
     "min_tokens": (0,),
     "mm_processor_kwargs": ({},),
     "prompt_logprobs": (),
-    "repetition_penalty": (1,),
     "return_token_ids": (False,),
     "return_tokens_as_token_ids": (False,),
     "skip_special_tokens": (True,),
     "stop_token_ids": ([],),
-    "top_k": (0, -1),
     "use_beam_search": (False,),
 }
 """Fields with influence that the loop has no place for, and the values that ask for nothing."""
@@ -79,11 +69,17 @@ _INSIDE_NEUTRAL: Final[Mapping[str, Sequence[object]]] = {
 _INSIDE_WITHOUT_INFLUENCE: Final = frozenset(
     {"cache_control", "format", "include_obfuscation", "reasoning", "reasoning_content", "uuid"}
 )
+_OWN_TOOLS: Final = (
+    "the model calls its own tools only; adaptive.policy says how it looks at the picture, response_format what its "
+    "answer looks like"
+)
 _HINTS: Final[Mapping[str, str]] = {
     "name": "a speaker's name has no place in the prompt",
-    "response_format": "the answer's form is the one that the model was trained on",
+    "function_call": _OWN_TOOLS,
+    "functions": _OWN_TOOLS,
     "tool_calls": "the model calls its own tools only",
-    "tools": "the model calls its own tools only",
+    "tool_choice": _OWN_TOOLS,
+    "tools": _OWN_TOOLS,
 }
 
 
@@ -101,6 +97,12 @@ def refuse_unknown_inside(fields: Mapping[str, object] | None, where: str) -> No
     _refuse(fields, f"{where}.", _INSIDE_NEUTRAL, _INSIDE_WITHOUT_INFLUENCE)
 
 
+def unsupported(param: str, why: str | None = None) -> ApiError:
+    """The error for a field that cannot be honoured."""
+    told = f"{param} is not supported by this model{f' ({why})' if why else ''}; leave it out"
+    return ApiError(400, told, code="unsupported_parameter", param=param)
+
+
 def _refuse(
     fields: Mapping[str, object] | None,
     where: str,
@@ -110,14 +112,7 @@ def _refuse(
     for name, value in (fields or {}).items():
         asks = value is not None and not any(_is_same(value, other) for other in neutral.get(name, ()))
         if asks and name not in without_influence:
-            why = f" ({_HINTS[name]})" if name in _HINTS else ""
-            shown = f"{where}{name[:64]}"
-            raise ApiError(
-                400,
-                f"{shown} is not supported by this model{why}; leave it out",
-                code="unsupported_parameter",
-                param=shown,
-            )
+            raise unsupported(f"{where}{name[:64]}", _HINTS.get(name))
 
 
 def _is_same(value: object, neutral: object) -> bool:

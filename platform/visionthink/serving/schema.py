@@ -123,13 +123,35 @@ class AnswerMessage(_Answer):
     content: str
 
 
-class Choice(_Answer):
-    """The one choice."""
+class TokenShape(_Answer):
+    """A token and how likely it was."""
 
-    index: Literal[0]
+    token: str
+    logprob: float
+    bytes: list[int] | None
+
+
+class DrawnTokenShape(TokenShape):
+    """A token of the answer."""
+
+    top_logprobs: list[TokenShape]
+
+
+class LogProbs(_Answer):
+    """The tokens of the final reply."""
+
+    content: list[DrawnTokenShape]
+
+
+class Choice(_Answer):
+    """One answer."""
+
+    index: int
     message: AnswerMessage
-    logprobs: None
+    logprobs: LogProbs | None
     finish_reason: Literal["stop", "length"]
+    adaptive: Adaptive | None = None
+    """How the loop came to this answer, where there are several."""
 
 
 class ChatCompletion(_Answer):
@@ -141,7 +163,8 @@ class ChatCompletion(_Answer):
     model: str
     choices: list[Choice]
     usage: Usage
-    adaptive: Adaptive
+    adaptive: Adaptive | None = None
+    """How the loop came to its answer, where there is one."""
 
 
 class Delta(_Answer):
@@ -152,16 +175,16 @@ class Delta(_Answer):
 
 
 class ChunkChoice(_Answer):
-    """The one choice of a chunk."""
+    """What a chunk adds to an answer."""
 
-    index: Literal[0]
+    index: int
     delta: Delta
-    logprobs: None
+    logprobs: LogProbs | None
     finish_reason: Literal["stop", "length"] | None
 
 
 class ChatCompletionChunk(_Answer):
-    """One event of a stream; `adaptive` comes with the last choice."""
+    """One event of a stream; `adaptive` and the log-probabilities come with the end of a choice."""
 
     id: str
     object: Literal["chat.completion.chunk"]

@@ -18,7 +18,7 @@ from visionthink.core.geometry import Size
 from visionthink.core.message import Message
 from visionthink.core.protocol import get_protocol
 from visionthink.core.tool import ResizeImage, ToolBox
-from visionthink.engines import Engine, Request, Sampling, ScriptedEngine
+from visionthink.engines import Engine, HasStreaming, Request, Sampling, ScriptedEngine
 from visionthink.engines.chat_client import ChatClient
 from visionthink.engines.openai_chat import OpenAIChatEngine
 from visionthink.engines.scripted import ScriptLine
@@ -153,6 +153,26 @@ async def test_an_engine_names_its_model_and_closes_twice(case: Case) -> None:
     assert case.engine.model == case.model
     await case.engine.aclose()
     await case.engine.aclose()
+
+
+async def test_a_stream_says_what_a_reply_says(case: Case) -> None:
+    if not isinstance(case.engine, HasStreaming):
+        pytest.skip("it gives whole replies only")
+    for request in (asked(temperature=0.0), asked(TURN_TWO, seed=5), asked(max_tokens=1)):
+        want = await case.engine.reply(request)
+        *pieces, event = [piece async for piece in case.engine.stream(request)]
+        assert isinstance(event, ModelReply) and isinstance(want, ModelReply)
+        assert "".join(map(str, pieces)) == event.text == want.text
+        assert replace(event, latency_s=0.0) == replace(want, latency_s=0.0)
+    await case.engine.aclose()
+
+
+async def test_a_stream_that_fails_ends_with_its_event(case: Case) -> None:
+    if not isinstance(case.engine, HasStreaming):
+        pytest.skip("it gives whole replies only")
+    (event,) = [piece async for piece in case.engine.stream(asked((user(view(56, 56), UNANSWERABLE),)))]
+    await case.engine.aclose()
+    assert isinstance(event, BackendFailed) and UNANSWERABLE in event.error and not event.retryable
 
 
 async def test_episodes_run_over_the_engine(case: Case) -> None:

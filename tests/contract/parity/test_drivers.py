@@ -13,13 +13,15 @@ import random
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import openai
 import pytest
 from PIL import Image
 from tests.conftest import Golden
+from tests.contract.engines.chat_server import chat_server
 from tests.fakes.asked import runner_over
+from tests.fakes.streaming import StreamingEngine
 from tests.unit.engines.tiny_model import tiny_processor
 
 from visionthink.config import RunConfig, override_config
@@ -30,7 +32,7 @@ from visionthink.core.message import Message, Role, TextPart, message_to_dict
 from visionthink.core.reply import render_call
 from visionthink.core.sample import Sample
 from visionthink.datasets.world import draw_scene, paint
-from visionthink.engines import Engine, Request, Sampling, ScriptedEngine, ScriptLine
+from visionthink.engines import Engine, Request, Sampling, ScriptedEngine, ScriptLine, open_engine
 from visionthink.engines.encoding import Encoder
 from visionthink.episodes.asking import ask_open
 from visionthink.episodes.driver import run_episode
@@ -161,6 +163,23 @@ def by_evaluate(config: RunConfig, engine: ScriptedEngine, policy: ViewPolicy, f
 
 def by_serve(config: RunConfig, engine: ScriptedEngine, policy: ViewPolicy, folder: Path) -> None:
     del folder
+    _served(config, engine, policy, is_streamed=False)
+
+
+def by_stream(config: RunConfig, engine: ScriptedEngine, policy: ViewPolicy, folder: Path) -> None:
+    del folder
+    _served(config, engine, policy, is_streamed=True)
+
+
+def by_server(config: RunConfig, engine: ScriptedEngine, policy: ViewPolicy, folder: Path) -> None:
+    """The app before a server that has the engine."""
+    del folder
+    with background_server(chat_server(engine), ready_path=None) as address:
+        behind = open_engine(f"openai:{address}/v1?model={engine.model}")
+        _served(config, behind, policy, is_streamed=True)
+
+
+def _served(config: RunConfig, engine: Engine, policy: ViewPolicy, *, is_streamed: bool) -> None:
     prompting = prompting_of(config)
     app = create_app(
         engine,
@@ -173,23 +192,28 @@ def by_serve(config: RunConfig, engine: ScriptedEngine, policy: ViewPolicy, fold
         limits=ServingLimits(max_tokens=40),
     )
     url = f"data:image/png;base64,{base64.b64encode(SAMPLE.picture).decode()}"
+    asked: dict[str, Any] = {
+        "model": "parity",
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "image_url", "image_url": {"url": url}},
+                    {"type": "text", "text": SAMPLE.question},
+                ],
+            }
+        ],
+        "extra_body": {"adaptive": {"policy": policy}},
+    }
     with (
         background_server(app) as address,
         openai.OpenAI(base_url=f"{address}/v1", api_key="none", timeout=30, max_retries=0) as client,
     ):
-        client.chat.completions.create(
-            model="parity",
-            messages=[
-                {
-                    "role": "user",
-                    "content": [
-                        {"type": "image_url", "image_url": {"url": url}},
-                        {"type": "text", "text": SAMPLE.question},
-                    ],
-                }
-            ],
-            extra_body={"adaptive": {"policy": policy}},
-        )
+        if is_streamed:
+            chunks = list(client.chat.completions.create(**asked, stream=True))
+            assert chunks[-1].choices[0].finish_reason
+        else:
+            client.chat.completions.create(**asked)
 
 
 DRIVERS: Final[dict[str, Driver]] = {
@@ -197,7 +221,9 @@ DRIVERS: Final[dict[str, Driver]] = {
     "train": by_train,
     "evaluate": by_evaluate,
     "serve": by_serve,
+    "stream": by_stream,
 }
+SERVER: Final = "server"
 
 
 def drivers_of(policy: ViewPolicy) -> list[str]:
@@ -213,8 +239,8 @@ def play(name: str, title: str, folder: Path) -> Played:
     def says(request: Request) -> ScriptLine:
         return lines[sum(message.role is Role.ASSISTANT for message in request.messages)]
 
-    engine = ScriptedEngine(says)
-    DRIVERS[name](config, engine, policy, folder)
+    engine = StreamingEngine(says)
+    (by_server if name == SERVER else DRIVERS[name])(config, engine, policy, folder)
     requests = engine.requests
     if name == "label":  # eight rollouts at each size, the quarter view first
         num = config.label.num_rollouts
@@ -235,11 +261,23 @@ def play(name: str, title: str, folder: Path) -> Played:
 @pytest.mark.parametrize("title", TRANSCRIPTS)
 def test_every_driver_plays_a_transcript_alike(title: str, tmp_path: Path, golden: Golden) -> None:
     played = {name: play(name, title, tmp_path / name) for name in drivers_of(TRANSCRIPTS[title][0])}
-    assert len(played) == 3
+    assert len(played) == 4
     first, *others = played.values()
     for other in others:
         assert other == first
     golden(f"parity/{title.replace(',', '').replace(' ', '-')}.json", json.dumps(described(first), indent=2) + "\n")
+
+
+@pytest.mark.parametrize("title", TRANSCRIPTS)
+def test_a_server_behind_the_app_is_shown_the_same(title: str, tmp_path: Path) -> None:
+    """Over two hops of HTTP: it gets pictures, so of a view it knows the size and not the box."""
+    ours, theirs = (play(name, title, tmp_path / name) for name in ("serve", SERVER))
+    assert [sized(messages) for messages in theirs.asked] == [sized(messages) for messages in ours.asked]
+    assert (theirs.ids, theirs.mask) == (ours.ids, ours.mask)
+
+
+def sized(messages: tuple[Message, ...]) -> list[tuple[Role, str, list[Size]]]:
+    return [(message.role, message.text, [view.size for view in message.views]) for message in messages]
 
 
 @pytest.mark.parametrize("title", TRANSCRIPTS)

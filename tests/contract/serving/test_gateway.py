@@ -8,7 +8,9 @@ import httpx
 import openai
 import pytest
 from tests.contract.engines.chat_server import chat_server
-from tests.contract.serving.served import ANSWER, CALL, Served, adaptive, ask, question, serving, twice
+from tests.contract.serving.served import ANSWER, CALL, Served, adaptive, ask, chunks, question, serving, twice
+from tests.contract.serving.test_app import Stuck, until
+from tests.contract.serving.test_stream import Held, text_of
 
 from visionthink.core.episode import BackendFailed, NoRoom
 from visionthink.core.message import Role
@@ -34,6 +36,35 @@ async def test_an_episode_is_held_with_a_server() -> None:
     assert [len(message.views) for message in second.messages] == [1, 0, 1]
     assert second.messages[0].text == first.messages[0].text, "the same beginning, for the prefix cache"
     assert second.messages[1].text == CALL and first.sampling.temperature == 0.5
+
+
+async def test_a_servers_words_flow_on_as_they_come() -> None:
+    upstream = Held(twice)
+    with gateway([upstream]) as served:
+        async with served.client() as client:
+            stream = await client.chat.completions.create(model="tiny-v1", messages=[question()], stream=True)
+            upstream.num_allowed = len(CALL) // 3 + 1  # the call is never seen
+            await until(lambda: len(upstream.requests) == 2)
+            upstream.num_allowed = len("<think>I see.</think><answer>") // 3 + 1
+            seen = ""
+            while "<answer>" not in seen:
+                seen += (await anext(stream)).choices[0].delta.content or ""
+            assert ANSWER.startswith(seen) and seen != ANSWER
+            upstream.num_allowed = 100
+            rest = [chunk async for chunk in stream]
+    assert seen + text_of(rest) == ANSWER and adaptive(rest[-1])["visual_tokens"] == 10
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_client_that_leaves_ends_the_servers_work(stream: bool) -> None:
+    upstream = Held(twice) if stream else Stuck()
+    with gateway([upstream]) as served:
+        asked = asyncio.create_task(chunks(served) if stream else ask(served))
+        await until(lambda: bool(upstream.requests) if isinstance(upstream, Held) else upstream.asked.is_set())
+        asked.cancel()
+        await until(lambda: upstream.num_closed == 1 if isinstance(upstream, Held) else upstream.left.is_set())
+        await until(lambda: served.count("visionthink_serve_requests_total", outcome="abandoned") == 1)
+        await until(lambda: served.count("visionthink_serve_num_in_flight") == 0)
 
 
 async def test_system_text_and_earlier_turns_reach_the_server() -> None:

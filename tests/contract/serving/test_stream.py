@@ -2,15 +2,18 @@
 
 import asyncio
 import json
+from collections.abc import AsyncGenerator, Callable
 
 import httpx
 import openai
 import pytest
+from PIL import Image
 from tests.contract.serving.served import ANSWER, CALL, adaptive, ask, chunks, question, serving, twice
 from tests.contract.serving.test_app import Stuck, until
 from tests.fakes.streaming import FullEngine, StreamingEngine
 
-from visionthink.core.episode import BackendFailed, FinishReason, ModelReply
+from visionthink.core.episode import BackendFailed, Event, FinishReason, ModelReply
+from visionthink.core.geometry import View
 from visionthink.engines import Request, ScriptedEngine, ScriptLine
 from visionthink.serving import ServingLimits
 
@@ -199,3 +202,58 @@ async def test_a_bound_holds_for_a_stream() -> None:
         got = await chunks(served, max_tokens=9)
     assert text_of(got) == "" and got[-1].choices[0].finish_reason == "length"
     assert adaptive(got[-1])["outcome"] == "empty"
+
+
+class Breaking(StreamingEngine):
+    """Its first stream breaks off in the middle."""
+
+    has_broken = False
+
+    async def stream(self, request: Request) -> AsyncGenerator[str | Event, None]:
+        async for piece in super().stream(request):
+            if isinstance(piece, str) and "</" in piece and not self.has_broken:
+                self.has_broken = True
+                yield BackendFailed(error="the power went away")
+                return
+            yield piece
+
+
+async def test_what_breaks_off_unseen_is_asked_for_again() -> None:
+    engine = Breaking(twice)
+    with serving(engine, LIMITS) as served:
+        assert text_of(await chunks(served)) == ANSWER
+    assert [len(request.messages) for request in engine.requests] == [1, 1, 3]
+
+
+async def test_what_breaks_off_in_sight_is_a_failure() -> None:
+    engine = Breaking(twice)
+    fixed = {"adaptive": {"policy": "always_low"}}
+    with serving(engine, LIMITS) as served, pytest.raises(openai.APIError, match="power"):
+        await chunks(served, extra_body=fixed)
+    assert len(engine.requests) == 1
+
+
+class Ahead(Held):
+    """Is told what it will be asked for."""
+
+    def __init__(self, script: Callable[[Request], ScriptLine]) -> None:
+        super().__init__(script)
+        self.prepared: list[tuple[int, int]] = []
+
+    def prepare(self, picture: Image.Image, view: View) -> None:
+        self.prepared.append((len(self.requests), view.size.width))
+
+
+async def test_the_closer_view_is_prepared_while_the_call_is_written() -> None:
+    engine = Ahead(twice)
+    with serving(engine, LIMITS) as served:
+        asked = asyncio.create_task(chunks(served))
+        engine.num_allowed = len("<think>too small</think>") // 3
+        await until(lambda: engine.num_allowed == 0)
+        assert engine.prepared == []
+        engine.num_allowed = len("<tool_call>") // 3 + 1
+        await until(lambda: engine.num_allowed == 0 and bool(engine.prepared))
+        assert engine.prepared == [(1, 112)], "in the first turn, which is not over"
+        engine.num_allowed = 1000
+        assert text_of(await asked) == ANSWER
+    assert len(engine.prepared) == 1

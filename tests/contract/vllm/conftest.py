@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import os
+import re
 import socket
 import subprocess
 import time
@@ -41,6 +42,9 @@ class Server(NamedTuple):
 
 @pytest.fixture(scope="session")
 def folder() -> Path:
+    """The model that `VISIONTHINK_TRAINED_MODEL` names, or the base model that ships."""
+    if named := os.environ.get("VISIONTHINK_TRAINED_MODEL"):
+        return Path(named)
     try:
         return bundled_path()
     except ConfigError:
@@ -100,11 +104,14 @@ class Machine:
 
     def num_answered(self) -> int:
         """Requests that it has answered, as its own metrics say."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=10) as response:
-            lines = response.read().decode().splitlines()
-        return sum(
-            int(float(line.rsplit(" ", 1)[1])) for line in lines if line.startswith("vllm:request_success_total")
-        )
+        return counted(self.url, "vllm:request_success_total")
+
+
+def counted(url: str, name: str) -> int:
+    """What the server at `url` says in its own metrics, summed over labels."""
+    with urllib.request.urlopen(f"{url.removesuffix('/v1')}/metrics", timeout=10) as response:
+        lines = response.read().decode().splitlines()
+    return sum(int(float(line.rsplit(" ", 1)[1])) for line in lines if re.match(rf"{name}[{{ ]", line))
 
 
 @pytest.fixture

@@ -37,6 +37,21 @@ def test_a_tiny_top_p_keeps_the_likeliest_token() -> None:
     assert set(draws(50, Sampling(top_p=1e-6)).tolist()) == {0}
 
 
+def test_draws_stay_within_top_k() -> None:
+    got = shares(draws(4000, Sampling(top_k=2)))
+    torch.testing.assert_close(got, torch.cat([SCORES[:2].softmax(-1), torch.zeros(3)]), rtol=0, atol=0.02)
+
+
+def test_draws_stay_within_min_p() -> None:
+    got = shares(draws(4000, Sampling(min_p=0.1)))  # e**-2 of the likeliest is more, e**-3 is less
+    torch.testing.assert_close(got, torch.cat([SCORES[:3].softmax(-1), torch.zeros(2)]), rtol=0, atol=0.02)
+
+
+def test_top_p_is_of_what_top_k_leaves() -> None:
+    assert set(draws(500, Sampling(top_k=2, top_p=0.8)).tolist()) == {0, 1}
+    assert set(draws(500, Sampling(top_k=2, top_p=0.7)).tolist()) == {0}
+
+
 def test_temperature_zero_takes_the_likeliest_token_that_is_allowed() -> None:
     assert set(draws(20, Sampling(temperature=0.0)).tolist()) == {0}
     forbidden = torch.tensor([True, False, False, False, False])

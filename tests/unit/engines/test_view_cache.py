@@ -1,5 +1,9 @@
 """What was made from a view is made once, and never for another picture."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
 from PIL import Image
 from tests.unit.engines.conversation import noise, view
 
@@ -52,3 +56,37 @@ def test_an_entry_larger_than_the_cache_is_not_kept() -> None:
     cache.get(A, SMALL)
     cache.get(A, SMALL)
     assert len(maker.made) == 2 and cache.held_bytes == 0
+
+
+def test_what_is_being_made_is_waited_for() -> None:
+    started, go, made = threading.Event(), threading.Event(), list[View]()
+
+    def slow(picture: Image.Image, view: View) -> bytes:
+        made.append(view)
+        started.set()
+        assert go.wait(10)
+        return b"x"
+
+    cache, picture, wanted = ViewCache(slow, size_bytes=len, max_bytes=10**6), noise(), view(56, 56)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(cache.get, picture, wanted)
+        assert started.wait(10)
+        second = pool.submit(cache.get, picture, wanted)
+        go.set()
+        assert first.result(10) is second.result(10)
+    assert len(made) == 1
+
+
+def test_what_cannot_be_made_is_tried_again() -> None:
+    tries = list[View]()
+
+    def moody(picture: Image.Image, view: View) -> bytes:
+        tries.append(view)
+        if len(tries) == 1:
+            raise ValueError("no")
+        return b"yes"
+
+    cache, picture = ViewCache(moody, size_bytes=len, max_bytes=10**6), noise()
+    with pytest.raises(ValueError, match="no"):
+        cache.get(picture, view(56, 56))
+    assert cache.get(picture, view(56, 56)) == b"yes"

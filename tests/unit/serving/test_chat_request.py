@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from visionthink.engines import AnswerForm
 from visionthink.serving.api_error import ApiError
 from visionthink.serving.chat_request import ChatRequest, ImageUrl, asked_policy, parse_chat_request
 
@@ -68,29 +69,13 @@ def test_fields_that_change_nothing_are_let_pass(fields: Mapping[str, object]) -
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"n": 2}, "n"),
-        ({"n": True}, "n"),
-        ({"stop": "END"}, "stop"),
-        ({"stop": ["END"]}, "stop"),
+        ({"best_of": 3}, "best_of"),
         ({"tools": [{"type": "function"}]}, "tools"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"functions": [{"name": "f"}]}, "functions"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
-        ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format"),
-        ({"logprobs": True}, "logprobs"),
-        ({"top_logprobs": 3}, "top_logprobs"),
         ({"logit_bias": {"5": -100}}, "logit_bias"),
-        ({"presence_penalty": 0.5}, "presence_penalty"),
-        ({"frequency_penalty": 0.5}, "frequency_penalty"),
-        ({"top_k": 5}, "top_k"),
-        ({"min_p": 0.1}, "min_p"),
-        ({"repetition_penalty": 1.1}, "repetition_penalty"),
         ({"min_tokens": 3}, "min_tokens"),
         ({"ignore_eos": True}, "ignore_eos"),
-        ({"guided_json": {}}, "guided_json"),
-        ({"guided_choice": ["a", "b"]}, "guided_choice"),
-        ({"guided_regex": ".*"}, "guided_regex"),
-        ({"structured_outputs": {"json": {}}}, "structured_outputs"),
         ({"chat_template_kwargs": {"enable_thinking": False}}, "chat_template_kwargs"),
         ({"mm_processor_kwargs": {"max_pixels": 1}}, "mm_processor_kwargs"),
         ({"reasoning_effort": "high"}, "reasoning_effort"),
@@ -116,6 +101,60 @@ def test_fields_that_cannot_be_honoured_are_refused_by_name(fields: Mapping[str,
     assert (caught.value.status, caught.value.param, caught.value.code) == (400, param, "unsupported_parameter")
 
 
+@pytest.mark.parametrize(
+    ("fields", "field", "want"),
+    [
+        ({"response_format": {"type": "json_object"}}, "response_format", AnswerForm(kind="json_object")),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "array"}}}},
+            "response_format",
+            AnswerForm(kind="json", rule='{"type": "array"}'),
+        ),
+        (
+            {"structured_outputs": {"json": {"type": "array"}}},
+            "structured_outputs",
+            AnswerForm(kind="json", rule='{"type": "array"}'),
+        ),
+        ({"guided_json": '{"type": "array"}'}, "guided_json", AnswerForm(kind="json", rule='{"type": "array"}')),
+        ({"guided_choice": ["a", "b"]}, "guided_choice", AnswerForm(kind="choice", rule='["a", "b"]')),
+        ({"structured_outputs": {"regex": ".*"}}, "structured_outputs", AnswerForm(kind="regex", rule=".*")),
+        ({"guided_grammar": "root ::= x"}, "guided_grammar", AnswerForm(kind="grammar", rule="root ::= x")),
+    ],
+)
+def test_every_way_to_say_what_an_answer_looks_like_is_read(
+    fields: Mapping[str, object], field: str, want: AnswerForm
+) -> None:
+    assert parsed(**fields).form() == (field, want)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"guided_regex": "a", "response_format": {"type": "json_object"}}, "guided_regex"),
+        ({"structured_outputs": {"regex": "a", "choice": ["a"]}}, "structured_outputs"),
+        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+        ({"guided_json": "{"}, "guided_json"),
+        ({"guided_json": "3"}, "guided_json"),
+    ],
+)
+def test_a_form_that_is_none_is_a_400(fields: Mapping[str, object], param: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        parsed(**fields).form()
+    assert (caught.value.status, caught.value.param) == (400, param)
+
+
+def test_alternatives_without_log_probabilities_are_refused() -> None:
+    with pytest.raises(ApiError, match="send logprobs: true"):
+        parsed(top_logprobs=3)
+    assert parsed(top_logprobs=3, logprobs=True).num_top_log_probs == 3
+    assert parsed(top_logprobs=0).num_top_log_probs is None
+
+
+@pytest.mark.parametrize(("stop", "want"), [(None, ()), ([], ()), ("END", ("END",)), (["END", "\n"], ("END", "\n"))])
+def test_stops_are_a_text_or_a_list(stop: object, want: tuple[str, ...]) -> None:
+    assert parsed(stop=stop).stops == want
+
+
 def test_a_message_as_clients_hand_it_back_is_let_pass() -> None:
     back: dict[str, object] = {
         "role": "assistant",
@@ -139,6 +178,14 @@ def test_a_message_as_clients_hand_it_back_is_let_pass() -> None:
         ({"temperature": 3}, "temperature"),
         ({"temperature": "0.5"}, "temperature"),
         ({"temperature": float("nan")}, "temperature"),
+        ({"stop": 3}, "stop"),
+        ({"stop": ["a", 3]}, "stop.1"),
+        ({"n": 0}, "n"),
+        ({"n": True}, "n"),
+        ({"n": 99}, "n"),
+        ({"top_logprobs": 21}, "top_logprobs"),
+        ({"response_format": {"type": "xml"}}, "response_format.type"),
+        ({"structured_outputs": {"xml": 1}}, "structured_outputs.xml"),
         ({"temperature": -1e-9}, "temperature"),
         ({"top_p": 0}, "top_p"),
         ({"max_tokens": 0}, "max_tokens"),
