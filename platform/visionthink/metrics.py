@@ -322,7 +322,34 @@ SERVE_ENGINE_ERRORS = _metric(
     "kind",
     kind=Kind.COUNTER,
 )
-SERVE_NUM_IN_FLIGHT = _metric("serve/num_in_flight", Unit.COUNT, _DEPENDS, "Requests that are being worked on.")
+SERVE_QUEUE_S = _metric(
+    "serve/queue_s", Unit.SECONDS, _DOWN, "Seconds that a request waited for the engine.", kind=Kind.HISTOGRAM
+)
+SERVE_FIRST_BYTE_S = _metric(
+    "serve/first_byte_s", Unit.SECONDS, _DOWN, "Seconds from a question to its response's begin.", kind=Kind.HISTOGRAM
+)
+SERVE_FIRST_WORD_S = _metric(
+    "serve/first_word_s",
+    Unit.SECONDS,
+    _DOWN,
+    "Seconds from a question to the first word of its streamed answer.",
+    kind=Kind.HISTOGRAM,
+)
+SERVE_KEY_REQUESTS = _metric(
+    "serve/key_requests",
+    Unit.COUNT,
+    _DEPENDS,
+    "Questions by the name of their API key; `any` where the server has more than 50 keys.",
+    "key",
+    kind=Kind.COUNTER,
+)
+SERVE_NUM_IN_FLIGHT = _metric(
+    "serve/num_in_flight", Unit.COUNT, _DEPENDS, "Questions that are uploaded, wait or are answered."
+)
+SERVE_NUM_QUEUED = _metric("serve/num_queued", Unit.COUNT, _DOWN, "Questions that wait for the engine.")
+SERVE_NUM_TASKS = _metric(
+    "serve/num_tasks", Unit.COUNT, _DEPENDS, "Tasks of the event loop; without requests it stays where it was."
+)
 SERVE_HELD_BYTES = _metric(
     "serve/held_bytes", Unit.NUMBER, _DEPENDS, "Bytes of bodies and pixels that the requests in flight hold."
 )

@@ -58,13 +58,13 @@ def _model_of(folder: RunFolder | None) -> Path:
 def _serve(model: Path, config: RunConfig) -> None:
     from visionthink.serving import serve as serve_app
     from visionthink.serving.opening import open_app
-    from visionthink.stage import engine_of, set_up_torch
+    from visionthink.stage import serving_engine, set_up_torch
 
     if config.serve.engine == LOCAL:
         set_up_torch(config.model.threads)
-    app = open_app(model, config, lambda uri, folder: engine_of(uri, folder, config.model, os.environ))
+    app = open_app(model, config, lambda uri, folder: serving_engine(uri, folder, config, os.environ))
     address = config.serve
     place = f"http://{url_host(address.host)}:{address.port}/v1" if address.port else f"a free port of {address.host}"
     print(f"serving {model} as {address.model_name!r} at {place}", file=sys.stderr, flush=True)
     with contextlib.suppress(KeyboardInterrupt):  # how a server is meant to be ended
-        serve_app(app, host=address.host, port=address.port)
+        serve_app(app, host=address.host, port=address.port, drain_s=address.drain_s, log_format=address.log_format)

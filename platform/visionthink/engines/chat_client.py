@@ -241,7 +241,13 @@ class ChatClient:
 
 
 def open_client(
-    place: str, *, api_key: str | None, timeout_s: float, max_connections: int, is_wish: bool = False
+    place: str,
+    *,
+    api_key: str | None,
+    timeout_s: float,
+    max_connections: int,
+    max_retries: int | None = None,
+    is_wish: bool = False,
 ) -> ChatClient:
     """A client for `http://HOST:PORT/v1?model=NAME`, or for several such addresses; see `parse_place`.
 
@@ -250,7 +256,13 @@ def open_client(
     """
     addresses, model = parse_place(place)
     return ChatClient(
-        addresses, model=model, api_key=api_key, timeout_s=timeout_s, max_connections=max_connections, is_wish=is_wish
+        addresses,
+        model=model,
+        api_key=api_key,
+        timeout_s=timeout_s,
+        max_connections=max_connections,
+        retry=None if max_retries is None else RetryRule(max_retries=max_retries),
+        is_wish=is_wish,
     )
 
 

@@ -6,7 +6,6 @@ as far as the engine hands it out, and until then there are signs of life. What 
 the HTTP status in both forms.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
@@ -19,7 +18,8 @@ from fastapi.responses import JSONResponse, Response
 from starlette.requests import ClientDisconnect
 
 from visionthink.serving.admission import Admission, Seat
-from visionthink.serving.api_error import ApiError, internal_error, no_such_model, out_of_time
+from visionthink.serving.api_error import ApiError, internal_error, no_such_model
+from visionthink.serving.caller import caller_name
 from visionthink.serving.chat_response import (
     STREAM_END,
     STREAM_WAIT,
@@ -31,6 +31,7 @@ from visionthink.serving.chat_response import (
     text_chunk,
 )
 from visionthink.serving.connection import read_body, unless_gone
+from visionthink.serving.deadline import Deadline
 from visionthink.serving.live import EventStream, Live
 from visionthink.serving.loop import Answered, Loop, Question, ServingLimits
 from visionthink.serving.metrics import ServingMetrics
@@ -70,7 +71,7 @@ class ChatEndpoint:
         )
         try:
             with ExitStack() as stack:
-                seat = stack.enter_context(self._admission.enter())
+                seat = stack.enter_context(self._admission.enter(caller_name(request.scope)))
                 response = await self._admitted(request, heading, seat)
                 if isinstance(response, EventStream):
                     stack.pop_all()  # it leaves its seat when it ends
@@ -84,12 +85,12 @@ class ChatEndpoint:
     async def _admitted(self, request: Request, heading: Heading, seat: Seat) -> Response:
         start_s = self._timer()
         limits = self._limits
-        reading = read_body(request, seat, max_bytes=limits.max_body_bytes, timeout_s=limits.timeout_s)
+        reading = read_body(request, seat, max_bytes=limits.max_body_bytes)
         # The body is handed on without a name here, which would keep it for as long as the answer takes.
         question = await unless_gone(request, self._question(await reading, seat))
         if question is None:
             return self._abandoned()
-        work = partial(self._answered, heading.request_id, question, start_s)
+        work = partial(self._answered, heading.request_id, question, start_s, seat.deadline)
         if question.is_streamed:
             return await self._stream(heading, question, Live(work), seat)
         answered = await unless_gone(request, work(None))
@@ -98,25 +99,32 @@ class ChatEndpoint:
         return JSONResponse(completion(heading, answered.finish, question.policy))
 
     async def _question(self, body: bytearray, seat: Seat) -> Question:
-        start_s, num_bytes = self._timer(), len(body)
-        try:
-            async with asyncio.timeout(self._limits.timeout_s):
-                asked = await self._loop.read(body)
-                del body  # what is read is no longer held twice
-                if asked.model != self._model_name:
-                    raise no_such_model(asked.model, self._model_name)
-                question = await self._loop.accept(asked, seat)
-        except TimeoutError as error:
-            raise out_of_time(self._limits.timeout_s) from error
+        arrived_s, num_bytes = self._timer(), len(body)
+        async with seat.deadline.kept():
+            await seat.wait_for_engine()
+            start_s = self._timer()
+            self._metrics.count_wait(start_s - arrived_s)
+            asked = await self._loop.read(body)
+            del body  # what is read is no longer held twice
+            if asked.model != self._model_name:
+                raise no_such_model(asked.model, self._model_name)
+            question = await self._loop.accept(asked, seat)
         seat.drop(num_bytes)
         self._metrics.count_picture(self._timer() - start_s)
         return question
 
     async def _answered(
-        self, request_id: str, question: Question, start_s: float, on_text: Callable[[str], None] | None
+        self,
+        request_id: str,
+        question: Question,
+        start_s: float,
+        deadline: Deadline,
+        on_text: Callable[[str], None] | None,
     ) -> Answered:
+        if on_text is not None:
+            on_text = self._timed(on_text, start_s)
         answered = await self._loop.answer(
-            question, session=request_id, on_turn=self._metrics.count_turn, on_text=on_text
+            question, session=request_id, deadline=deadline, on_turn=self._metrics.count_turn, on_text=on_text
         )
         latency_s = self._timer() - start_s
         finish = answered.finish
@@ -128,6 +136,18 @@ class ChatEndpoint:
             *(request_id, finish.outcome, len(finish.trace.turns), finish.trace.visual_tokens, latency_s),
         )
         return answered
+
+    def _timed(self, on_text: Callable[[str], None], start_s: float) -> Callable[[str], None]:
+        is_first = True
+
+        def told(text: str) -> None:
+            nonlocal is_first
+            if is_first:
+                self._metrics.count_first_word(self._timer() - start_s)
+            is_first = False
+            on_text(text)
+
+        return told
 
     async def _stream(self, heading: Heading, question: Question, live: Live[Answered], seat: Seat) -> Response:
         def end() -> None:

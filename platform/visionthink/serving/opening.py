@@ -15,7 +15,9 @@ from visionthink.engines import Engine, open_named
 from visionthink.episodes.prompting import prompting_of
 from visionthink.model.card import with_card
 from visionthink.serving.app import create_app
+from visionthink.serving.auth import KeyFile
 from visionthink.serving.loop import ServingLimits
+from visionthink.serving.quota import QuotaRule
 from visionthink.serving.remote import RemotePictures
 
 
@@ -25,10 +27,11 @@ def open_app(model: Path, config: RunConfig, open_engine: Callable[[str, Path], 
     `open_engine(serve.engine, model)` gives the engine, which the app closes.
 
     Raises:
-        UserError: there is no such model, or its card is not of this version.
+        UserError: there is no such model, its card is not of this version, or the keys cannot be read.
     """
     config = with_card(model, config)
     prompting, serve = prompting_of(config), config.serve
+    quota = QuotaRule(max_in_flight=serve.key_max_in_flight, requests_per_minute=serve.key_requests_per_minute)
     return create_app(
         open_engine(serve.engine, model),
         model_name=serve.model_name,
@@ -45,9 +48,13 @@ def open_app(model: Path, config: RunConfig, open_engine: Callable[[str, Path], 
             max_body_bytes=serve.max_body_bytes,
             timeout_s=serve.timeout_s,
             max_in_flight=serve.max_in_flight,
+            max_queued=serve.max_queued,
+            max_wait_s=serve.max_wait_s,
             max_held_bytes=serve.max_held_bytes,
             num_decoders=serve.num_decoders,
         ),
+        keys=None if serve.keys_file is None else KeyFile(Path(serve.keys_file), quota),
+        quota=quota,
     )
 
 
