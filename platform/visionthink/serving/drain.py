@@ -1,8 +1,8 @@
 """How the server ends: nobody new is let in, and whoever is in is answered.
 
 Rule: from the first moment on the server says that it is not ready, and refuses new requests with 503, `retry-after`
-and `connection: close`, so that clients go elsewhere. Requests under way have a grace period; what is left after it ends
-with an answer that says why, streams too. Probes and scrapes are answered to the end.
+and `connection: close`, so that clients go elsewhere. Requests under way have a grace period; what is left after it
+ends with an answer that says why, streams too. Probes and scrapes are answered to the end.
 """
 
 import asyncio
