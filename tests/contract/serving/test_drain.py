@@ -12,13 +12,6 @@ from visionthink.serving import ServingLimits
 from visionthink.serving.drain import drain_of
 
 
-async def finished(app_drain: object, seconds: float) -> bool:
-    from visionthink.serving.drain import Drain
-
-    assert isinstance(app_drain, Drain)
-    return await app_drain.finish(seconds)
-
-
 async def test_who_is_in_is_answered_and_who_comes_is_sent_away() -> None:
     engine = Held()
     with serving(engine, ServingLimits(first_byte_s=0.05)) as served:

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import TypeAlias
 
 import httpx
 import pytest
@@ -11,13 +12,12 @@ from tests.contract.serving.test_caller import entry, keys_in
 
 from visionthink.serving import ServingLimits
 
+Asking: TypeAlias = asyncio.Task[httpx.Response]
 QUEUED = "visionthink_serve_num_queued"
 ONE = ServingLimits(max_in_flight=1, max_queued=8, max_wait_s=20.0, timeout_s=20.0)
 
 
-async def begin(
-    client: httpx.AsyncClient, served: Served, num: int, **fields: str
-) -> list[asyncio.Task[httpx.Response]]:
+async def begin(client: httpx.AsyncClient, served: Served, num: int, **fields: str) -> list[Asking]:
     """That many questions, one behind the other: each has its place before the next one comes."""
     tasks = []
     before = served.count("visionthink_serve_num_in_flight")
