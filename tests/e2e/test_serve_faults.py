@@ -31,7 +31,7 @@ from tests.fakes.stub_chat_server import RUBBISH
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
-TIMEOUT_S = 3.0
+TIMEOUT_S = 6.0
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def stub() -> Iterator[Stub]:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, stub: Stub) -> Iterator[Endpoint]:
     home = tmp_path_factory.mktemp("faults")
-    settings = {"timeout_s": TIMEOUT_S, "max_in_flight": 48, "max_wait_s": 2.5, "drain_s": 5.0, "log_format": "json"}
+    settings = {"timeout_s": TIMEOUT_S, "max_in_flight": 48, "max_wait_s": 4.0, "drain_s": 5.0, "log_format": "json"}
     with endpoint(home, stub, **settings) as found:
         yield found
 

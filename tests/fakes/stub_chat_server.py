@@ -109,6 +109,7 @@ class Stub:
             work.cancel()
             raise ConnectionError("the client has left")
         gone.cancel()
+        await asyncio.wait({gone})  # or the next request finds a reader before it
         work.result()
 
     async def _answered(self, body: dict[str, object], writer: asyncio.StreamWriter) -> None:

@@ -62,7 +62,7 @@ def _serve(model: Path, config: RunConfig) -> None:
 
     if config.serve.engine == LOCAL:
         set_up_torch(config.model.threads)
-    app = open_app(model, config, lambda uri, folder: serving_engine(uri, folder, config, os.environ))
+    app = open_app(model, config, lambda uri, folder: serving_engine(uri, folder, config, os.environ), os.environ)
     address = config.serve
     place = f"http://{url_host(address.host)}:{address.port}/v1" if address.port else f"a free port of {address.host}"
     print(f"serving {model} as {address.model_name!r} at {place}", file=sys.stderr, flush=True)

@@ -345,3 +345,6 @@ class ServeConfig(Section):
     """What requests under way are given when the server is told to end."""
     log_format: Annotated[Literal["text", "json"], OPERATIONAL] = "text"
     """Lines for people, or one JSON object a line."""
+    tracing: Annotated[Literal["auto", "on", "off"], OPERATIONAL] = "auto"
+    """Whether OpenTelemetry's spans are sent: `auto` where OTEL_EXPORTER_OTLP_ENDPOINT names a collector. Needs the
+    extra `tracing`."""

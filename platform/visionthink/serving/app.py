@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TypeAlias
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -36,8 +37,11 @@ from visionthink.serving.quota import QuotaRule
 from visionthink.serving.readiness import Readiness
 from visionthink.serving.remote import RemotePictures
 from visionthink.serving.schema import CHAT_PATH, chat_responses, document
+from visionthink.serving.tracing import Tracing, TracingMiddleware
 
 _log = logging.getLogger(__name__)
+
+_Lifespan: TypeAlias = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def create_app(
@@ -54,6 +58,7 @@ def create_app(
     limits: ServingLimits | None = None,
     keys: KeyFile | None = None,
     quota: QuotaRule | None = None,
+    tracing: Tracing | None = None,
     registry: CollectorRegistry | None = None,
     clock: Callable[[], float] = time.time,
     new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
@@ -63,8 +68,9 @@ def create_app(
     `protocol`, `rule` and `toolbox` must be those of training; `direct_protocol` is used when a request fixes the view
     (`extra_body={"adaptive": {"policy": "always_low"}}`) or brings no picture. `max_turns` and `policy` hold for
     requests that name none. `remote` fetches pictures behind URLs; without it they are refused. With `keys`, each
-    request has to bring one; without, `quota` holds for all requests together. Metrics go to `registry`; None makes
-    one. `clock` gives Unix time. Whoever runs the app ends it through `drain_of(app)`.
+    request has to bring one; without, `quota` holds for all requests together. `tracing`, which the app closes, takes
+    its spans. Metrics go to `registry`; None makes one. `clock` gives Unix time. Whoever runs the app ends it through
+    `drain_of(app)`.
     """
     limits = limits or ServingLimits()
     prompting = Prompting(
@@ -80,7 +86,7 @@ def create_app(
     drain = Drain(admission.cut)
     metrics = ServingMetrics(registry or CollectorRegistry(), admission)
     loop = Loop(engine, prompting, limits, policy=policy, remote=remote)
-    app = FastAPI(title="VisionThink", version=__version__, lifespan=_closing(engine, loop))
+    app = FastAPI(title="VisionThink", version=__version__, lifespan=_closing(engine, loop, tracing))
     app.state.drain = drain
     # The last one added is the outermost.
     app.add_middleware(
@@ -91,6 +97,8 @@ def create_app(
         on_asked=metrics.count_key,
     )
     app.add_middleware(DrainMiddleware, drain=drain, spared=is_probe, on_refused=metrics.count_error)
+    if tracing is not None:
+        app.add_middleware(TracingMiddleware, tracing=tracing)
     app.add_middleware(AccessMiddleware, spared=is_probe, on_first_byte=metrics.count_first_byte)
     app.add_middleware(RequestIdMiddleware, new_id=new_id)
     _add_error_shapes(app, metrics)
@@ -102,12 +110,16 @@ def create_app(
     return app
 
 
-def _closing(engine: Engine, loop: Loop) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _closing(
+    engine: Engine, loop: Loop, tracing: Tracing | None
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         await loop.aclose()
         await engine.aclose()
+        if tracing is not None:
+            await tracing.aclose()
 
     return lifespan
 

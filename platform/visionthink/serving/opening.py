@@ -4,7 +4,7 @@ Rule: the model is asked as it was trained: texts, tools and sizes come from the
 settings only where there is no card.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -19,12 +19,18 @@ from visionthink.serving.auth import KeyFile
 from visionthink.serving.loop import ServingLimits
 from visionthink.serving.quota import QuotaRule
 from visionthink.serving.remote import RemotePictures
+from visionthink.serving.tracing import open_tracing
 
 
-def open_app(model: Path, config: RunConfig, open_engine: Callable[[str, Path], Engine] = open_named) -> FastAPI:
+def open_app(
+    model: Path,
+    config: RunConfig,
+    open_engine: Callable[[str, Path], Engine] = open_named,
+    env: Mapping[str, str] | None = None,
+) -> FastAPI:
     """The app over the model in `model`: run in this process, or by the servers that `serve.engine` names.
 
-    `open_engine(serve.engine, model)` gives the engine, which the app closes.
+    `open_engine(serve.engine, model)` gives the engine, which the app closes. `env` may name a collector of traces.
 
     Raises:
         UserError: there is no such model, its card is not of this version, or the keys cannot be read.
@@ -55,6 +61,7 @@ def open_app(model: Path, config: RunConfig, open_engine: Callable[[str, Path], 
         ),
         keys=None if serve.keys_file is None else KeyFile(Path(serve.keys_file), quota),
         quota=quota,
+        tracing=open_tracing(serve.tracing, env or {}),
     )
 
 

@@ -16,6 +16,7 @@ from visionthink.core.episode import BackendFailed, Event, FinishReason, ModelRe
 from visionthink.core.message import Message, Role, TextPart
 from visionthink.engines import Engine, Request
 from visionthink.serving.flow import Flow
+from visionthink.serving.tracing import traced_turn
 
 
 @runtime_checkable
@@ -86,7 +87,8 @@ class Turns:
         if self._num_left is not None and self._num_left < 1:
             return ModelReply(text="", finish_reason=FinishReason.LENGTH)
         start_s = self._timer()
-        event = await self._asked(self._bounded(request))
+        bounded = self._bounded(request)
+        event = await traced_turn(self._num_turns, bounded, self._asked(bounded))
         self._on_turn(event, self._timer() - start_s)
         if self._num_left is not None and isinstance(event, ModelReply):
             # A server that counts nothing is counted in words, so that a bound stays one.

@@ -22,6 +22,7 @@ from visionthink.serving.auth import KeyFile
 from visionthink.serving.quota import QuotaRule
 from visionthink.serving.remote import RemotePictures
 from visionthink.serving.server import READY_PATH
+from visionthink.serving.tracing import Tracing
 
 CALL = '<think>too small</think><tool_call>{"name": "resize_image", "arguments": {"action": "resize"}}</tool_call>'
 ANSWER = "<think>I see.</think><answer>A7</answer>"
@@ -51,6 +52,7 @@ def app_of(
     registry: CollectorRegistry | None = None,
     keys: KeyFile | None = None,
     quota: QuotaRule | None = None,
+    tracing: Tracing | None = None,
 ) -> FastAPI:
     return create_app(
         engine,
@@ -64,6 +66,7 @@ def app_of(
         limits=limits or ServingLimits(max_tokens=64),
         keys=keys,
         quota=quota,
+        tracing=tracing,
         registry=registry,
         clock=lambda: 1700000000.5,
     )
@@ -78,9 +81,10 @@ def serving(
     ready_path: str | None = READY_PATH,
     keys: KeyFile | None = None,
     quota: QuotaRule | None = None,
+    tracing: Tracing | None = None,
 ) -> Iterator[Served]:
     registry = CollectorRegistry()
-    app = app_of(engine, limits, policy, remote, registry, keys, quota)
+    app = app_of(engine, limits, policy, remote, registry, keys, quota, tracing)
     with background_server(app, ready_path=ready_path) as url:
         yield Served(url, registry, app)
 
