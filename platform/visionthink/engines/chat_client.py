@@ -288,11 +288,19 @@ def _checked(completion: object) -> ChatCompletion:
     """
     choices = completion.choices if isinstance(completion, ChatCompletion) else None
     is_sound = isinstance(choices, list) and all(
-        isinstance(getattr(choice, "message", None), ChatCompletionMessage) for choice in choices
+        isinstance(message := getattr(choice, "message", None), ChatCompletionMessage)
+        and isinstance(message.content, str | None)
+        for choice in choices
     )
-    if not isinstance(completion, ChatCompletion) or not is_sound:
+    if not isinstance(completion, ChatCompletion) or not is_sound or not _counts(completion.usage):
         raise ValueError(f"this is no chat completion: {str(completion)[:200]!r}")
     return completion
+
+
+def _counts(usage: object) -> bool:
+    """Whether the tokens that a server tells, if it tells them, are numbers."""
+    names = ("prompt_tokens", "completion_tokens")
+    return usage is None or all(isinstance(getattr(usage, name, None), int) for name in names)
 
 
 def _retry_after_s(error: Exception) -> float | None:
