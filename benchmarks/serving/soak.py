@@ -137,8 +137,13 @@ async def watched(load: Load, process: psutil.Process, base: str, stub: str, sec
             found = re.search(r"^visionthink_serve_num_tasks ([\d.]+)", text, re.MULTILINE)
             num_tasks = int(float(found[1])) if found else -1
             rss_mib = process.memory_info().rss / 2**20
-            points.append(Point(round(at_s, 1), round(rss_mib, 1), num_tasks, process.num_fds(), load.statuses.total()))
-            print("%6.0f s %7.1f MiB %4d tasks %4d files %6d answers" % points[-1], flush=True)
+            now = Point(round(at_s, 1), round(rss_mib, 1), num_tasks, process.num_fds(), load.statuses.total())
+            points.append(now)
+            print(
+                f"{now.at_s:6.0f} s {now.rss_mib:7.1f} MiB {now.num_tasks:4d} tasks {now.num_files:4d} files "
+                f"{now.num_answers:6d} answers",
+                flush=True,
+            )
             await asyncio.sleep(max(0.0, len(points) * EVERY_S - (time.monotonic() - start_s)))
     return points
 
