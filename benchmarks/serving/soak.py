@@ -41,9 +41,9 @@ EVERY_S: Final = 10.0
 MANNERS: Final[Sequence[dict[str, Any]]] = (
     {},
     {"delay_s": 0.2, "between_s": 0.02},
-    {"rubbish": "html"},
+    {"rubbish": True},
     {},
-    {"status": 500},
+    {"statuses": [500, 400, 503]},
     {"delay_s": 10.0},
 )
 """How the stub behaves, ten seconds each; the last one is slower than a request may be."""

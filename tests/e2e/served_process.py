@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,7 +74,7 @@ class Stub:
             self.process.wait()
             self.process = None
 
-    def behave(self, **manner: float | str) -> None:
+    def behave(self, **manner: float | Sequence[int]) -> None:
         httpx.post(f"{self.url}/control", json=manner, timeout=20).raise_for_status()
 
     def stats(self) -> Mapping[str, int]:
@@ -108,8 +108,11 @@ class Endpoint:
         found = psutil.Process(self.process.pid).connections(kind="tcp")
         return [one.status for one in found if one.laddr and one.laddr.port == self.port and one.status != "LISTEN"]
 
-    def num_files(self) -> int:
-        return psutil.Process(self.process.pid).num_fds()
+    def num_files(self, behind: int) -> tuple[int, int]:
+        """Its open files, and how many more are kept connections with the server that listens on `behind`."""
+        process = psutil.Process(self.process.pid)
+        kept = [one for one in process.connections(kind="tcp") if one.raddr and one.raddr.port == behind]
+        return process.num_fds() - len(kept), len(kept)
 
     def wait_until_idle(self, num_tasks: float) -> None:
         """Return when nothing of what was asked is left."""
@@ -161,8 +164,7 @@ def answers(url: str) -> bool:
         return False
 
 
-def wait_until(condition: "object", *, what: str) -> None:
-    assert callable(condition)
+def wait_until(condition: Callable[[], bool], *, what: str) -> None:
     end_s = time.monotonic() + _DEADLINE_S
     while not condition():
         assert time.monotonic() < end_s, f"{what} did not come about in {_DEADLINE_S:g} s"

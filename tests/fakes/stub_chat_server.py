@@ -8,7 +8,7 @@ it, and a test kills it without a word.
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -59,9 +59,10 @@ class Manner:
     """Before an answer."""
     between_s: float = 0.0
     """Between the pieces of a stream."""
-    rubbish: str = ""
-    """What is sent in an answer's place."""
-    status: int = 200
+    rubbish: bool = False
+    """Each kind of it in turn is sent in an answer's place."""
+    statuses: Sequence[int] = ()
+    """Each of these in turn."""
 
 
 class Stub:
@@ -117,12 +118,12 @@ class Stub:
         await asyncio.sleep(manner.delay_s)
         is_stream = bool(body.get("stream"))
         if manner.rubbish:
-            kind, text = RUBBISH[manner.rubbish]
-            if is_stream:
-                kind, text = "text/event-stream", STREAM_RUBBISH[manner.rubbish]
+            name = [*RUBBISH][self.stats.num_asked % len(RUBBISH)]
+            kind, text = ("text/event-stream", STREAM_RUBBISH[name]) if is_stream else RUBBISH[name]
             await _send(writer, text, kind=kind)
-        elif manner.status != 200:
-            await _send(writer, b'{"error": {"message": "told to fail"}}', status=manner.status)
+        elif manner.statuses:
+            status = manner.statuses[self.stats.num_asked % len(manner.statuses)]
+            await _send(writer, b'{"error": {"message": "told to fail"}}', status=status)
         elif is_stream:
             await _stream(writer, _reply(body), manner.between_s)
         else:

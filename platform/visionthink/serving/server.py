@@ -26,6 +26,9 @@ from visionthink.serving.json_log import LogFormat, log_config
 
 READY_PATH: Final = "/v2/health/ready"
 _POLL_S: Final = 0.02
+_KEEP_ALIVE_S: Final = 75
+"""How long a connection may rest. More than the proxies before it let theirs rest (commonly 60 s), so that it is them
+who close one: a question that meets a closing connection has no answer."""
 _CLOSE_S: Final = 2
 """What connections get to close once nothing is under way any more."""
 
@@ -64,7 +67,11 @@ def serve(app: FastAPI, *, host: str, port: int, drain_s: float = 30.0, log_form
     """
     with _bound(host, port) as listener:
         config = uvicorn.Config(
-            app, log_config=log_config(log_format), access_log=False, timeout_graceful_shutdown=_CLOSE_S
+            app,
+            log_config=log_config(log_format),
+            access_log=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=_CLOSE_S,
         )
         DrainingServer(config, drain_of(app), grace_s=drain_s).run(sockets=[listener])
 
@@ -88,7 +95,13 @@ def background_server(
     """
     with _bound(host, port) as listener:
         server = uvicorn.Server(
-            uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=drain_s)
+            uvicorn.Config(
+                app,
+                log_level="warning",
+                access_log=False,
+                timeout_keep_alive=_KEEP_ALIVE_S,
+                timeout_graceful_shutdown=drain_s,
+            )
         )
         thread = Thread(target=_run, args=(server, listener), name="server", daemon=True)
         url = f"http://{reached_at(host)}:{listener.getsockname()[1]}"
