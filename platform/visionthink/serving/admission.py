@@ -2,8 +2,9 @@
 
 Rule: counted before anything is paid. A request gets a seat before its body is read, and says what it is about to hold
 (its body, then its pixels) before it holds it. When its body is there it waits, unpacked, until the engine has room for
-it: first come, first served, keys in turn, for a bounded time. One that gets no seat, no room or no turn is refused
-with 429 and told when to come back, so a rush costs neither memory nor time; 503 is left to faults.
+it: first come, first served, keys in turn, for a bounded time; no key keeps the others out by filling the house. One
+that gets no seat, no room or no turn is refused with 429 and told when to come back, so a rush costs neither memory nor
+time; 503 is left to faults.
 """
 
 import asyncio
@@ -53,11 +54,21 @@ class Admission:
         Raises:
             ApiError: 429, the house is full.
         """
-        if self.num_requests >= self._max_requests + self._max_queued:
+        if self.num_requests >= self._max_requests + self._max_queued and not self._made_room(key):
             raise _overloaded(f"{self.num_requests} requests are in flight, the most that are taken; try again")
         seat = Seat(self, key, Deadline(self._timeout_s))
         self._seats.add(seat)
         return seat
+
+    def _made_room(self, key: str) -> bool:
+        """Whether another key, which has more waiting than `key`, gave one of them up."""
+        dropped = self._queue.drop_for(key)
+        if dropped is None:
+            return False
+        if not dropped.done():
+            text = f"{self.num_requests} requests are in flight, and this key has the most of them; try again"
+            dropped.set_exception(_overloaded(text))
+        return True
 
     def leave(self, seat: "Seat") -> None:
         """Count one request fewer."""
@@ -93,7 +104,7 @@ class Admission:
                 await called
         except BaseException as error:
             self._queue.remove(key, called)
-            if called.done() and not called.cancelled():
+            if called.done() and not called.cancelled() and called.exception() is None:
                 self.release()  # called up in the very moment in which it gave up
             if isinstance(error, TimeoutError):
                 text = f"the engine had no room for {self._max_wait_s:g} s; try again"

@@ -68,7 +68,8 @@ class Keys:
 
     def caller_of(self, key: str) -> Caller | None:
         """Whose `key` is; None when it is nobody's. Takes as long either way."""
-        given = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+        # Headers are read as Latin-1, whatever their bytes are: these are the bytes that were sent.
+        given = hashlib.sha256(key.encode("latin-1", "backslashreplace")).digest()
         found = None
         for digest, caller in self._callers:
             if hmac.compare_digest(digest, given):

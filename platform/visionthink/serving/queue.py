@@ -1,7 +1,8 @@
 """Who is next, when more requests wait than the engine takes.
 
 Rule: first come, first served within a key, and the keys take turns, so that one key's rush makes the others wait for
-one of its requests each, and not for all of them. This file knows neither time nor tasks.
+one of its requests each, and not for all of them. Where there is no room for one more, the longest line gives some up.
+This file knows neither time nor tasks.
 """
 
 from collections import OrderedDict, deque
@@ -40,6 +41,17 @@ class FairQueue(Generic[Item]):
         self._num_items -= 1
         if line:
             self._lines[key] = line
+        return item
+
+    def drop_for(self, key: str) -> Item | None:
+        """The last one of the key that has most waiting, if one more of `key` would still have fewer; it goes."""
+        if not self._lines:
+            return None
+        longest = max(self._lines, key=lambda name: len(self._lines[name]))
+        if len(self._lines.get(key, ())) + 1 >= len(self._lines[longest]):
+            return None
+        item = self._lines[longest].pop()
+        self._num_items -= 1
         return item
 
     def remove(self, key: str, item: Item) -> None:

@@ -56,6 +56,26 @@ async def test_keys_take_turns(tmp_path: Path) -> None:
     assert engine.asked == want
 
 
+async def test_no_key_keeps_another_out_by_filling_the_queue(tmp_path: Path) -> None:
+    engine = Held()
+    limits = ServingLimits(max_in_flight=1, max_queued=3, max_wait_s=20.0, timeout_s=20.0)
+    with serving(engine, limits, keys=keys_in(tmp_path, entry("alice"), entry("bob"))) as served:
+        async with httpx.AsyncClient(timeout=30) as client:
+            many = await begin(client, served, 4, key="sk-alice")
+            await until(lambda: served.count(QUEUED) == 3)
+            assert (await post(client, served, key="sk-alice")).status_code == 429
+            other = asyncio.create_task(post(client, served, "bob's", key="sk-bob"))
+            dropped = await many[3]
+            for number in range(4):
+                await until(lambda want=number + 1: len(engine.asked) == want)  # type: ignore[misc]
+                engine.let_go()
+            assert (await other).status_code == 200
+            assert [(await task).status_code for task in many[:3]] == [200] * 3
+        await until(lambda: served.count("visionthink_serve_num_in_flight") == 0)
+    assert (dropped.status_code, dropped.json()["error"]["code"]) == (429, "overloaded")
+    assert engine.asked == ["sk-alice 0", "sk-alice 1", "bob's", "sk-alice 2"]
+
+
 async def test_who_waits_too_long_is_told_to_come_back() -> None:
     engine = Held()
     limits = ServingLimits(max_in_flight=1, max_queued=8, max_wait_s=0.1, timeout_s=20.0)
