@@ -25,7 +25,7 @@ from visionthink.model.bundled import EMBEDDED, base_folder
 
 ROOT: Final = Path(__file__).parents[2]
 NUM_CLIENTS: Final = 64
-_DEADLINE_S: Final = 60.0
+_DEADLINE_S: Final = 120.0
 
 
 def free_port() -> int:
