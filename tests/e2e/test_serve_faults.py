@@ -47,7 +47,7 @@ def stub() -> Iterator[Stub]:
 def served(tmp_path_factory: pytest.TempPathFactory, stub: Stub) -> Iterator[Endpoint]:
     home = tmp_path_factory.mktemp("faults")
     settings = {
-        "timeout_s": TIMEOUT_S,
+        "timeout_s": 40.0,
         "max_in_flight": MAX_IN_FLIGHT,
         "max_wait_s": 30.0,
         "drain_s": 5.0,
