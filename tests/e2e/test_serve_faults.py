@@ -240,4 +240,4 @@ def test_a_server_whose_grace_period_is_over(stub: Stub, tmp_path_factory: pytes
         found = told(asyncio.run(scene()))
         assert set(found) <= {(503, "shutting_down"), (200, "shutting_down")} and found.total() == NUM_CLIENTS
         assert served.process.wait(20) == 0, served.log.read_text()[-2000:]
-        assert time.monotonic() - start_s < 20
+        assert time.monotonic() - start_s < 60
