@@ -185,7 +185,7 @@ def free_port() -> int:
 def started(command: Sequence[str], url: str) -> Iterator["subprocess.Popen[bytes]"]:
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
     try:
-        end_s = time.monotonic() + 120.0
+        end_s = time.monotonic() + 600.0
         while True:
             with suppress(httpx.HTTPError):
                 if httpx.get(url, timeout=5, trust_env=False).status_code == 200:
