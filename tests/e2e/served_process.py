@@ -143,7 +143,9 @@ async def ask(client: httpx.AsyncClient, url: str, *, stream: bool) -> Answer:
     seconds = time.monotonic() - start_s
     if got.headers["content-type"].startswith("text/event-stream"):
         events = [line.removeprefix("data: ") for line in got.text.splitlines() if line.startswith("data: ")]
-        error: dict[str, str] = next((json.loads(event)["error"] for event in events[:-1] if '"error"' in event[:10]), {})
+        error: dict[str, str] = next(
+            (json.loads(event)["error"] for event in events[:-1] if '"error"' in event[:10]), {}
+        )
         return Answer(200, error.get("code"), events[-1] == "[DONE]", seconds, got.headers)
     error = got.json().get("error", {})
     is_whole = got.status_code == 200 or set(error) == {"message", "type", "param", "code"}

@@ -35,8 +35,8 @@ def test_the_longest_line_gives_up_its_last_for_a_shorter_one() -> None:
     for item in ("a1", "a2", "a3", "b1"):
         queue.push(item[0], item)
     assert queue.drop_for("a") is None, "not for its own sake"
-    assert queue.drop_for("b") is None, "two each is no better"
-    assert queue.drop_for("c") == "a3" and len(queue) == 3
+    assert queue.drop_for("b") == "a3" and len(queue) == 3
+    assert queue.drop_for("b") is None, "two each is no worse"
     assert queue.drop_for("c") == "a2"
     assert queue.drop_for("c") is None and [queue.pop(), queue.pop()] == ["a1", "b1"]
     assert queue.drop_for("c") is None
