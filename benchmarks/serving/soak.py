@@ -48,7 +48,7 @@ MANNERS: Final[Sequence[dict[str, Any]]] = (
 )
 """How the stub behaves, ten seconds each; the last one is slower than a request may be."""
 TIMEOUT_S: Final = 5.0
-EXPECTED: Final = frozenset({200, 400, 413, 422, 429, 502, 503, 504})
+EXPECTED: Final = frozenset({200, 400, 408, 413, 422, 429, 502, 503, 504})
 SIZES: Final = ((112, 56), (640, 480), (1280, 960))
 
 
