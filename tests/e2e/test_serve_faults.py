@@ -206,7 +206,7 @@ def test_clients_that_leave(idle: Endpoint, stub: Stub, stream: bool) -> None:
 
 
 def test_a_server_that_is_told_to_end(stub: Stub, tmp_path_factory: pytest.TempPathFactory) -> None:
-    stub.behave(delay_s=1.0)
+    stub.behave(delay_s=60.0)
     before = stub.stats()["num_asked"]
     with endpoint(tmp_path_factory.mktemp("end"), stub, drain_s=20.0) as served:
 
@@ -219,6 +219,7 @@ def test_a_server_that_is_told_to_end(stub: Stub, tmp_path_factory: pytest.TempP
             async with httpx.AsyncClient(timeout=20) as client:
                 for number in range(4):
                     late.append(await ask(client, served.url, stream=number % 2 == 1))
+            await asyncio.to_thread(stub.behave)
             return await asking, late
 
         inside, late = asyncio.run(scene())

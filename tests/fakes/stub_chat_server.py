@@ -56,7 +56,7 @@ class Manner:
     """How the server behaves."""
 
     delay_s: float = 0.0
-    """Before an answer."""
+    """Before an answer, or until it is told to behave otherwise."""
     between_s: float = 0.0
     """Between the pieces of a stream."""
     rubbish: bool = False
@@ -71,6 +71,7 @@ class Stub:
     def __init__(self) -> None:
         self.stats = Stats()
         self.manner = Manner()
+        self._changed = asyncio.Event()
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, with any number of requests."""
@@ -96,6 +97,8 @@ class Stub:
                 await _send(writer, json.dumps(asdict(self.stats)).encode())
             case "/control":
                 self.manner = Manner(**body)
+                self._changed.set()
+                self._changed = asyncio.Event()
                 await _send(writer, b"{}")
             case _:
                 await self._chat(body, reader, writer)
@@ -115,7 +118,8 @@ class Stub:
 
     async def _answered(self, body: dict[str, object], writer: asyncio.StreamWriter) -> None:
         manner = self.manner
-        await asyncio.sleep(manner.delay_s)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), manner.delay_s)
         is_stream = bool(body.get("stream"))
         if manner.rubbish:
             name = [*RUBBISH][self.stats.num_asked % len(RUBBISH)]
