@@ -10,6 +10,7 @@ A metric with labels becomes one MLflow key per value: `EVAL_ACCURACY.key(row="t
 """
 
 from collections.abc import Iterable
+from functools import partial
 
 from visionthink.errors import UserError
 from visionthink.metric import Better, Kind, Metric, Unit, check_names, escaped, unescaped
@@ -192,64 +193,69 @@ EVAL_OFFICIAL = _metric(
 STAGE_S = _metric("stage/wall_s", Unit.SECONDS, _DOWN, "Wall time of a stage; `total` is the whole pipeline.", "stage")
 
 # --- serving, scraped ---
-SERVE_REQUESTS = _metric(
+_counter = partial(_metric, kind=Kind.COUNTER)
+_histogram = partial(_metric, kind=Kind.HISTOGRAM)
+SERVE_REQUESTS = _counter(
     "serve/requests",
     Unit.COUNT,
     _DEPENDS,
     "Requests by their end: an episode's outcome, or `rejected`, `overloaded`, `timeout`, `error`, `abandoned`.",
     "outcome",
-    kind=Kind.COUNTER,
 )
-SERVE_REJECTIONS = _metric(
-    "serve/rejections",
-    Unit.COUNT,
-    _DOWN,
-    "Requests without an answer, by the error's code.",
-    "reason",
-    kind=Kind.COUNTER,
+SERVE_REJECTIONS = _counter(
+    "serve/rejections", Unit.COUNT, _DOWN, "Requests without an answer, by the error's code.", "reason"
 )
-SERVE_DECISIONS = _metric(
+SERVE_DECISIONS = _counter(
     "serve/decisions",
     Unit.COUNT,
     _DEPENDS,
     "Answered requests by how the picture was looked at: `direct` or `closer` by the model's own choice, `shortcut` to "
     "the full view because a call was likely, `always_low` or `always_high` by the request's wish, `no_picture`.",
     "decision",
-    kind=Kind.COUNTER,
 )
-SERVE_RESIZES = _metric("serve/resizes", Unit.COUNT, _DEPENDS, "Larger views handed to the model.", kind=Kind.COUNTER)
-SERVE_VISUAL_TOKENS = _metric(
-    "serve/visual_tokens", Unit.TOKENS, _DOWN, "Visual tokens of a request, all views.", kind=Kind.HISTOGRAM
-)
-SERVE_FULL_VISUAL_TOKENS = _metric(
+SERVE_RESIZES = _counter("serve/resizes", Unit.COUNT, _DEPENDS, "Larger views handed to the model.")
+SERVE_VISUAL_TOKENS = _histogram("serve/visual_tokens", Unit.TOKENS, _DOWN, "Visual tokens of a request, all views.")
+SERVE_FULL_VISUAL_TOKENS = _counter(
     "serve/full_visual_tokens",
     Unit.TOKENS,
     _DEPENDS,
     "Visual tokens that the full views alone would have cost; the sum of `serve/visual_tokens` below it is saved.",
-    kind=Kind.COUNTER,
 )
-SERVE_TURNS = _metric("serve/turns", Unit.COUNT, _DEPENDS, "Turns of a request.", kind=Kind.HISTOGRAM)
-SERVE_LATENCY_S = _metric(
-    "serve/latency_s", Unit.SECONDS, _DOWN, "Seconds from request to complete answer.", kind=Kind.HISTOGRAM
+SERVE_TURNS = _histogram("serve/turns", Unit.COUNT, _DEPENDS, "Turns of a request.")
+SERVE_LATENCY_S = _histogram("serve/latency_s", Unit.SECONDS, _DOWN, "Seconds from request to complete answer.")
+SERVE_TURN_S = _histogram("serve/turn_s", Unit.SECONDS, _DOWN, "Seconds that the engine took for a turn.")
+SERVE_LOOK_S = _histogram(
+    "serve/look_s", Unit.SECONDS, _DOWN, "Seconds of a `first`, `further` or `full` look.", "look"
 )
-SERVE_TURN_S = _metric(
-    "serve/turn_s", Unit.SECONDS, _DOWN, "Seconds that the engine took for a turn.", kind=Kind.HISTOGRAM
-)
-SERVE_LOOK_S = _metric(
-    "serve/look_s", Unit.SECONDS, _DOWN, "Seconds of a `first`, `further` or `full` look.", "look", kind=Kind.HISTOGRAM
-)
-SERVE_PICTURE_S = _metric(
-    "serve/picture_s", Unit.SECONDS, _DOWN, "Seconds from a body to its decoded picture.", kind=Kind.HISTOGRAM
-)
-SERVE_ENGINE_ERRORS = _metric(
+SERVE_PICTURE_S = _histogram("serve/picture_s", Unit.SECONDS, _DOWN, "Seconds from a body to its decoded picture.")
+SERVE_ENGINE_ERRORS = _counter(
     "serve/engine_errors",
     Unit.COUNT,
     _DOWN,
     "Turns that the engine failed on: `retryable`, `refused` or `no_room`.",
     "kind",
-    kind=Kind.COUNTER,
 )
-SERVE_NUM_IN_FLIGHT = _metric("serve/num_in_flight", Unit.COUNT, _DEPENDS, "Requests that are being worked on.")
+SERVE_QUEUE_S = _histogram("serve/queue_s", Unit.SECONDS, _DOWN, "Seconds that a request waited for the engine.")
+SERVE_FIRST_BYTE_S = _histogram(
+    "serve/first_byte_s", Unit.SECONDS, _DOWN, "Seconds from a question to its response's begin."
+)
+SERVE_FIRST_WORD_S = _histogram(
+    "serve/first_word_s", Unit.SECONDS, _DOWN, "Seconds from a question to the first word of its streamed answer."
+)
+SERVE_KEY_REQUESTS = _counter(
+    "serve/key_requests",
+    Unit.COUNT,
+    _DEPENDS,
+    "Questions by the name of their API key; `any` where the server has more than 50 keys.",
+    "key",
+)
+SERVE_NUM_IN_FLIGHT = _metric(
+    "serve/num_in_flight", Unit.COUNT, _DEPENDS, "Questions that are uploaded, wait or are answered."
+)
+SERVE_NUM_QUEUED = _metric("serve/num_queued", Unit.COUNT, _DOWN, "Questions that wait for the engine.")
+SERVE_NUM_TASKS = _metric(
+    "serve/num_tasks", Unit.COUNT, _DEPENDS, "Tasks of the event loop; without requests it stays where it was."
+)
 SERVE_HELD_BYTES = _metric(
     "serve/held_bytes", Unit.NUMBER, _DEPENDS, "Bytes of bodies and pixels that the requests in flight hold."
 )

@@ -11,12 +11,24 @@ import re
 import socket
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Final
+from typing import Protocol as Interface
 from urllib.parse import urlsplit
 
 from visionthink.errors import ConfigError
+from visionthink.spans import trace_headers
 
 if TYPE_CHECKING:
     import openai
+
+
+class _Carrier(Interface):
+    """A request on its way out; the HTTP library's own type has another home in each of its versions."""
+
+    @property
+    def headers(self) -> MutableMapping[str, str]:
+        """What it takes along."""
+        ...
+
 
 _OWN: Final = ("localhost", "127.0.0.1", "127.0.0.0/8", "::1")
 """How the variable NO_PROXY names this machine; some libraries know networks, others single addresses only."""
@@ -102,9 +114,15 @@ def async_http_client(url: str, *, max_connections: int | None = None) -> "opena
     kind = type(openai.DEFAULT_CONNECTION_LIMITS)
     limits = kind(max_connections=max_connections, max_keepalive_connections=max_connections)
     try:
-        return openai.DefaultAsyncHttpxClient(trust_env=not _is_own_url(url), limits=limits)
+        return openai.DefaultAsyncHttpxClient(
+            trust_env=not _is_own_url(url), limits=limits, event_hooks={"request": [_join_trace]}
+        )
     except (ImportError, ValueError) as error:
         raise _unusable(url, error) from error
+
+
+async def _join_trace(request: "_Carrier") -> None:
+    request.headers.update(trace_headers())
 
 
 def check_reachable(url: str) -> None:

@@ -177,6 +177,18 @@ def engine_of(uri: str, folder: Path, settings: ModelConfig, env: Mapping[str, s
     )
 
 
+def serving_engine(uri: str, folder: Path, config: RunConfig, env: Mapping[str, str]) -> Engine:
+    """The same for questions that somebody waits for: few tries, and a connection for each that is in flight."""
+    return open_engine(
+        f"transformers:{folder}" if uri == LOCAL else uri,
+        batch_size=config.model.batch_size,
+        api_key=env.get("OPENAI_API_KEY"),
+        timeout_s=config.serve.timeout_s,
+        max_connections=config.serve.max_in_flight,
+        max_retries=config.serve.engine_retries,
+    )
+
+
 def tracking_of(config: RunConfig, folder: RunFolder, env: Mapping[str, str]) -> Tracking:
     """Tracker and registry as the settings and the environment say; the settings win."""
     settings = config.tracking

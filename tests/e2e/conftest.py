@@ -2,12 +2,13 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.program import Program
-from tests.fakes.parrot_model import save_parrot
 
 
 @pytest.fixture(scope="session")
 def parrot(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A base model with which a whole run takes seconds."""
+    from tests.fakes.parrot_model import save_parrot  # loads torch, which most of these tests leave to the program
+
     return save_parrot(tmp_path_factory.mktemp("parrot") / "model")
 
 

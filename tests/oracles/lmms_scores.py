@@ -6,15 +6,17 @@ The package itself pulls in a dozen heavy stacks, so its functions are taken out
 """
 
 import ast
+import importlib.metadata
 import importlib.util
 import json
 import random
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 SEED, NUM_PAIRS = 0, 600
-ROOT = Path(importlib.util.find_spec("lmms_eval").submodule_search_locations[0])
+ROOT = Path(importlib.metadata.distribution("lmms-eval").locate_file("lmms_eval"))  # type: ignore[arg-type]
 
 WORDS = [
     "red",
@@ -78,7 +80,7 @@ WORDS += [
 ]
 
 
-def words(draw):
+def words(draw: random.Random) -> str:
     """One word, changed a little or put together with another."""
     text = draw.choice(WORDS)
     match draw.randrange(7):
@@ -95,7 +97,7 @@ def words(draw):
             return text
 
 
-def module(name, path):
+def module(name: str, path: str) -> Any:
     """A file of the package, with the names that it only needs for writing files."""
     for parent in ("lmms_eval", "lmms_eval.tasks", "lmms_eval.tasks._task_utils", "lmms_eval.filters"):
         package = types.ModuleType(parent)
@@ -110,23 +112,24 @@ def module(name, path):
         for one in names:
             setattr(sys.modules[stub], one, object)
     spec = importlib.util.spec_from_file_location(name, ROOT / path)
+    assert spec is not None and spec.loader is not None
     found = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(found)
     return found
 
 
-def functions(path, *names):
+def functions(path: str, *names: str) -> dict[str, Any]:
     """Functions alone, without the decorators that register them."""
     tree = ast.parse((ROOT / path).read_text())
     kept = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in names]
     for node in kept:
         node.decorator_list = []
-    space = {}
-    exec(compile(ast.Module(kept, []), path, "exec"), space)
+    space: dict[str, Any] = {}
+    exec(compile(ast.Module(list[ast.stmt](kept), []), path, "exec"), space)
     return space
 
 
-def main(folder):
+def main(folder: Path) -> None:
     """Write a file a benchmark: lists of prediction, answers, kind and score."""
     draw = random.Random(SEED)
     chartqa = module("chartqa", "tasks/chartqa/utils.py")
@@ -137,12 +140,14 @@ def main(folder):
     anls = functions("api/metrics.py", "anls", "levenshtein_distance")["anls"]
     formulas = "Handwritten Mathematical Expression Recognition"
 
-    def pair(answers=1):
+    def pair(answers: int = 1) -> tuple[str, list[str]]:
         wanted = [words(draw) for _ in range(answers)]
         near = draw.choice(wanted) if draw.random() < 0.4 else words(draw)
         return near, wanted
 
-    rows = {name: [] for name in ("chartqa", "docvqa", "ocrbench", "pope", "mme", "realworldqa")}
+    rows: dict[str, list[list[Any]]] = {
+        name: [] for name in ("chartqa", "docvqa", "ocrbench", "pope", "mme", "realworldqa")
+    }
     for _ in range(NUM_PAIRS):
         got, [want] = pair()
         rows["chartqa"].append([got, [want], "", float(chartqa.relaxed_correctness(got, want))])

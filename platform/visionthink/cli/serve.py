@@ -1,8 +1,9 @@
 """The command `serve`: a model behind an OpenAI-compatible endpoint until it is stopped."""
 
 import contextlib
+import logging
+import logging.config
 import os
-import sys
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -15,6 +16,8 @@ from visionthink.errors import DataError
 from visionthink.network import url_host
 from visionthink.runs.choice import latest_run
 from visionthink.runs.folder import RunFolder
+
+_log = logging.getLogger(__name__)
 
 _Model = Annotated[Path | None, typer.Option("--model", help="Folder of a model. Default: the run's.", metavar="DIR")]
 _Host = Annotated[str | None, typer.Option("--host", help="Address to listen on.")]
@@ -57,14 +60,16 @@ def _model_of(folder: RunFolder | None) -> Path:
 
 def _serve(model: Path, config: RunConfig) -> None:
     from visionthink.serving import serve as serve_app
+    from visionthink.serving.json_log import log_config
     from visionthink.serving.opening import open_app
-    from visionthink.stage import engine_of, set_up_torch
+    from visionthink.stage import serving_engine, set_up_torch
 
     if config.serve.engine == LOCAL:
         set_up_torch(config.model.threads)
-    app = open_app(model, config, lambda uri, folder: engine_of(uri, folder, config.model, os.environ))
+    app = open_app(model, config, lambda uri, folder: serving_engine(uri, folder, config, os.environ), os.environ)
     address = config.serve
     place = f"http://{url_host(address.host)}:{address.port}/v1" if address.port else f"a free port of {address.host}"
-    print(f"serving {model} as {address.model_name!r} at {place}", file=sys.stderr, flush=True)
+    logging.config.dictConfig(log_config(address.log_format))
+    _log.info("serving %s as %r at %s", model, address.model_name, place)
     with contextlib.suppress(KeyboardInterrupt):  # how a server is meant to be ended
-        serve_app(app, host=address.host, port=address.port)
+        serve_app(app, host=address.host, port=address.port, drain_s=address.drain_s, log_format=address.log_format)

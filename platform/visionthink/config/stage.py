@@ -308,15 +308,20 @@ class ServeConfig(Section):
     port: Annotated[int, Field(ge=0, le=65535), OPERATIONAL] = 8000
     """Port to listen on; 0 takes a free one."""
     timeout_s: Annotated[Positive, OPERATIONAL] = 60.0
-    """Of one request, all turns; and of its upload before that."""
+    """Of one request from the end of its upload to its answer, all turns; and of its upload before that."""
     policy: Annotated[Literal["auto", "always_low", "always_high"], OPERATIONAL] = "auto"
     """How a picture is looked at where the request does not say: `auto` lets the model decide."""
     max_turns: Annotated[PositiveInt | None, OPERATIONAL] = None
     """Turns in which the model may ask for another view, where the request does not say; None means as in training."""
     max_in_flight: Annotated[PositiveInt, OPERATIONAL] = 256
-    """Requests at once; more are refused with 503 and told to come back, before they are read."""
+    """Requests that are decoded and answered at a time, and connections to each server of `engine`."""
+    max_queued: Annotated[int, Field(ge=0), OPERATIONAL] = 256
+    """Requests that may wait for one of those to end, first come, first served, keys in turn; more are refused with 429
+    and told to come back, before they are read."""
+    max_wait_s: Annotated[Positive, OPERATIONAL] = 10.0
+    """Longest such wait; then 429."""
     max_held_bytes: Annotated[PositiveInt, OPERATIONAL] = 2 * 1024**3
-    """Memory for the bodies and decoded pictures of all requests at once; what does not fit is refused with 503."""
+    """Memory for the bodies and decoded pictures of all requests at once; what does not fit is refused with 429."""
     max_body_bytes: Annotated[PositiveInt, OPERATIONAL] = 48 * 1024**2
     """A larger request is refused."""
     max_picture_pixels: Annotated[PositiveInt, OPERATIONAL] = 16 * 1024**2
@@ -329,3 +334,20 @@ class ServeConfig(Section):
     from public addresses only; none, and pictures must travel in the request."""
     image_timeout_s: Annotated[Positive, OPERATIONAL] = 10.0
     """Of fetching one picture."""
+    keys_file: Annotated[str | None, Place(), OPERATIONAL] = None
+    """File of the API keys that are let in, as hashes, read again when it changes; None: everybody is. TOML, for each
+    key `[NAME]` and below it `sha256 = ["..."]`, and where it differs `max_in_flight` and `requests_per_minute`."""
+    key_max_in_flight: Annotated[PositiveInt | None, OPERATIONAL] = None
+    """Requests at a time of one key, of all together where there are no keys; None: no bound."""
+    key_requests_per_minute: Annotated[PositiveInt | None, OPERATIONAL] = None
+    """The same for requests a minute."""
+    engine_retries: Annotated[int, Field(ge=0), OPERATIONAL] = 2
+    """Tries after the first that a server which fails gets, within the request's time; then 503. Clients try again
+    themselves, and may be answered by another replica."""
+    drain_s: Annotated[Positive, OPERATIONAL] = 30.0
+    """What requests under way are given when the server is told to end."""
+    log_format: Annotated[Literal["text", "json"], OPERATIONAL] = "text"
+    """Lines for people, or one JSON object a line."""
+    tracing: Annotated[Literal["auto", "on", "off"], OPERATIONAL] = "auto"
+    """Whether OpenTelemetry's spans are sent: `auto` where OTEL_EXPORTER_OTLP_ENDPOINT names a collector. Needs the
+    extra `tracing`."""

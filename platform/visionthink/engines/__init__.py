@@ -52,12 +52,14 @@ def open_engine(
     api_key: str | None = None,
     timeout_s: float = 120.0,
     max_connections: int = 64,
+    max_retries: int | None = None,
 ) -> Engine:
     """The engine that `uri` names.
 
     - `transformers:FOLDER` runs the model saved in FOLDER here; `batch_size` and `device` apply.
     - `openai:http://HOST:PORT/v1?model=NAME` asks a server, or several that hold the same model (addresses separated
-      by commas); `api_key`, `timeout_s` and `max_connections` (to each) apply.
+      by commas); `api_key`, `timeout_s`, `max_connections` (to each) and `max_retries` (None: as a stage needs, which
+      waits for a server that is started again) apply.
     - `scripted:FILE.json` plays a JSON list of reply texts.
 
     Raises:
@@ -68,7 +70,7 @@ def open_engine(
         case "transformers" if place:
             return _open_transformers(place, batch_size, device)
         case "openai" if place:
-            return _open_openai(place, api_key, timeout_s, max_connections)
+            return _open_openai(place, api_key, timeout_s, max_connections, max_retries)
         case "scripted" if place:
             return _open_scripted(Path(place))
         case _:
@@ -86,11 +88,15 @@ def _open_transformers(folder: str, batch_size: int, device: str | None) -> Engi
     return TransformersEngine.load(folder, batch_size=batch_size, device=device)
 
 
-def _open_openai(url: str, api_key: str | None, timeout_s: float, max_connections: int) -> Engine:
+def _open_openai(
+    url: str, api_key: str | None, timeout_s: float, max_connections: int, max_retries: int | None
+) -> Engine:
     from visionthink.engines.chat_client import open_client
     from visionthink.engines.openai_chat import OpenAIChatEngine
 
-    client = open_client(url, api_key=api_key, timeout_s=timeout_s, max_connections=max_connections)
+    client = open_client(
+        url, api_key=api_key, timeout_s=timeout_s, max_connections=max_connections, max_retries=max_retries
+    )
     return OpenAIChatEngine(client)
 
 

@@ -335,7 +335,13 @@ class ChatClient:
 
 
 def open_client(
-    place: str, *, api_key: str | None, timeout_s: float, max_connections: int, is_wish: bool = False
+    place: str,
+    *,
+    api_key: str | None,
+    timeout_s: float,
+    max_connections: int,
+    max_retries: int | None = None,
+    is_wish: bool = False,
 ) -> ChatClient:
     """A client for `http://HOST:PORT/v1?model=NAME`, or for several such addresses; see `parse_place`.
 
@@ -344,7 +350,13 @@ def open_client(
     """
     addresses, model = parse_place(place)
     return ChatClient(
-        addresses, model=model, api_key=api_key, timeout_s=timeout_s, max_connections=max_connections, is_wish=is_wish
+        addresses,
+        model=model,
+        api_key=api_key,
+        timeout_s=timeout_s,
+        max_connections=max_connections,
+        retry=None if max_retries is None else RetryRule(max_retries=max_retries),
+        is_wish=is_wish,
     )
 
 
@@ -356,11 +368,19 @@ def _checked(completion: object) -> ChatCompletion:
     """
     choices = completion.choices if isinstance(completion, ChatCompletion) else None
     is_sound = isinstance(choices, list) and all(
-        isinstance(getattr(choice, "message", None), ChatCompletionMessage) for choice in choices
+        isinstance(message := getattr(choice, "message", None), ChatCompletionMessage)
+        and isinstance(message.content, str | None)
+        for choice in choices
     )
-    if not isinstance(completion, ChatCompletion) or not is_sound:
+    if not isinstance(completion, ChatCompletion) or not is_sound or not _counts(completion.usage):
         raise ValueError(f"this is no chat completion: {str(completion)[:200]!r}")
     return completion
+
+
+def _counts(usage: object) -> bool:
+    """Whether the tokens that a server tells, if it tells them, are numbers."""
+    names = ("prompt_tokens", "completion_tokens")
+    return usage is None or all(isinstance(getattr(usage, name, None), int) for name in names)
 
 
 def _checked_chunk(chunk: object) -> ChatCompletionChunk:

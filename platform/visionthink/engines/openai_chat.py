@@ -27,6 +27,7 @@ from visionthink.engines.engine import SAMPLING_FIELDS, AnswerForm, Request, Sam
 from visionthink.engines.view_cache import ViewCache
 from visionthink.errors import EngineError
 from visionthink.picture import cut, encode_png
+from visionthink.spans import span
 
 _NO_ROOM_STATUS: Final = frozenset({400, 413, 422})
 _NO_ROOM: Final = re.compile(
@@ -135,7 +136,8 @@ class OpenAIChatEngine:
 
 
 def _data_url(picture: Image.Image, view: View) -> str:
-    return "data:image/png;base64," + base64.b64encode(encode_png(cut(picture, view))).decode("ascii")
+    with span("resize", {"visionthink.view.width": view.size.width, "visionthink.view.height": view.size.height}):
+        return "data:image/png;base64," + base64.b64encode(encode_png(cut(picture, view))).decode("ascii")
 
 
 def _kept_away(error: ChatError) -> NoRoom | BackendFailed:

@@ -1,9 +1,10 @@
 """Errors as OpenAI's clients expect them.
 
 Rule: every response that is not a success has one body shape, `{"error": {"message", "type", "param", "code"}}`, and
-the message says what to do. Statuses: 400 the request makes no sense here, 404 no such model or path, 408 the upload
-took too long, 413 too large, 415 compressed, 422 not shaped like a chat request, 500 our bug, 502 the engine refused
-what it was asked, 503 the engine or the server cannot answer now, 504 it took too long.
+the message says what to do. Statuses: 400 the request makes no sense here, 401 no valid key, 404 no such model or
+path, 408 the upload took too long, 413 too large, 415 compressed, 422 not shaped like a chat request, 429 too many
+requests, of this key or of all, 500 our bug, 502 the engine refused what it was asked, 503 the engine is out of order
+or the server shuts down, 504 it took too long.
 """
 
 from typing import Final
@@ -13,7 +14,12 @@ from fastapi.responses import JSONResponse
 from visionthink.core.excerpt import excerpt
 
 _MAX_CHARS: Final = 500
-_TYPES: Final = {503: "service_unavailable_error", 504: "timeout_error"}
+_TYPES: Final = {
+    401: "authentication_error",
+    429: "rate_limit_error",
+    503: "service_unavailable_error",
+    504: "timeout_error",
+}
 
 
 class ApiError(Exception):

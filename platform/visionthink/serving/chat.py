@@ -19,7 +19,8 @@ from fastapi.responses import JSONResponse, Response
 from starlette.requests import ClientDisconnect
 
 from visionthink.serving.admission import Admission, Seat
-from visionthink.serving.api_error import ApiError, internal_error, no_such_model, out_of_time
+from visionthink.serving.api_error import ApiError, internal_error, no_such_model
+from visionthink.serving.caller import caller_name
 from visionthink.serving.chat_response import (
     STREAM_END,
     STREAM_WAIT,
@@ -32,6 +33,7 @@ from visionthink.serving.chat_response import (
     usage_chunk,
 )
 from visionthink.serving.connection import read_body, unless_gone
+from visionthink.serving.deadline import Deadline
 from visionthink.serving.live import End, EventStream, Live
 from visionthink.serving.loop import Answered, Loop, Question, ServingLimits
 from visionthink.serving.metrics import ServingMetrics
@@ -88,7 +90,7 @@ class ChatEndpoint:
         )
         try:
             with ExitStack() as stack:
-                seat = stack.enter_context(self._admission.enter())
+                seat = stack.enter_context(self._admission.enter(caller_name(request.scope)))
                 response = await self._admitted(request, heading, seat)
                 if isinstance(response, EventStream):
                     stack.pop_all()  # it leaves its seat when it ends
@@ -102,12 +104,12 @@ class ChatEndpoint:
     async def _admitted(self, request: Request, heading: Heading, seat: Seat) -> Response:
         start_s = self._timer()
         limits = self._limits
-        reading = read_body(request, seat, max_bytes=limits.max_body_bytes, timeout_s=limits.timeout_s)
+        reading = read_body(request, seat, max_bytes=limits.max_body_bytes)
         # The body is handed on without a name here, which would keep it for as long as the answer takes.
         question = await unless_gone(request, self._question(await reading, seat))
         if question is None:
             return self._abandoned()
-        work = partial(self._answers, heading.request_id, question, start_s)
+        work = partial(self._answers, heading.request_id, question, start_s, seat.deadline)
         if question.is_streamed:
             return await self._stream(heading, question, Live(work), seat)
         answered = await unless_gone(request, work(None))
@@ -117,28 +119,33 @@ class ChatEndpoint:
         return JSONResponse(completion(heading, finishes, question.policy, with_log_probs=question.with_log_probs))
 
     async def _question(self, body: bytearray, seat: Seat) -> Question:
-        start_s, num_bytes = self._timer(), len(body)
-        try:
-            async with asyncio.timeout(self._limits.timeout_s):
-                asked = await self._loop.read(body)
-                del body  # what is read is no longer held twice
-                if asked.model != self._model_name:
-                    raise no_such_model(asked.model, self._model_name)
-                question = await self._loop.accept(asked, seat)
-        except TimeoutError as error:
-            raise out_of_time(self._limits.timeout_s) from error
+        arrived_s, num_bytes = self._timer(), len(body)
+        async with seat.deadline.kept():
+            await seat.wait_for_engine()
+            start_s = self._timer()
+            self._metrics.count_wait(start_s - arrived_s)
+            asked = await self._loop.read(body)
+            del body  # what is read is no longer held twice
+            if asked.model != self._model_name:
+                raise no_such_model(asked.model, self._model_name)
+            question = await self._loop.accept(asked, seat)
         seat.drop(num_bytes)
         self._metrics.count_picture(self._timer() - start_s)
         return question
 
     async def _answers(
-        self, request_id: str, question: Question, start_s: float, on_item: Callable[[_Item], None] | None
+        self,
+        request_id: str,
+        question: Question,
+        start_s: float,
+        deadline: Deadline,
+        on_item: Callable[[_Item], None] | None,
     ) -> list[Answered]:
         """Every choice's answer; if one fails, so does the whole, and the others are given up."""
 
         async def answer(choice: int) -> Answered:
             on_text = None if on_item is None else lambda text: on_item(_Flowed(choice, text))
-            answered = await self._answered(request_id, question, start_s, choice, on_text)
+            answered = await self._answered(request_id, question, start_s, deadline, choice, on_text)
             if on_item is not None:
                 on_item(_Ended(choice, answered))
             return answered
@@ -155,11 +162,19 @@ class ChatEndpoint:
         request_id: str,
         question: Question,
         start_s: float,
+        deadline: Deadline,
         choice: int,
         on_text: Callable[[str], None] | None,
     ) -> Answered:
+        if on_text is not None:
+            on_text = self._timed(on_text, start_s)
         answered = await self._loop.answer(
-            question, session=request_id, choice=choice, on_turn=self._metrics.count_turn, on_text=on_text
+            question,
+            session=request_id,
+            deadline=deadline,
+            choice=choice,
+            on_turn=self._metrics.count_turn,
+            on_text=on_text,
         )
         latency_s = self._timer() - start_s
         finish = answered.finish
@@ -171,6 +186,18 @@ class ChatEndpoint:
             *(request_id, finish.outcome, len(finish.trace.turns), finish.trace.visual_tokens, latency_s),
         )
         return answered
+
+    def _timed(self, on_text: Callable[[str], None], start_s: float) -> Callable[[str], None]:
+        is_first = True
+
+        def told(text: str) -> None:
+            nonlocal is_first
+            if is_first:
+                self._metrics.count_first_word(self._timer() - start_s)
+            is_first = False
+            on_text(text)
+
+        return told
 
     async def _stream(
         self, heading: Heading, question: Question, live: Live[_Item, list[Answered]], seat: Seat

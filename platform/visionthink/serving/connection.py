@@ -46,24 +46,23 @@ class RequestIdMiddleware:
         await self._app(scope, receive, send_with_id)
 
 
-async def read_body(request: Request, seat: Seat, *, max_bytes: int, timeout_s: float) -> bytearray:
+async def read_body(request: Request, seat: Seat, *, max_bytes: int) -> bytearray:
     """The body, which `seat` holds from now on.
 
     Raises:
-        ApiError: 413, it is larger than `max_bytes`; 415, it is compressed; 408, it took longer than `timeout_s`; 503,
-            there is no room for it.
+        ApiError: 413, it is larger than `max_bytes`; 415, it is compressed; 408, it was not there by the seat's
+            deadline, which then starts anew; 429, there is no room for it.
         ClientDisconnect: the client hung up before its end.
     """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
         text = f"the body's content-encoding is {encoding[:32]!r}; send it as it is"
         raise ApiError(415, text, code="unsupported_encoding")
-    try:
-        async with asyncio.timeout(timeout_s):
-            return await _read(request, seat, max_bytes)
-    except TimeoutError as error:
-        text = f"the body was not there within {timeout_s:g} s; send less, or faster"
-        raise ApiError(408, text, code="upload_timeout") from error
+    text = f"the body was not there within {seat.deadline.timeout_s:g} s; send less, or faster"
+    async with seat.deadline.kept(late=ApiError(408, text, code="upload_timeout")):
+        body = await _read(request, seat, max_bytes)
+    seat.deadline.restart()
+    return body
 
 
 async def _read(request: Request, seat: Seat, max_bytes: int) -> bytearray:

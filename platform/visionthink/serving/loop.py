@@ -25,7 +25,7 @@ from visionthink.episodes.driver import derived_seed, run_episode
 from visionthink.episodes.prompting import Prompting, ViewPolicy
 from visionthink.errors import BackendError, DataError
 from visionthink.serving.admission import Seat
-from visionthink.serving.api_error import ApiError, bad_value, out_of_time, too_long
+from visionthink.serving.api_error import ApiError, bad_value, too_long
 from visionthink.serving.chat_request import (
     ChatRequest,
     asked_first_look,
@@ -34,6 +34,7 @@ from visionthink.serving.chat_request import (
     parse_chat_request,
 )
 from visionthink.serving.conversation import SentPicture, conversation_of
+from visionthink.serving.deadline import Deadline
 from visionthink.serving.picture_source import BYTES_PER_PIXEL, decoded, pixels_of, unpacked
 from visionthink.serving.plain import plain_finish, plain_messages
 from visionthink.serving.refusal import unsupported
@@ -59,9 +60,13 @@ class ServingLimits:
     max_body_bytes: int = 48 * 2**20
     """A larger request is refused before it is read to its end."""
     timeout_s: float = 120.0
-    """Deadline of a whole episode, all turns together; and, before that, of the upload."""
+    """Of a request from its upload's end on: wait, picture and all turns together; and, before that, of the upload."""
     max_in_flight: int = 256
-    """Requests beyond this are refused with 503 before they are read, instead of piling up."""
+    """Requests that are decoded and answered at a time."""
+    max_queued: int = 256
+    """Requests that may wait for one of those to end; more are refused with 429 before they are read."""
+    max_wait_s: float = 10.0
+    """Longest wait; then 429."""
     max_held_bytes: int = 2 * 2**30
     """Bytes of bodies and pixels that the requests in flight may hold together."""
     num_decoders: int = 2
@@ -164,7 +169,7 @@ class Loop:
         """The question in a request, whose pixels `seat` holds from now on.
 
         Raises:
-            ApiError: 400, 413 or 503, it cannot be answered as it stands.
+            ApiError: 400, 413 or 429, it cannot be answered as it stands.
         """
         conversation = conversation_of(request.messages)
         sent = conversation.picture
@@ -200,6 +205,7 @@ class Loop:
         question: Question,
         *,
         session: str,
+        deadline: Deadline,
         choice: int = 0,
         on_turn: Callable[[Event, float], None],
         on_text: Callable[[str], None] | None = None,
@@ -221,10 +227,8 @@ class Loop:
             on_text=on_text,
         )
         try:
-            async with asyncio.timeout(self._limits.timeout_s):
+            async with deadline.kept():
                 finish = await _finish(turns, question, session, choice)
-        except TimeoutError as error:
-            raise out_of_time(self._limits.timeout_s) from error
         except BackendError as error:
             raise _engine_error(str(error), is_retryable=error.retryable) from error
         if finish.outcome is Outcome.FAILED:

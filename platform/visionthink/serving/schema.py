@@ -197,14 +197,16 @@ class ChatCompletionChunk(_Answer):
 
 _ERRORS: Final[Mapping[int, str]] = {
     400: "The request makes no sense here: a field that has no place, a picture that is none, a question too long.",
+    401: "The API key is missing or not one of this server's.",
     404: "Another model is served here.",
     408: "The upload took too long.",
     413: "The request or its picture is too large.",
     415: "The body is compressed.",
     422: "This is not shaped like a chat request.",
+    429: "Too many requests, of this key or of all; try again after `retry-after`.",
     500: "A bug of ours.",
     502: "The engine refused what it was asked; trying again is of no use.",
-    503: "The server is full or the engine fails; try again after `retry-after`.",
+    503: "The engine is out of order or the server shuts down; try again after `retry-after`.",
     504: "It took too long.",
 }
 

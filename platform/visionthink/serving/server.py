@@ -1,9 +1,11 @@
 """Runs an ASGI app with uvicorn: as the process's task, or beside it for as long as a block of code needs it.
 
 Rule: a server that was started is also ended, within a deadline, and a port is never guessed: the socket is bound
-first, then its number is read.
+first, then its number is read. A signal drains the server first, and a server that was told to end has not failed: the
+process ends with code 0.
 """
 
+import asyncio
 import socket
 import time
 import urllib.error
@@ -11,6 +13,7 @@ import urllib.request
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from threading import Thread
+from types import FrameType
 from typing import Final
 
 import uvicorn
@@ -18,19 +21,59 @@ from fastapi import FastAPI
 
 from visionthink.errors import EngineError
 from visionthink.network import address_of, reached_at, url_host
+from visionthink.serving.drain import Drain, drain_of
+from visionthink.serving.json_log import LogFormat, log_config
 
 READY_PATH: Final = "/v2/health/ready"
 _POLL_S: Final = 0.02
+_KEEP_ALIVE_S: Final = 75
+"""How long a connection may rest. More than the proxies before it let theirs rest (commonly 60 s), so that it is them
+who close one: a question that meets a closing connection has no answer."""
+_CLOSE_S: Final = 2
+"""What connections get to close once nothing is under way any more."""
 
 
-def serve(app: FastAPI, *, host: str, port: int, drain_s: int = 30) -> None:
-    """Serve until SIGINT or SIGTERM; then finish what is in flight, for at most `drain_s` seconds.
+class DrainingServer(uvicorn.Server):
+    """Ends as `drain` says: a first signal begins it, a second one ends at once."""
+
+    def __init__(self, config: uvicorn.Config, drain: Drain, *, grace_s: float) -> None:
+        """Give what is under way `grace_s` seconds."""
+        super().__init__(config)
+        self._drain = drain
+        self._grace_s = grace_s
+        self._draining: asyncio.Task[bool] | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal asks to end. It is not raised again afterwards, as uvicorn's own server does."""
+        if self._drain.is_draining:
+            self.should_exit = self.force_exit = True
+        self._drain.begin()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to end now; asked ten times a second."""
+        if self._drain.is_draining and self._draining is None:
+            self._draining = asyncio.create_task(self._drain.finish(self._grace_s))
+        is_drained = self._draining is not None and self._draining.done()
+        return await super().on_tick(counter) or is_drained
+
+
+def serve(app: FastAPI, *, host: str, port: int, drain_s: float = 30.0, log_format: LogFormat = "text") -> None:
+    """Serve until SIGINT or SIGTERM; then refuse new requests and finish those under way, for at most `drain_s` s.
+
+    What is left then ends with an error that says so. A second signal ends everything at once.
 
     Raises:
         EngineError: the address cannot be bound.
     """
     with _bound(host, port) as listener:
-        uvicorn.Server(_config(app, drain_s=drain_s, log_level="info")).run(sockets=[listener])
+        config = uvicorn.Config(
+            app,
+            log_config=log_config(log_format),
+            access_log=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=_CLOSE_S,
+        )
+        DrainingServer(config, drain_of(app), grace_s=drain_s).run(sockets=[listener])
 
 
 @contextmanager
@@ -51,7 +94,15 @@ def background_server(
         EngineError: it did not come up, or did not end, within `deadline_s`.
     """
     with _bound(host, port) as listener:
-        server = uvicorn.Server(_config(app, drain_s=drain_s, log_level="warning"))
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                log_level="warning",
+                access_log=False,
+                timeout_keep_alive=_KEEP_ALIVE_S,
+                timeout_graceful_shutdown=drain_s,
+            )
+        )
         thread = Thread(target=_run, args=(server, listener), name="server", daemon=True)
         url = f"http://{reached_at(host)}:{listener.getsockname()[1]}"
         thread.start()
@@ -63,10 +114,6 @@ def background_server(
             thread.join(deadline_s)
         if thread.is_alive():
             raise EngineError(f"the server at {url} did not end within {deadline_s:g} s", retryable=False)
-
-
-def _config(app: FastAPI, *, drain_s: int, log_level: str) -> uvicorn.Config:
-    return uvicorn.Config(app, log_level=log_level, access_log=False, timeout_graceful_shutdown=drain_s)
 
 
 def _run(server: uvicorn.Server, listener: socket.socket) -> None:

@@ -21,6 +21,7 @@ from visionthink.core.reply import CALL_TAGS, AnswerReply, BadCallReply, CallRep
 from visionthink.core.trace import DrawnToken
 from visionthink.engines import Engine, HasPreparation, HasStreaming, Request, Sampling, known_fields
 from visionthink.serving.flow import Flow
+from visionthink.serving.tracing import traced_turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +121,8 @@ class Turns:
                 return ModelReply(text="", finish_reason=FinishReason.LENGTH)
             sampling = replace(sampling, max_tokens=min(sampling.max_tokens, self._num_left))
         request, start_s = replace(request, sampling=sampling), self._timer()
-        event = await self._engine.reply(request) if flow is None else await self._flowed(request, flow)
+        work = self._engine.reply(request) if flow is None else self._flowed(request, flow)
+        event = await traced_turn(self._num_turns, request, work)
         self._on_turn(event, self._timer() - start_s)
         if self._num_left is not None and isinstance(event, ModelReply):
             # A server that counts nothing is counted in words, so that a bound stays one.

@@ -18,8 +18,11 @@ from visionthink.core.tool import ResizeImage, ToolBox
 from visionthink.engines import Engine, Request, ScriptLine
 from visionthink.episodes.prompting import ViewPolicy
 from visionthink.serving import ServingLimits, background_server, create_app
+from visionthink.serving.auth import KeyFile
+from visionthink.serving.quota import QuotaRule
 from visionthink.serving.remote import RemotePictures
 from visionthink.serving.server import READY_PATH
+from visionthink.serving.tracing import Tracing
 
 CALL = '<think>too small</think><tool_call>{"name": "resize_image", "arguments": {"action": "resize"}}</tool_call>'
 ANSWER = "<think>I see.</think><answer>A7</answer>"
@@ -32,6 +35,7 @@ class Served:
 
     url: str
     registry: CollectorRegistry
+    app: FastAPI
 
     def client(self) -> openai.AsyncOpenAI:
         return openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=20.0)
@@ -46,6 +50,9 @@ def app_of(
     policy: ViewPolicy = "auto",
     remote: RemotePictures | None = None,
     registry: CollectorRegistry | None = None,
+    keys: KeyFile | None = None,
+    quota: QuotaRule | None = None,
+    tracing: Tracing | None = None,
 ) -> FastAPI:
     return create_app(
         engine,
@@ -57,6 +64,9 @@ def app_of(
         policy=policy,
         remote=remote,
         limits=limits or ServingLimits(max_tokens=64),
+        keys=keys,
+        quota=quota,
+        tracing=tracing,
         registry=registry,
         clock=lambda: 1700000000.5,
     )
@@ -69,10 +79,14 @@ def serving(
     policy: ViewPolicy = "auto",
     remote: RemotePictures | None = None,
     ready_path: str | None = READY_PATH,
+    keys: KeyFile | None = None,
+    quota: QuotaRule | None = None,
+    tracing: Tracing | None = None,
 ) -> Iterator[Served]:
     registry = CollectorRegistry()
-    with background_server(app_of(engine, limits, policy, remote, registry), ready_path=ready_path) as url:
-        yield Served(url, registry)
+    app = app_of(engine, limits, policy, remote, registry, keys, quota, tracing)
+    with background_server(app, ready_path=ready_path) as url:
+        yield Served(url, registry, app)
 
 
 def twice(request: Request) -> ScriptLine:

@@ -34,7 +34,7 @@ async def statuses(served: Served, body: bytes, count: int) -> list[int]:
     async with httpx.AsyncClient(timeout=60, limits=limits) as client:
         url = f"{served.url}/v1/chat/completions"
         got = await asyncio.gather(*(client.post(url, content=body) for _ in range(count)))
-    assert all(response.headers["retry-after"] == "1" for response in got if response.status_code == 503)
+    assert all(response.headers["retry-after"] == "1" for response in got if response.status_code == 429)
     return sorted(response.status_code for response in got)
 
 
@@ -42,10 +42,10 @@ async def statuses(served: Served, body: bytes, count: int) -> list[int]:
 async def test_of_a_rush_only_those_with_a_place_are_decoded(stream: bool) -> None:
     engine = Stuck()
     body = json.dumps({"model": "tiny-v1", "messages": [question(rgba_url(512))], "stream": stream}).encode()
-    with serving(engine, ServingLimits(max_in_flight=1, timeout_s=30.0)) as served:
+    with serving(engine, ServingLimits(max_in_flight=1, max_queued=0, timeout_s=30.0)) as served:
         first = asyncio.create_task(ask(served))
         await until(engine.asked.is_set)
-        assert await statuses(served, body, NUM_REQUESTS) == [503] * NUM_REQUESTS
+        assert await statuses(served, body, NUM_REQUESTS) == [429] * NUM_REQUESTS
         assert served.count(DECODED) == 1, "the first request's picture, and no other"
         assert served.count("visionthink_serve_requests_total", outcome="overloaded") == NUM_REQUESTS
         first.cancel()
@@ -55,12 +55,12 @@ async def test_of_a_rush_only_those_with_a_place_are_decoded(stream: bool) -> No
 async def test_a_large_body_is_refused_without_being_read() -> None:
     """Sixteen megabytes come in while the answer goes out; the client still sees it."""
     engine = Stuck()
-    with serving(engine, ServingLimits(max_in_flight=1, timeout_s=30.0)) as served:
+    with serving(engine, ServingLimits(max_in_flight=1, max_queued=0, timeout_s=30.0)) as served:
         first = asyncio.create_task(ask(served))
         await until(engine.asked.is_set)
         body = json.dumps({"model": "tiny-v1", "messages": [question("data:," + "x" * 2**24)]}).encode()
-        assert await statuses(served, body, 2) == [503, 503]
-        with pytest.raises(openai.InternalServerError, match="in flight"):
+        assert await statuses(served, body, 2) == [429, 429]
+        with pytest.raises(openai.RateLimitError, match="in flight"):
             await ask(served, messages=[question("data:," + "x" * 2**24)])
         first.cancel()
         await until(engine.left.is_set)
@@ -73,9 +73,9 @@ async def test_pixels_and_bodies_are_counted_together() -> None:
         first = asyncio.create_task(ask(served, messages=[question(rgba_url(512))]))
         await until(engine.asked.is_set)
         assert served.count("visionthink_serve_held_bytes") == one, "the body was let go"
-        with pytest.raises(openai.InternalServerError, match="memory") as caught:
+        with pytest.raises(openai.RateLimitError, match="memory") as caught:
             await ask(served, messages=[question(rgba_url(512))])
-        assert caught.value.status_code == 503
+        assert caught.value.status_code == 429
         first.cancel()
         await until(engine.left.is_set)
         await until(lambda: served.count("visionthink_serve_held_bytes") == 0)
@@ -120,11 +120,11 @@ def peak():  # of this program alone: what getrusage says is inherited from the 
 
 small = json.dumps({"model": "tiny-v1", "messages": [question()]}).encode()
 body = sys.stdin.buffer.read()
-with serving(ScriptedEngine(twice), ServingLimits(max_in_flight=4)) as served:
+with serving(ScriptedEngine(twice), ServingLimits(max_in_flight=4, max_queued=0)) as served:
     asyncio.run(statuses(served, small, NUM_REQUESTS))
     before = peak()
     got = asyncio.run(statuses(served, body, NUM_REQUESTS))
-    print(json.dumps({"grown_mib": peak() - before, "answered": got.count(200), "refused": got.count(503)}))
+    print(json.dumps({"grown_mib": peak() - before, "answered": got.count(200), "refused": got.count(429)}))
 """
 
 

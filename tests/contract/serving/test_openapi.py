@@ -40,7 +40,9 @@ async def test_the_document_is_whole() -> None:
         assert reference.rpartition("/")[2] in shapes, reference
     chat = document["paths"]["/v1/chat/completions"]["post"]
     assert chat["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/ChatRequest")
-    assert set(chat["responses"]) == {"200", "400", "404", "408", "413", "415", "422", "500", "502", "503", "504"}
+    assert set(chat["responses"]) == {
+        *("200", "400", "401", "404", "408", "413", "415", "422", "429", "500", "502", "503", "504")
+    }
     assert set(chat["responses"]["200"]["content"]) == {"application/json", "text/event-stream"}
     assert {"adaptive", "max_completion_tokens", "messages", "seed"} <= set(shapes["ChatRequest"]["properties"])
     assert shapes["ImageUrl"]["properties"]["detail"]["description"].startswith("`low`")

@@ -155,16 +155,16 @@ async def test_what_fails_before_the_first_word_has_its_status(engine: ScriptedE
     assert (caught.value.status_code, caught.value.code) == (status, code)
 
 
-async def test_an_overload_is_a_503_for_a_stream_as_well() -> None:
+async def test_an_overload_is_a_429_for_a_stream_as_well() -> None:
     engine = Stuck()
-    with serving(engine, ServingLimits(max_in_flight=1, timeout_s=5.0)) as served:
+    with serving(engine, ServingLimits(max_in_flight=1, max_queued=0, timeout_s=5.0)) as served:
         first = asyncio.create_task(ask(served))
         await until(engine.asked.is_set)
-        with pytest.raises(openai.InternalServerError, match="in flight") as caught:
+        with pytest.raises(openai.RateLimitError, match="in flight") as caught:
             await chunks(served)
         first.cancel()
         await until(engine.left.is_set)
-    assert caught.value.status_code == 503 and caught.value.response.headers["retry-after"] == "1"
+    assert caught.value.status_code == 429 and caught.value.response.headers["retry-after"] == "1"
 
 
 async def test_a_stream_without_a_reader_leaves_its_place() -> None:
