@@ -45,8 +45,8 @@ def serving_runtime(cluster: ClusterConfig, serve: ServeConfig) -> Manifest:
 def _engine(serving: ServingConfig) -> dict[str, Json]:
     health: dict[str, Json] = {"httpGet": {"path": "/health", "port": ENGINE_PORT}}
     folders: list[Json] = [
-        {"name": _folder_name(number), "mountPath": folder, "readOnly": True}
-        for number, folder in enumerate(serving.engine_host_folders)
+        {"name": _folder_name(number), "mountPath": mount.split(":")[-1], "readOnly": True}
+        for number, mount in enumerate(serving.engine_mounts)
     ]
     return {
         "name": "kserve-container",
@@ -116,8 +116,8 @@ def _volumes(serving: ServingConfig) -> list[Json]:
     shared: dict[str, Json] = {"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": serving.shared_memory}}
     scratch: list[Json] = [{"name": f"{name}-scratch", "emptyDir": {}} for name in ("engine", "loop")]
     folders: list[Json] = [
-        {"name": _folder_name(number), "hostPath": {"path": folder, "type": "Directory"}}
-        for number, folder in enumerate(serving.engine_host_folders)
+        {"name": _folder_name(number), "hostPath": {"path": mount.split(":")[0], "type": "Directory"}}
+        for number, mount in enumerate(serving.engine_mounts)
     ]
     return [shared, *scratch, *folders]
 

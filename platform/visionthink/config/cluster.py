@@ -27,14 +27,15 @@ def _is_variable(text: str) -> str:
     return text
 
 
-def _is_folder(text: str) -> str:
-    if not re.match(r"/[^:\0]+$", text) or ".." in text.split("/"):
-        raise ValueError(f"{text!r} is no absolute folder of a node; write /opt/venv")
+def _is_mount(text: str) -> str:
+    places = text.split(":")
+    if len(places) > 2 or not all(re.fullmatch(r"(/[^/\0]+)+", place) and "/.." not in place for place in places):
+        raise ValueError(f"{text!r} is no folder of a node; write /opt/venv, or /srv/venv:/opt/venv to see it elsewhere")
     return text
 
 
 Variable = Annotated[str, AfterValidator(_is_variable)]
-NodeFolder = Annotated[str, AfterValidator(_is_folder)]
+Mount = Annotated[str, AfterValidator(_is_mount)]
 
 
 class ResourcesConfig(Section):
@@ -67,9 +68,10 @@ class ServingConfig(Section):
     """Arguments for vLLM beyond port and name. The second turn of an episode lives on the prefix cache."""
     engine_env: tuple[Variable, ...] = ()
     """Environment of vLLM, as NAME=VALUE."""
-    engine_host_folders: tuple[NodeFolder, ...] = ()
-    """Folders of the node that vLLM's container sees read-only at the same place: an environment that is installed
-    there instead of in an image. Namespaces with the pod security level `baseline` or `restricted` refuse them."""
+    engine_mounts: tuple[Mount, ...] = ()
+    """Folders of the node that vLLM's container sees read-only, as FOLDER or FOLDER:PLACE: an environment that is
+    installed there instead of in an image. Namespaces with the pod security level `baseline` or `restricted` refuse
+    them."""
     engine: ResourcesConfig = ResourcesConfig(cpu="8", memory="64Gi", gpus=1)
     shared_memory: Quantity = "8Gi"
     """Most of /dev/shm, which the processes of vLLM talk through; it counts as the container's memory."""
