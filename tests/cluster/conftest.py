@@ -245,7 +245,7 @@ def config(gateway_image: str, vllm_python: Path) -> RunConfig:
                 "name": NAME,
                 "hostname": HOST,
                 "loop_image": gateway_image,
-                "loop": {"cpu": "50m", "memory": "1Gi"},
+                "loop": {"cpu": "100m", "memory": "1Gi"},
                 "engine_image": os.environ.get("VISIONTHINK_BASE_IMAGE", "localhost/base:bookworm"),
                 "engine_command": [
                     *("env", *python, f"/opt/python/bin/{version}"),
@@ -257,7 +257,7 @@ def config(gateway_image: str, vllm_python: Path) -> RunConfig:
                 ],
                 "engine_env": ["VLLM_CPU_KVCACHE_SPACE=1", "HF_HUB_OFFLINE=1", "OMP_NUM_THREADS=1", "USER=nobody"],
                 "engine_mounts": [f"{home}:/opt/python", f"{vllm_python.parents[1]}:/opt/venv"],
-                "engine": {"cpu": "100m", "memory": "4Gi", "gpus": 0},
+                "engine": {"cpu": "800m", "memory": "4Gi", "gpus": 0},
                 "shared_memory": "256Mi",
                 "autoscaler": "none",
                 "drain_s": 30,
