@@ -230,12 +230,28 @@ def gateway_image(kube: Kube, tmp_path_factory: pytest.TempPathFactory, summary:
 
 
 @pytest.fixture(scope="session")
-def config(gateway_image: str, vllm_python: Path) -> RunConfig:
+def node_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What vLLM needs of a node beside its environment: a library that the base image lacks, and what it has learned of
+    its own model classes, without which each start imports everything once more.
+    """
+    folder = tmp_path_factory.mktemp("node")
+    folder.chmod(0o755)
+    (folder / "lib").mkdir()
+    shutil.copy("/usr/lib/x86_64-linux-gnu/libnuma.so.1", folder / "lib")
+    learned = Path.home() / ".cache" / "vllm" / "modelinfos"
+    if learned.is_dir():
+        shutil.copytree(learned, folder / "cache" / "modelinfos")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def config(gateway_image: str, vllm_python: Path, node_folder: Path) -> RunConfig:
     """Settings for a small machine: vLLM on its processors, from an environment of its own."""
     home = Path(os.path.realpath(vllm_python)).parents[1]
     version = "python3.11" if (home / "bin" / "python3.11").exists() else "python3.12"
     # The webhook refuses PYTHONPATH as a variable of a container, and the interpreter lies elsewhere than at its home.
-    python = [f"PYTHONPATH=/opt/venv/lib/{version}/site-packages", "LD_LIBRARY_PATH=/opt/python/lib"]
+    python = [f"PYTHONPATH=/opt/venv/lib/{version}/site-packages", "LD_LIBRARY_PATH=/opt/python/lib:/opt/node/lib"]
+    cache = ["VLLM_CACHE_ROOT=/opt/node/cache"] if (node_folder / "cache").exists() else []
     return override_config(
         RunConfig(),
         {
@@ -255,8 +271,14 @@ def config(gateway_image: str, vllm_python: Path) -> RunConfig:
                     *("--dtype=float32", "--max-model-len=1024", "--max-num-seqs=16", "--block-size=32"),
                     *("--enable-prefix-caching", "--enforce-eager", '--limit-mm-per-prompt={"image":4,"video":0}'),
                 ],
-                "engine_env": ["VLLM_CPU_KVCACHE_SPACE=1", "HF_HUB_OFFLINE=1", "OMP_NUM_THREADS=1", "USER=nobody"],
-                "engine_mounts": [f"{home}:/opt/python", f"{vllm_python.parents[1]}:/opt/venv"],
+                # Without its own multiprocessing the engine's one worker is no third process that imports everything.
+                "engine_env": [
+                    *("VLLM_CPU_KVCACHE_SPACE=1", "VLLM_ENABLE_V1_MULTIPROCESSING=0", "HF_HUB_OFFLINE=1"),
+                    *("OMP_NUM_THREADS=1", "USER=nobody", *cache),
+                ],
+                "engine_mounts": [
+                    *(f"{home}:/opt/python", f"{vllm_python.parents[1]}:/opt/venv", f"{node_folder}:/opt/node"),
+                ],
                 "engine": {"cpu": "800m", "memory": "4Gi", "gpus": 0},
                 "shared_memory": "256Mi",
                 "autoscaler": "none",
@@ -350,9 +372,7 @@ def namespace(kube: Kube, bucket: Bucket) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def endpoint(
-    kube: Kube, config: RunConfig, bucket: Bucket, model: Path, namespace: str, summary: Summary
-) -> Endpoint:
+def endpoint(kube: Kube, config: RunConfig, bucket: Bucket, model: Path, namespace: str, summary: Summary) -> Endpoint:
     """The model in service, on one pod."""
     uri = bucket.publish(model, "ar/1")
     made = Endpoint(kube=kube, config=config, uri=uri, ready_s=0.0)

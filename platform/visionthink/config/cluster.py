@@ -30,7 +30,9 @@ def _is_variable(text: str) -> str:
 def _is_mount(text: str) -> str:
     places = text.split(":")
     if len(places) > 2 or not all(re.fullmatch(r"(/[^/\0]+)+", place) and "/.." not in place for place in places):
-        raise ValueError(f"{text!r} is no folder of a node; write /opt/venv, or /srv/venv:/opt/venv to see it elsewhere")
+        raise ValueError(
+            f"{text!r} is no folder of a node; write /opt/venv, or /srv/venv:/opt/venv to see it elsewhere"
+        )
     return text
 
 

@@ -7,12 +7,13 @@ imports one version of vLLM only and cannot pass a stream on. The container runs
 """
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import kserve
 from fastapi import FastAPI
@@ -29,6 +30,10 @@ from visionthink.serving.opening import open_app
 
 MODEL_FOLDER = Path("/mnt/models")
 """Where KServe puts the model."""
+
+
+_PER_REQUEST: Final = ("kserve.trace", "uvicorn.access")
+"""Loggers that write lines for every request, probes included; what is worth counting is under /metrics."""
 
 
 class OwnPaths(BaseRoute):
@@ -113,6 +118,8 @@ def run(flags: argparse.Namespace, env: Mapping[str, str]) -> None:
     server = kserve.ModelServer(
         http_port=config.serve.port, workers=1, enable_grpc=False, grace_period=flags.drain_s, registered_models=None
     )
+    for name in _PER_REQUEST:
+        logging.getLogger(name).setLevel(logging.WARNING)
     server.start([LoopModel(config.serve.model_name)])
 
 
