@@ -231,8 +231,10 @@ def gateway_image(kube: Kube, tmp_path_factory: pytest.TempPathFactory, summary:
 
 @pytest.fixture(scope="session")
 def node_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What vLLM needs of a node beside its environment: a library that the base image lacks, and what it has learned of
-    its own model classes, without which each start imports everything once more.
+    """What vLLM needs of a node beside its environment.
+
+    That is a library which the base image lacks, and what vLLM has learned of its own model classes: without it, each
+    start imports everything once more.
     """
     folder = tmp_path_factory.mktemp("node")
     folder.chmod(0o755)

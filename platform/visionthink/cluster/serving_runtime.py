@@ -106,7 +106,10 @@ def _loop(serving: ServingConfig, serve: ServeConfig) -> dict[str, Json]:
 
 
 def loop_settings(serve: ServeConfig) -> list[Json]:
-    """Flags for the settings that are not the defaults (TOML writes such values as JSON does); address, name and engine are the pod's own business."""
+    """Flags for the settings that are not the defaults, in TOML, which writes such values as JSON does.
+
+    Address, name and engine are the pod's own business.
+    """
     own = {"model_name", "engine", "host", "port"}
     given = serve.model_dump(mode="json", exclude_defaults=True, exclude=own)
     return [f"--set=serve.{name}={json.dumps(value)}" for name, value in given.items()]
