@@ -154,7 +154,7 @@ def bucket(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buc
     switches = ["-admin.ui=false", "-webdav=false", "-master.telemetry=false", "-bucket=models"]
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
-            [weed, "mini", f"-dir={folder}", f"-ip={address}", f"-ip.bind={address}", *switches]
+            [weed, "mini", f"-dir={folder}", f"-ip={address}", "-ip.bind=0.0.0.0", *switches]
             + [f"-{name}={port}" for name, port in ports.items()],
             env={"HOME": str(folder), "PATH": os.environ["PATH"], **_KEYS},
             cwd=folder,

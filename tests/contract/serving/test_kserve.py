@@ -151,7 +151,7 @@ def is_listening(url: str) -> bool:
     [
         (["--model_name=a"], "--predictor_host is missing"),
         (["--predictor_host=localhost:1", "--set=serve.what=1"], "unknown key serve.what"),
-        (["--predictor_host=localhost:1", "--config=/nowhere.toml"], "/nowhere.toml cannot be read"),
+        (["--predictor_host=localhost:1", "--settings=/nowhere.toml"], "/nowhere.toml cannot be read"),
     ],
     ids=["no predictor", "unknown setting", "no file"],
 )
