@@ -103,7 +103,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     guard = item.config.stash[_GUARD]
-    guard.closed = item.get_closest_marker("e2e") is None
+    guard.closed = not any(map(item.get_closest_marker, ("e2e", "cluster")))
     try:
         return (yield)
     finally:
