@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,8 @@ import pytest
 from tests.cluster.conftest import HOST, NAME, NAMESPACE, START_S, Bucket, Endpoint, Summary, until
 from tests.cluster.load import Load, client, messages, questions
 
+from visionthink.cluster import Canary, Manifest, ModelVersion, serving_objects
+from visionthink.cluster.client import is_canary_ready
 from visionthink.config import RunConfig
 from visionthink.core.sample import Sample
 from visionthink.serving import background_server
@@ -21,6 +24,8 @@ from visionthink.serving.opening import open_app
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 NUM_QUESTIONS: Final = 24
+WANTED: Final = 30
+"""Percent of the requests for the canary."""
 Asked = Sequence[tuple[Sample, str]]
 
 
@@ -129,7 +134,9 @@ def test_without_its_engine_the_pod_gets_no_requests_until_it_is_back(
             statuses.add(http.post(url, content=body, headers=headers).status_code)
         back_s = time.monotonic() - start_s
         until(lambda: http.post(url, content=body, headers=headers).status_code == 200, what="200", timeout_s=60)
-    summary.put(engine_killed={"not_ready_s": gone_s, "ready_again_s": back_s, "statuses": sorted(statuses)})
+    summary.put(
+        engine_killed={"not_ready_s": round(gone_s, 1), "ready_again_s": round(back_s, 1), "statuses": sorted(statuses)}
+    )
     assert statuses - {200} <= {502, 503, 504} and 503 in statuses, "an engine that is away is told as such"
     (after,) = endpoint.pods()
     assert after["metadata"]["name"] == name, "the same pod"
@@ -141,3 +148,45 @@ def is_whole(endpoint: Endpoint) -> bool:
     """Whether its one pod is ready."""
     (pod,) = endpoint.pods()
     return any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"]["conditions"])
+
+
+def test_a_canary_gets_its_share_and_goes_without_a_trace(
+    endpoint: Endpoint, asked: Asked, bucket: Bucket, model: Path, summary: Summary
+) -> None:
+    api, config = endpoint.kube.api, endpoint.config
+    stable, canary = ModelVersion(uri=endpoint.uri), ModelVersion(uri=bucket.publish(model, f"{NAME}/3"), name="v3")
+
+    def put(*kinds: str, percent: int | None) -> None:
+        beside = None if percent is None else Canary(version=canary, percent=percent)
+        for manifest in serving_objects(config.cluster, config.serve, stable, beside):
+            if manifest["kind"] in kinds:
+                api.apply(manifest)
+
+    with Load(endpoint.kube.gateway, HOST, NAME, asked) as tally:
+        put("InferenceService", "HTTPRoute", percent=0)
+        api.wait(endpoint.service, is_canary_ready("v3"), what="running its canary", timeout_s=START_S)
+        assert len(started_at(endpoint, 40)) == 1, "a dark canary gets no request"
+        put("InferenceService", "HTTPRoute", percent=WANTED)
+        until(lambda: len(started_at(endpoint, 20)) == 2, what="both versions", timeout_s=60)
+        counts = started_at(endpoint, 400)
+        measured = 100 * min(counts.values()) / 400
+        # First nobody is sent to it, then it goes.
+        put("HTTPRoute", percent=0)
+        until(lambda: len(started_at(endpoint, 40)) == 1, what="one version", timeout_s=60)
+        put("HTTPRoute", "InferenceService", percent=None)
+        gone: Manifest = {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": canary.service(NAME), "namespace": NAMESPACE},
+        }
+        until(lambda: api.get(gone) is None, what="the canary's end", timeout_s=60)
+    summary.put(canary={"wanted": WANTED, "measured": measured}, rollback=tally.facts())
+    assert abs(measured - WANTED) <= 2, counts
+    assert tally.num_failed == 0 and tally.num_requests > 0, tally
+
+
+def started_at(endpoint: Endpoint, num_requests: int) -> Counter[int]:
+    """How many requests each version answered: a loop tells when it was started."""
+    with httpx.Client(trust_env=False, timeout=60, headers={"Host": HOST}) as http:
+        url = f"{endpoint.kube.gateway}/v1/models"
+        return Counter(http.get(url).json()["data"][0]["created"] for _ in range(num_requests))
