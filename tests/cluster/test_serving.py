@@ -24,6 +24,7 @@ from visionthink.serving.opening import open_app
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 NUM_QUESTIONS: Final = 24
+NUM_MEASURED: Final = 1000
 WANTED: Final = 30
 """Percent of the requests for the canary."""
 Asked = Sequence[tuple[Sample, str]]
@@ -168,8 +169,8 @@ def test_a_canary_gets_its_share_and_goes_without_a_trace(
         assert len(started_at(endpoint, 40)) == 1, "a dark canary gets no request"
         put("InferenceService", "HTTPRoute", percent=WANTED)
         until(lambda: len(started_at(endpoint, 20)) == 2, what="both versions", timeout_s=60)
-        counts = started_at(endpoint, 400)
-        measured = 100 * min(counts.values()) / 400
+        counts = started_at(endpoint, NUM_MEASURED)
+        measured = 100 * min(counts.values()) / NUM_MEASURED
         # First nobody is sent to it, then it goes.
         put("HTTPRoute", percent=0)
         until(lambda: len(started_at(endpoint, 40)) == 1, what="one version", timeout_s=60)
