@@ -24,9 +24,9 @@ from visionthink.engines import ScriptedEngine
 from visionthink.engines.engine import Request
 from visionthink.serving import background_server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-START_S: Final = 120.0
+START_S: Final = 240.0
 """KServe's package alone takes seconds to import; beside other work a minute."""
 
 
