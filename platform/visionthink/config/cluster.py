@@ -59,7 +59,7 @@ class ServingConfig(Section):
     runtime: Name = "visionthink-adaptive"
     """Of the ServingRuntime, which several models may share."""
     service_account: Name = "visionthink-serving"
-    """Whose rights and keys the model is fetched with; see `serving.kserve.io/s3-endpoint` in KServe's documentation."""
+    """Whose rights and keys the model is fetched with; KServe reads `serving.kserve.io/s3-endpoint` there."""
     model_uri: str | None = Field(default=None, pattern=r"^(s3|gs|hf|pvc|oci|https?)://.+")
     """Where KServe fetches the model. A version has a prefix of its own that never changes."""
     engine_image: str = Field(default="vllm/vllm-openai:v0.33.0", min_length=1)
