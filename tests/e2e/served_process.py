@@ -106,12 +106,12 @@ class Endpoint:
     def sockets(self) -> list[str]:
         """The states of its connections with clients."""
         found = psutil.Process(self.process.pid).connections(kind="tcp")
-        return [one.status for one in found if one.laddr and one.laddr.port == self.port and one.status != "LISTEN"]
+        return [one.status for one in found if getattr(one.laddr, "port", None) == self.port and one.status != "LISTEN"]
 
     def num_files(self, behind: int) -> tuple[int, int]:
         """Its open files, and how many more are kept connections with the server that listens on `behind`."""
         process = psutil.Process(self.process.pid)
-        kept = [one for one in process.connections(kind="tcp") if one.raddr and one.raddr.port == behind]
+        kept = [one for one in process.connections(kind="tcp") if getattr(one.raddr, "port", None) == behind]
         return process.num_fds() - len(kept), len(kept)
 
     def wait_until_idle(self, num_tasks: float) -> None:

@@ -5,13 +5,14 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from pydantic import Field, ValidationError
 
+from visionthink.config.cluster import ClusterConfig
 from visionthink.config.data import DataConfig, ViewConfig
 from visionthink.config.first_look import FirstLookConfig
-from visionthink.config.section import Section
+from visionthink.config.section import OPERATIONAL, Section
 from visionthink.config.stage import (
     EpisodeConfig,
     EvaluateConfig,
@@ -54,6 +55,7 @@ class RunConfig(Section):
     register_model: RegisterConfig = RegisterConfig()
     tracking: TrackingConfig = TrackingConfig()
     serve: ServeConfig = ServeConfig()
+    cluster: Annotated[ClusterConfig, OPERATIONAL] = ClusterConfig()
 
     def digest(self) -> str:
         """Sixteen hexadecimal digits of the identity.

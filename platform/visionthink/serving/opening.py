@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 
 from visionthink.config import RunConfig
 from visionthink.config.stage import ServeConfig
@@ -28,10 +29,13 @@ def open_app(
     config: RunConfig,
     open_engine: Callable[[str, Path], Engine] = open_named,
     env: Mapping[str, str] | None = None,
+    *,
+    registry: CollectorRegistry | None = None,
 ) -> FastAPI:
     """The app over the model in `model`: run in this process, or by the servers that `serve.engine` names.
 
     `open_engine(serve.engine, model)` gives the engine, which the app closes. `env` may name a collector of traces.
+    Metrics go to `registry`; None makes one.
 
     Raises:
         UserError: there is no such model, its card is not of this version, its forecast is damaged, or the keys cannot
@@ -52,6 +56,7 @@ def open_app(
         first_look=prompting.first_look,
         first_look_mode=config.first_look.mode,
         remote=_remote(serve),
+        registry=registry,
         limits=ServingLimits(
             max_tokens=config.episode.max_reply_tokens,
             max_picture_pixels=serve.max_picture_pixels,

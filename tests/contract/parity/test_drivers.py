@@ -156,7 +156,7 @@ def by_train(config: RunConfig, engine: ScriptedEngine, policy: ViewPolicy, fold
 def by_evaluate(config: RunConfig, engine: ScriptedEngine, policy: ViewPolicy, folder: Path) -> None:
     contenders = usual_contenders(Path("base"), Path("trained"), config)
     contender = next(one for one in contenders if one.policy == policy)
-    series = series_of(contender, benchmark_of(config.data), "test", [SAMPLE], folder=folder, shard_size=8)
+    series = series_of(contender, benchmark_of(config), "test", [SAMPLE], folder=folder, shard_size=8)
     _run(ask_open(runner_over(engine, config=config), [series], total=1, max_lost_ratio=0.0, on_record=lambda: None))
     assert len(series.book.finished()) == 1
 

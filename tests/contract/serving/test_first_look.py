@@ -43,7 +43,7 @@ def serving(
         registry=registry,
     )
     with background_server(app) as url:
-        yield Served(url, registry)
+        yield Served(url, registry, app)
 
 
 async def test_a_likely_call_is_saved_and_told() -> None:
@@ -119,7 +119,7 @@ async def test_a_model_brings_its_forecast_along(tmp_path: Path) -> None:
     config = override_config(RunConfig(), {"first_look.mode": "auto", "serve.model_name": "tiny-v1"})
     app = open_app(tmp_path, config, lambda uri, folder: ScriptedEngine(twice))
     with background_server(app) as url:
-        told = adaptive(await ask(Served(url, CollectorRegistry())))
+        told = adaptive(await ask(Served(url, CollectorRegistry(), app)))
     assert isinstance(told["first_look"], dict) and told["first_look"]["shortcut"] is True
     (tmp_path / "first_look.json").write_text("{")
     with pytest.raises(DataError, match="take a whole copy of the model"):

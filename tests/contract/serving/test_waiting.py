@@ -114,8 +114,8 @@ async def test_a_client_that_leaves_gives_its_place_to_the_next(waits: bool) -> 
     with serving(engine, ONE) as served:
         _, gone = await asyncio.open_connection("127.0.0.1", httpx.URL(served.url).port)
         async with httpx.AsyncClient(timeout=30) as client:
-            if waits:
-                first = asyncio.create_task(post(client, served, "first"))
+            first = asyncio.create_task(post(client, served, "first")) if waits else None
+            if first is not None:
                 await until(lambda: len(engine.asked) == 1)
             gone.write(
                 b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY)
@@ -125,7 +125,7 @@ async def test_a_client_that_leaves_gives_its_place_to_the_next(waits: bool) -> 
             await until(lambda: served.count(QUEUED) == (2 if waits else 1))
             gone.close()
             await until(lambda: served.count("visionthink_serve_requests_total", outcome="abandoned") == 1)
-            if waits:
+            if first is not None:
                 await until(lambda: served.count(QUEUED) == 1)
                 engine.let_go()
                 assert (await first).status_code == 200

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from visionthink.evaluation.benchmarks import BenchmarkJudge
 from visionthink.evaluation.benchmarks.public import PUBLIC
 from visionthink.evaluation.benchmarks.scores import edit_distance, option_letter
 from visionthink.judges import GradeItem, RuleJudge
@@ -15,7 +16,7 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "benchmarks"
 
 def score(name: str, got: str | None, answers: list[str], family: str = "") -> float:
     item = GradeItem(question="?", answer=answers[0], other_answers=tuple(answers[1:]), prediction=got, family=family)
-    grade = asyncio.run(PUBLIC[name].score(item, RuleJudge()))
+    grade = asyncio.run(BenchmarkJudge(PUBLIC[name], RuleJudge()).grade(item))
     assert not grade.failed
     return grade.correct
 
