@@ -336,7 +336,7 @@ def _said(window: Window) -> dict[str, Any]:
         found[f"mean_{name}"] = round(statistics.fmean(sums), 1) if sums else None
     traces = [job[0]["adaptive"] for job in answers if "adaptive" in job[0]]
     if traces:
-        found["asked_rate"] = round(sum(len(trace["turns"]) > 1 for trace in traces) / len(traces), 4)
+        found["asked_rate"] = round(sum(trace["turns"] > 1 for trace in traces) / len(traces), 4)
         found["views"] = sorted({f"{view['width']}x{view['height']}" for trace in traces for view in trace["views"]})
         found["outcomes"] = sorted({trace["outcome"] for trace in traces})
     return found

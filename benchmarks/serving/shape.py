@@ -19,7 +19,9 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
-from visionthink.core.protocol import PROTOCOLS
+from visionthink.core.closer_look import TOOLS
+from visionthink.core.protocol import PROTOCOLS, rendered_tools
+from visionthink.core.tool import ToolBox
 
 Shape = Literal["7b", "tiny"]
 
@@ -154,4 +156,5 @@ def _filled(core: Tokenizer, size: int) -> Tokenizer:
 
 def _texts() -> list[str]:
     fields = ("system", "user", "tool_result", "tool_error", "force_answer")
-    return [getattr(protocol, name) or "" for protocol in PROTOCOLS for name in fields] * 8
+    told = [getattr(protocol, name) or "" for protocol in PROTOCOLS for name in fields]
+    return [*told, rendered_tools(ToolBox(TOOLS.values()))]
