@@ -14,7 +14,7 @@ crop                      through our app, where the second view is a region wit
 the figures above say that asking first would cost more. Results are written after each point; a second run with the
 same `--out` goes on where the first one ended.
 
-    python benchmarks/serving/h100.py --out benchmarks/results/serving/h100.json --minutes 9
+    python benchmarks/serving/h100.py --out benchmarks/results/serving/h100.json --minutes 8.5
     python benchmarks/serving/h100.py --out /tmp/tiny.json --minutes 3 --shape tiny --sizes 256x192 \
         --vllm-args "--dtype=float32 --block-size=32 --max-model-len=2048 --enforce-eager"
 """
@@ -72,7 +72,6 @@ PROMPTING: Final = Prompting(
 QUESTION: Final = "What is written on the third sign from the left, and in which colour is it painted?"
 RATES: Final = (0.0, 0.1, 0.3, 0.5, 0.8, 1.0)
 CROP_RATES: Final = (0.3, 1.0)
-MIN_WINDOW_S: Final = 6.0
 MAX_WINDOW_S: Final = 20.0
 READY_S: Final = 420.0
 POINT_S: Final = 150.0
@@ -345,9 +344,11 @@ def _said(window: Window) -> dict[str, Any]:
 # Results ----------------------------------------------------------------------------------------------------------
 
 
-def summary(raw: dict[str, Any], sizes: Sequence[Size], rates: Sequence[float]) -> dict[str, Any]:
-    """The figures of all sizes, as far as they are there."""
-    return {size_name(size): _of_size(raw, size_name(size), rates) for size in sizes}
+def summary(raw: dict[str, Any]) -> dict[str, Any]:
+    """The figures of every size and rate that are there."""
+    sizes = dict.fromkeys(key.partition("/")[0] for key in raw)
+    rates = sorted({float(key.rpartition("/")[2]) for key in raw if "/loop/" in key})
+    return {size: _of_size(raw, size, rates) for size in sizes}
 
 
 def _of_size(raw: dict[str, Any], size: str, rates: Sequence[float]) -> dict[str, Any]:
@@ -446,7 +447,7 @@ def run(args: argparse.Namespace) -> int:
                 "cores": os.cpu_count(),
                 "command": shlex.join(["python", *sys.argv]),
                 "settings": {name: str(value) for name, value in vars(args).items()},
-                "sizes": summary(raw, sizes, rates),
+                "sizes": summary(raw),
                 "open": [point.key for point in points(sizes, rates) if "rps" not in raw.get(point.key, {})],
                 "raw": raw,
             },
@@ -470,17 +471,17 @@ def run(args: argparse.Namespace) -> int:
         for index, point in enumerate(left):
             room_s = end_s - time.monotonic()
             window_s = min(MAX_WINDOW_S, room_s / (len(left) - index) - overhead_s)
-            if room_s < MIN_WINDOW_S + overhead_s:
+            if room_s < args.min_window_s + overhead_s:
                 break
             try:
-                raw[point.key] = told = measured(point, setup, max(MIN_WINDOW_S, window_s))
+                raw[point.key] = told = measured(point, setup, max(args.min_window_s, window_s))
                 overhead_s = max(2.0, told["whole_s"] - told["window_s"] + 1.0)
             except Exception as error:  # one bad point must not cost the others
                 raw[point.key] = {"error": f"{type(error).__name__}: {error}"[:600]}
             print(point.key, json.dumps(raw[point.key]), flush=True)
             write()
     write()
-    print(json.dumps(summary(raw, sizes, rates), indent=1))
+    print(json.dumps(summary(raw), indent=1))
     return 0
 
 
@@ -548,7 +549,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cores = os.cpu_count() or 1
     parser.add_argument("--out", type=Path, required=True, help="JSON file; what it holds is not measured again")
-    parser.add_argument("--minutes", type=float, default=9.0, help="of all, the start of vLLM included")
+    parser.add_argument("--minutes", type=float, default=8.5, help="of all, the start of vLLM included")
+    parser.add_argument("--min-window-s", type=float, default=8.0, help="of a point; what has no time left stays open")
     parser.add_argument("--work", type=Path, default=Path("/tmp/visionthink-h100"), help="model, pictures, logs")
     parser.add_argument("--shape", choices=("7b", "tiny"), default="7b")
     parser.add_argument("--sizes", default="1024x768,2048x1024")
