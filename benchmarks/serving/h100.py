@@ -59,7 +59,7 @@ from visionthink.core.message import Message
 from visionthink.core.protocol import get_protocol
 from visionthink.core.tool import ToolBox
 from visionthink.episodes.prompting import Prompting, ViewPolicy
-from visionthink.picture import cut, encode_png
+from visionthink.picture import cut, encode_stored_png
 from visionthink.storage import atomic_write_json
 
 RULE: Final = ViewRule()
@@ -154,10 +154,10 @@ def prepare(folder: Path, size: Size, number: int, with_full: bool) -> None:
     found = {
         "photo": scene.data_url(photo),
         "small": scene.data_url(scene.jpeg(small)),
-        view_kind(quarter): scene.data_url(encode_png(small), "png"),
+        view_kind(quarter): scene.data_url(encode_stored_png(small), "png"),
     }
     if with_full:
-        found[view_kind(full)] = scene.data_url(encode_png(cut(image, full)), "png")
+        found[view_kind(full)] = scene.data_url(encode_stored_png(cut(image, full)), "png")
     for kind, url in found.items():
         scene.stored(folder, kind, size, number).write_bytes(url.encode())
     last.touch()
@@ -561,7 +561,7 @@ def main() -> int:
     parser.add_argument("--answer-tokens", type=int, default=128)
     parser.add_argument("--call-tokens", type=int, default=64)
     parser.add_argument("--pictures", type=int, default=1400, help="of each size; none is shown twice in a point")
-    parser.add_argument("--pairs", type=int, default=480, help="of them with both views encoded, for two_turn")
+    parser.add_argument("--pairs", type=int, default=400, help="of them with both views encoded, for two_turn")
     parser.add_argument("--processes", type=int, default=max(1, cores - 2), help="that make pictures")
     parser.add_argument("--vllm-python", default=sys.executable)
     parser.add_argument("--vllm-args", default=VLLM_ARGS)
