@@ -36,8 +36,9 @@ _SPECIAL: Final = (
     "<|image_pad|>",
     "<|video_pad|>",
 )
-_PIXELS: Final = {"min_pixels": 56 * 56, "max_pixels": 28 * 28 * 16384}
-"""Bounds of the real model's processor."""
+_PIXELS: Final = {"min_pixels": 56 * 56, "max_pixels": 28 * 28 * 5400}
+"""Every view of at most 2048 x 2048 pixels fits. The real processor would take three times as much, and vLLM would try
+it out when it starts."""
 _TEMPLATE: Final = """\
 {%- for message in messages -%}
 {{ '<|im_start|>' + message['role'] + '\\n' }}
