@@ -90,11 +90,14 @@ def main() -> None:
     parser.add_argument("--tools", default="resize_image", help="separated by commas")
     parser.add_argument("--call-tokens", type=int, default=64)
     parser.add_argument("--answer-tokens", type=int, default=128)
+    parser.add_argument("--as-said", action="store_true", help="force nothing: the app as it is")
     parser.add_argument("--decoders", type=int, default=4)
     args = parser.parse_args()
-    engine = open_engine(args.engine, timeout_s=600.0, max_connections=256)
+    engine: Engine = open_engine(args.engine, timeout_s=600.0, max_connections=256)
+    if not args.as_said:
+        engine = Forced(engine, call_tokens=args.call_tokens, answer_tokens=args.answer_tokens)
     app = create_app(
-        Forced(engine, call_tokens=args.call_tokens, answer_tokens=args.answer_tokens),
+        engine,
         model_name=MODEL_NAME,
         protocol=get_protocol(args.protocol),
         direct_protocol=get_protocol("general-v1"),

@@ -68,6 +68,7 @@ def started(args: argparse.Namespace, home: Path, stack: ExitStack) -> list[Cont
     commands = {"direct": (stub_port, stub_command, "/v1/models")}
     port = free_port()
     ours = [sys.executable, str(HERE / "forced.py"), f"--port={port}", f"--engine=openai:{stub_url}/v1?model={MODEL}"]
+    ours.append("--as-said")
     commands["visionthink"] = (port, ours, "/v2/health/live")
     if args.litellm:
         port, config = free_port(), home / "litellm.yaml"
@@ -83,9 +84,14 @@ def started(args: argparse.Namespace, home: Path, stack: ExitStack) -> list[Cont
     if args.rust_router:
         port = free_port()
         options = f"--host 127.0.0.1 --port {port} --worker-urls {stub_url} --policy round_robin"
-        options += f" --prometheus-port {free_port()} --log-level warn"
+        options += f" --prometheus-port {free_port()} --log-level warning"
         commands["vllm-router (Rust)"] = (port, [args.rust_router, *shlex.split(options)], "/health")
-    env = {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "PYTHONWARNINGS": "ignore"}
+    env = {
+        "LITELLM_LOG": "ERROR",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+        "PYTHONWARNINGS": "ignore",
+    }
     found = []
     for name, (port, command, path) in commands.items():
         process = Process(command, home / f"{name.replace(' ', '-')}.log", env)
@@ -145,8 +151,8 @@ def compared(contenders: Sequence[Contender], args: argparse.Namespace) -> dict[
                     rounds[contender.name].append(
                         once(contender, body, num_clients=num_clients, window_s=args.window_s)
                     )
-            found[f"{kind}, {num_clients} clients"] = told = figures(rounds)
-            for name, line in told.items():
+            found[f"{kind}, {num_clients} clients"] = lines = figures(rounds)
+            for name, line in lines.items():
                 print(f"{kind:16} {num_clients:3} {name:30} {json.dumps(line)}", flush=True)
     return found
 
