@@ -17,7 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +26,7 @@ from typing import Any, Final
 import scene
 from load import Connection, Server, Window, closed_loop
 from stub import MODEL
-from vllm_server import Process, cpu_seconds, free_port
+from vllm_server import Process, cpu_seconds, end_on_sigterm, free_port
 
 from visionthink.core.geometry import Size
 from visionthink.storage import atomic_write_json
@@ -138,8 +138,10 @@ def once(contender: Contender, body: bytes, *, num_clients: int, window_s: float
     return window, (spent[1] - spent[0]) / max(1, len(window.done))
 
 
-def compared(contenders: Sequence[Contender], args: argparse.Namespace) -> dict[str, Any]:
-    """All kinds of requests at all numbers of clients."""
+def compared(
+    contenders: Sequence[Contender], args: argparse.Namespace, on_lines: Callable[[dict[str, Any]], None]
+) -> None:
+    """All kinds of requests at all numbers of clients; `on_lines` is told of what is there after each."""
     found: dict[str, Any] = {}
     asked = {contender.name: bodies(contender) for contender in contenders}
     for kind in args.kinds.split(","):
@@ -154,7 +156,7 @@ def compared(contenders: Sequence[Contender], args: argparse.Namespace) -> dict[
             found[f"{kind}, {num_clients} clients"] = lines = figures(rounds)
             for name, line in lines.items():
                 print(f"{kind:16} {num_clients:3} {name:30} {json.dumps(line)}", flush=True)
-    return found
+            on_lines(found)
 
 
 def figures(rounds: dict[str, list[tuple[Window, float]]]) -> dict[str, Any]:
@@ -194,19 +196,22 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--window-s", type=float, default=2.0)
     args = parser.parse_args()
+    end_on_sigterm()
     begin_s = time.monotonic()
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         contenders = started(args, home, stack)
-        load = os.getloadavg()[0]
-        found = {
-            "machine": {"cores": os.cpu_count(), "load_before": round(load, 1)},
+        head = {
+            "machine": {"cores": os.cpu_count(), "load_before": round(os.getloadavg()[0], 1)},
             "settings": {name: str(value) for name, value in vars(args).items()},
-            "figures": compared(contenders, args),
         }
-    found["seconds"] = round(time.monotonic() - begin_s, 1)
-    if args.out:
-        atomic_write_json(args.out, found)
+
+        def write(lines: dict[str, Any]) -> None:
+            if args.out:
+                atomic_write_json(args.out, {**head, "figures": lines})
+
+        compared(contenders, args, write)
+    print(f"measured in {time.monotonic() - begin_s:.0f} s")
     return 0
 
 

@@ -47,6 +47,7 @@ from vllm_server import (
     counters,
     cpu_seconds,
     emptied,
+    end_on_sigterm,
     fetched,
     free_port,
     start_vllm,
@@ -566,6 +567,7 @@ def main() -> int:
     parser.add_argument("--vllm-python", default=sys.executable)
     parser.add_argument("--vllm-args", default=VLLM_ARGS)
     parser.add_argument("--vllm-env", default="VLLM_USE_FLASHINFER_SAMPLER=0", help="NAME=VALUE, separated by blanks")
+    end_on_sigterm()
     return run(parser.parse_args())
 
 

@@ -130,6 +130,6 @@ def cpu_seconds(session: int) -> float:
     return total / ticks
 
 
-def this_python() -> str:
-    """The interpreter that runs this."""
-    return sys.executable
+def end_on_sigterm() -> None:
+    """Let SIGTERM end this process as an exception does, so that what it started ends with it."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
