@@ -101,10 +101,8 @@ def async_http_client(url: str, *, max_connections: int | None = None) -> "opena
     # The library's limits have no public name of their own; those of the package are of their type.
     kind = type(openai.DEFAULT_CONNECTION_LIMITS)
     limits = kind(max_connections=max_connections, max_keepalive_connections=max_connections)
-    if _is_own_url(url):  # the model server beside a gateway: where each request counts, and no proxy is needed
-        return openai.DefaultAioHttpClient(trust_env=False, limits=limits)
     try:
-        return openai.DefaultAsyncHttpxClient(trust_env=True, limits=limits)
+        return openai.DefaultAsyncHttpxClient(trust_env=not _is_own_url(url), limits=limits)
     except (ImportError, ValueError) as error:
         raise _unusable(url, error) from error
 
