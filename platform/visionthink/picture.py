@@ -40,6 +40,9 @@ _EIGHT_BITS: Final = [value >> 8 for value in range(2**16)]
 
 _MAX_NAME: Final = 120
 """Characters of a picture's name in a message."""
+_PNG_START: Final = b"\x89PNG\r\n\x1a\n"
+_NO_FILTER: Final = b"\0"
+"""What a PNG's row begins with when its bytes are the pixels themselves."""
 _PNG_METADATA: Final = frozenset({b"IHDR", b"eXIf", b"tEXt", b"zTXt", b"iTXt"})
 """The chunks in which a PNG's size and orientation stand; some programs write EXIF and XMP as text."""
 _STRIP_PIXELS: Final = 2**18
@@ -146,6 +149,25 @@ def encode_png(picture: Image.Image) -> bytes:
     return file.getvalue()
 
 
+def encode_stored_png(picture: Image.Image) -> bytes:
+    """Return an RGB picture as a PNG whose pixels are stored, not packed.
+
+    For a way that costs less than packing does, as between programs of one machine or cluster: a photograph is about
+    2.5 times as large as from `encode_png`, written and read in a tenth of the time
+    (benchmarks/results/serving/encoding.json).
+
+    Raises:
+        ValueError: the picture is not RGB.
+    """
+    if picture.mode != "RGB":
+        raise ValueError(f"a stored PNG needs an RGB picture, got mode {picture.mode}; decode() makes one")
+    pixels, stride = memoryview(picture.tobytes()), 3 * picture.width
+    rows = [part for start in range(0, len(pixels), stride) for part in (_NO_FILTER, pixels[start : start + stride])]
+    header = struct.pack(">IIBBBBB", picture.width, picture.height, 8, 2, 0, 0, 0)  # 8 bits of three colours
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"".join(rows), 0)), (b"IEND", b""))
+    return b"".join((_PNG_START, *(_chunk(kind, body) for kind, body in chunks)))
+
+
 def _open(data: bytes, name: str, max_pixels: int) -> Image.Image:
     """Read the header of a picture and check its size."""
     if not data:
@@ -222,7 +244,7 @@ def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    return b"".join((struct.pack(">I", len(body)), kind, body, struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))))
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from visionthink.core.geometry import Box, Size, View
 from visionthink.errors import DataError
-from visionthink.picture import cut, decode, encode_png, size_of
+from visionthink.picture import cut, decode, encode_png, encode_stored_png, size_of
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -425,3 +425,24 @@ def test_png_holds_no_metadata() -> None:
     plain = encode_png(picture)
     picture.info.update(icc_profile=b"profile", dpi=(300, 300), exif=b"Exif\x00\x00", comment="who made it")
     assert encode_png(picture) == plain
+
+
+@given(size=st.tuples(st.integers(1, 40), st.integers(1, 40)), seed=st.integers(0, 2**16))
+def test_stored_png_round_trip_keeps_every_pixel(size: tuple[int, int], seed: int) -> None:
+    image = Image.frombytes("RGB", size, random.Random(seed).randbytes(size[0] * size[1] * 3))
+    data = encode_stored_png(image)
+    assert decode(data).tobytes() == image.tobytes()
+    assert size_of(data) == Size(width=size[0], height=size[1])
+
+
+def test_stored_png_of_many_blocks_is_read_by_pillow() -> None:
+    """Stored data goes in blocks of 64 KiB."""
+    image = Image.frombytes("RGB", (400, 300), random.Random(1).randbytes(400 * 300 * 3))
+    with Image.open(io.BytesIO(encode_stored_png(image)), formats=("PNG",)) as found:
+        assert (found.mode, found.size) == ("RGB", image.size)
+        assert found.tobytes() == image.tobytes()
+
+
+def test_stored_png_refuses_a_picture_that_decode_did_not_make() -> None:
+    with pytest.raises(ValueError, match="got mode L"):
+        encode_stored_png(Image.new("L", (2, 2)))

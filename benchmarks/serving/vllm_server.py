@@ -1,0 +1,135 @@
+"""A vLLM of this machine's own: started, waited for, looked into, ended.
+
+Rule: its port is free when it starts, its log is kept, and whatever it started ends with it. Between two measurements
+its caches are emptied, so that no figure is made of what an earlier one left behind.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+SERVED: Final = "shape"
+_COUNTED: Final = (
+    "vllm:prefix_cache_queries_total",
+    "vllm:prefix_cache_hits_total",
+    "vllm:mm_cache_queries_total",
+    "vllm:mm_cache_hits_total",
+)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+class Process:
+    """A process in a session of its own, whose output goes to a file."""
+
+    def __init__(self, command: Sequence[str], log: Path, env: dict[str, str] | None = None) -> None:
+        """Start it; `env` is added to this process's own."""
+        self.log = log
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                list(command),
+                env={**os.environ, **(env or {})},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def session(self) -> int:
+        """Number of its session."""
+        return self._process.pid
+
+    def wait_until(self, url: str, timeout_s: float) -> float:
+        """Wait until `url` answers 200; return the seconds.
+
+        Raises:
+            RuntimeError: it ended, or took too long; the end of its log is told.
+        """
+        start_s = time.monotonic()
+        while fetched(url) is None:
+            if self._process.poll() is not None or time.monotonic() - start_s > timeout_s:
+                told = self.log.read_text(errors="replace")[-4000:]
+                raise RuntimeError(f"{url} did not answer within {timeout_s:g} s; the end of {self.log}:\n{told}")
+            time.sleep(0.3)
+        return time.monotonic() - start_s
+
+    def stop(self, timeout_s: float = 20.0) -> None:
+        """End it and all that it started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout_s)
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+def fetched(url: str, *, method: str = "GET", timeout_s: float = 30.0) -> str | None:
+    """The text at `url`; None where it does not answer with 200."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(urllib.request.Request(url, method=method), timeout=timeout_s) as response:
+            return str(response.read().decode()) if response.status == 200 else None
+    except OSError:
+        return None
+
+
+def start_vllm(
+    model: Path, home: Path, *, port: int, python: str, num_servers: int, arguments: Sequence[str], env: dict[str, str]
+) -> Process:
+    """Start it over the folder `model`, with random weights."""
+    # Only the command line starts several API servers; the module is one.
+    entry = ["vllm.entrypoints.openai.api_server", "--model", str(model)]
+    if num_servers > 1:
+        entry = ["vllm.entrypoints.cli.main", "serve", str(model), f"--api-server-count={num_servers}"]
+    command = [python, "-m", *entry, "--load-format=dummy", f"--served-model-name={SERVED}", "--host=127.0.0.1"]
+    command += [f"--port={port}", "--disable-uvicorn-access-log", "--enable-prefix-caching", *arguments]
+    own = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "VLLM_SERVER_DEV_MODE": "1"}
+    return Process(command, home / "vllm.log", {**own, **env})
+
+
+def emptied(url: str, num_servers: int) -> bool:
+    """Empty the caches of vLLM; each API server has its own of pictures, and any of them may answer."""
+    found = [fetched(f"{url}/reset_prefix_cache", method="POST") is not None]
+    for _ in range(1 if num_servers == 1 else 6 * num_servers):
+        found.append(fetched(f"{url}/reset_mm_cache", method="POST") is not None)
+    return all(found)
+
+
+def counters(url: str) -> dict[str, float]:
+    """What vLLM counts of its caches."""
+    totals = dict.fromkeys(_COUNTED, 0.0)
+    for line in (fetched(f"{url}/metrics") or "").splitlines():
+        name = line.partition("{")[0].partition(" ")[0]
+        if name in totals:
+            totals[name] += float(line.rsplit(" ", 1)[1])
+    return totals
+
+
+def cpu_seconds(session: int) -> float:
+    """Seconds of a core that the processes of a session have used and are still there to tell."""
+    ticks, total = os.sysconf("SC_CLK_TCK"), 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = path.read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session:
+                total += int(fields[11]) + int(fields[12])
+    return total / ticks
+
+
+def end_on_sigterm() -> None:
+    """Let SIGTERM end this process as an exception does, so that what it started ends with it."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
