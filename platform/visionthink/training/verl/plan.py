@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from visionthink.errors import ConfigError
 
-Override: TypeAlias = str | int | float | bool | None | tuple[str | int | float, ...]
+Override: TypeAlias = str | int | float | bool | tuple[str | int | float, ...] | None
 """A value of one of veRL's settings."""
 Device: TypeAlias = Literal["cuda", "cpu"]
 
@@ -56,7 +56,7 @@ class VerlPlan:
 
     @property
     def checkpoints(self) -> Path:
-        """veRL's `global_step_N` folders."""
+        """The `global_step_N` folders that veRL writes."""
         return self.output / "checkpoints"
 
     @property
