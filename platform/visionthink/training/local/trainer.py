@@ -181,6 +181,4 @@ def _check_precision(model: Qwen2_5_VLForConditionalGeneration) -> None:
 
 def _pick(step: int, needed: Sequence[Prompt], rest: Sequence[Prompt], setting: Setting) -> list[Prompt]:
     train = setting.train
-    return picked(
-        step, needed, rest, num_prompts=train.num_prompts, needed_ratio=train.needed_ratio, seed=setting.seed
-    )
+    return picked(step, needed, rest, num_prompts=train.num_prompts, needed_ratio=train.needed_ratio, seed=setting.seed)

@@ -65,9 +65,7 @@ class Originals:
     They share one object, so whoever keeps what was cut from it keeps it for all of them.
     """
 
-    def __init__(
-        self, files: PictureFiles, decode: Callable[[Sample], Image.Image], *, max_pictures: int = 64
-    ) -> None:
+    def __init__(self, files: PictureFiles, decode: Callable[[Sample], Image.Image], *, max_pictures: int = 64) -> None:
         """Decode with `decode`; keep the `max_pictures` that were used last."""
         self._files = files
         self._decode = decode

@@ -38,9 +38,7 @@ def training_order(samples: Sequence[Sample], config: TrainConfig, *, seed: int)
     rest = [sample for sample in samples if not sample.needs_high_res]
     ordered: list[Sample] = []
     for step in range(config.num_steps):
-        batch = picked(
-            step, needed, rest, num_prompts=config.num_prompts, needed_ratio=config.needed_ratio, seed=seed
-        )
+        batch = picked(step, needed, rest, num_prompts=config.num_prompts, needed_ratio=config.needed_ratio, seed=seed)
         sides = ([sample for sample in batch if bool(sample.needs_high_res) is side] for side in (True, False))
         ordered += in_turn(*sides)
     return ordered

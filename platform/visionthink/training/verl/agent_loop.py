@@ -1,0 +1,146 @@
+"""The agent loop that veRL runs in its agent workers: one of our rollouts a call.
+
+Extension points: `rollout.agent.agent_loop_config_path` (agent_loop.yaml beside this file) names the class,
+`rollout.agent.default_agent_loop` chooses it. Rule: glue. It is imported by agent workers alone.
+"""
+
+import os
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from pydantic import PrivateAttr
+from verl.experimental.agent_loop.agent_loop import (
+    AgentLoopBase,
+    AgentLoopMetrics,
+    AgentLoopOutput,
+    AgentLoopWorker,
+)
+
+from visionthink.config import parse_config
+from visionthink.engines.encoding import Encoder, Pixels
+from visionthink.judges import open_judge
+from visionthink.samples import decoded
+from visionthink.training.verl.picture_cache import Originals, PictureFiles
+from visionthink.training.verl.rollout import HeldRollout, RolloutHolder
+from visionthink.training.verl.server_engine import Room
+
+CACHE_VARIABLE: Final = "VISIONTHINK_PICTURE_CACHE"
+"""Names the folder of a node's copies of pictures."""
+
+# A worker holds hundreds of episodes of small tensors: threads of torch would only wait for each other.
+torch.set_num_threads(1)
+
+
+class TrainedRow(AgentLoopOutput):  # type: ignore[misc]
+    """veRL's row, with the pixels that our encoder has made of the views already."""
+
+    _pixels: dict[str, torch.Tensor] = PrivateAttr(default_factory=dict)
+
+
+class VisionThinkLoop(AgentLoopBase):  # type: ignore[misc]
+    """Made anew for each rollout; what is worth keeping is kept by the process."""
+
+    def __init__(self, trainer_config: Any, server_manager: Any, processor: Any, **_: Any) -> None:
+        """veRL's own constructor builds a tokeniser of turns, which nothing here needs."""
+        self._server = server_manager
+        self._holder = _holder(id(processor), _Setting(trainer_config.config, processor))
+
+    async def run(self, sampling_params: dict[str, Any], **row: Any) -> TrainedRow:
+        """One rollout of the row's prompt."""
+        held = await self._holder.hold(
+            self._server,
+            row["extra_info"],
+            temperature=float(sampling_params["temperature"]),
+            top_p=float(sampling_params["top_p"]),
+        )
+        # veRL wants a version of the weights in every row; a step's rollouts come from those of the step before.
+        return _trained_row(held, versions=held.versions or (max(int(row["global_steps"]) - 1, 0),))
+
+
+class _Setting:
+    """Hashes alike for all rollouts of a process."""
+
+    def __init__(self, config: Any, processor: Any) -> None:
+        self.config = config
+        self.processor = processor
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Setting)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+@lru_cache(maxsize=1)
+def _holder(key: int, setting: _Setting) -> RolloutHolder:
+    """The holder of this process; `key` tells processors apart."""
+    del key
+    config = parse_config(setting.config.visionthink.config)
+    rollout = setting.config.actor_rollout_ref.rollout
+    total = int(rollout.prompt_length) + int(rollout.response_length)
+    files = PictureFiles(Path(os.environ.get(CACHE_VARIABLE) or Path(tempfile.gettempdir()) / "visionthink-pictures"))
+    return RolloutHolder(
+        config,
+        Encoder(setting.processor),
+        open_judge(
+            config.judge.uri,
+            api_key=os.environ.get("OPENAI_API_KEY"),
+            timeout_s=config.judge.timeout_s,
+            max_connections=config.judge.max_connections,
+        ),
+        Originals(files, lambda sample: decoded(sample, config.data)),
+        room=Room(prompt=int(rollout.prompt_length), total=min(total, int(rollout.max_model_len or total))),
+    )
+
+
+def _trained_row(held: HeldRollout, *, versions: tuple[int, ...]) -> TrainedRow:
+    trajectory = held.trajectory
+    row = TrainedRow(
+        prompt_ids=list(trajectory.prompt_ids),
+        response_ids=list(trajectory.response_ids),
+        response_mask=[int(own) for own in trajectory.mask],
+        response_logprobs=list(trajectory.log_probs),
+        # Given here, no reward worker is asked, and nothing is computed for one.
+        reward_score=held.score,
+        num_turns=2 * held.num_turns,
+        metrics=AgentLoopMetrics(generate_sequences=held.generate_s),
+        extra_fields={
+            "reward_extra_info": dict(held.facts),
+            "error": held.error,
+            "min_global_steps": min(versions),
+            "max_global_steps": max(versions),
+        },
+    )
+    row._pixels = model_inputs(held.views)
+    return row
+
+
+def model_inputs(views: tuple[Pixels, ...]) -> dict[str, torch.Tensor]:
+    """What veRL's own call of the processor would give for `views`, which our encoder has called already."""
+    if not views:
+        return {}
+    grids = torch.cat([view.grid_thw for view in views])
+    return {
+        "pixel_values": torch.cat([view.patches for view in views]),
+        "image_grid_thw": grids,
+        "images_seqlens": torch.repeat_interleave(grids[:, 1] * grids[:, 2], grids[:, 0]),
+        # That there is one makes veRL compute positions by the kinds of tokens; it makes the kinds itself.
+        "mm_token_type_ids": torch.zeros(1, dtype=torch.int64),
+    }
+
+
+_compute_multi_modal_inputs = AgentLoopWorker._compute_multi_modal_inputs
+
+
+def _inputs_made_once(worker: Any, output: Any, input_ids: torch.Tensor) -> dict[str, torch.Tensor]:
+    """veRL calls the image processor anew for each rollout, which was most of a step's wait (docs/verl.md)."""
+    if isinstance(output, TrainedRow):
+        return dict(output._pixels)
+    made: dict[str, torch.Tensor] = _compute_multi_modal_inputs(worker, output, input_ids)
+    return made
+
+
+AgentLoopWorker._compute_multi_modal_inputs = _inputs_made_once
