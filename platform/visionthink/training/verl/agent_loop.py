@@ -6,7 +6,6 @@ Extension points: `rollout.agent.agent_loop_config_path` (agent_loop.yaml beside
 
 import os
 import tempfile
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,12 +29,15 @@ from visionthink.training.verl.server_engine import Room
 CACHE_VARIABLE: Final = "VISIONTHINK_PICTURE_CACHE"
 """Names the folder of a node's copies of pictures."""
 
+_HOLDERS: dict[int, RolloutHolder] = {}
+"""By processor; a process has one."""
+
 # A worker holds hundreds of episodes of small tensors: threads of torch would only wait for each other.
 torch.set_num_threads(1)
 
 
 class TrainedRow(AgentLoopOutput):  # type: ignore[misc]
-    """veRL's row, with the pixels that our encoder has made of the views already."""
+    """A row of veRL, with the pixels that our encoder has made of the views already."""
 
     _pixels: dict[str, torch.Tensor] = PrivateAttr(default_factory=dict)
 
@@ -44,9 +46,9 @@ class VisionThinkLoop(AgentLoopBase):  # type: ignore[misc]
     """Made anew for each rollout; what is worth keeping is kept by the process."""
 
     def __init__(self, trainer_config: Any, server_manager: Any, processor: Any, **_: Any) -> None:
-        """veRL's own constructor builds a tokeniser of turns, which nothing here needs."""
+        """Leave out veRL's own constructor, which builds a tokeniser of turns, which nothing here needs."""
         self._server = server_manager
-        self._holder = _holder(id(processor), _Setting(trainer_config.config, processor))
+        self._holder = _holder(trainer_config.config, processor)
 
     async def run(self, sampling_params: dict[str, Any], **row: Any) -> TrainedRow:
         """One rollout of the row's prompt."""
@@ -60,31 +62,21 @@ class VisionThinkLoop(AgentLoopBase):  # type: ignore[misc]
         return _trained_row(held, versions=held.versions or (max(int(row["global_steps"]) - 1, 0),))
 
 
-class _Setting:
-    """Hashes alike for all rollouts of a process."""
-
-    def __init__(self, config: Any, processor: Any) -> None:
-        self.config = config
-        self.processor = processor
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Setting)
-
-    def __hash__(self) -> int:
-        return 0
+def _holder(config: Any, processor: Any) -> RolloutHolder:
+    """The holder of this process, whose caches all rollouts share."""
+    if id(processor) not in _HOLDERS:
+        _HOLDERS[id(processor)] = _new_holder(config, processor)
+    return _HOLDERS[id(processor)]
 
 
-@lru_cache(maxsize=1)
-def _holder(key: int, setting: _Setting) -> RolloutHolder:
-    """The holder of this process; `key` tells processors apart."""
-    del key
-    config = parse_config(setting.config.visionthink.config)
-    rollout = setting.config.actor_rollout_ref.rollout
+def _new_holder(trainer_config: Any, processor: Any) -> RolloutHolder:
+    config = parse_config(trainer_config.visionthink.config)
+    rollout = trainer_config.actor_rollout_ref.rollout
     total = int(rollout.prompt_length) + int(rollout.response_length)
     files = PictureFiles(Path(os.environ.get(CACHE_VARIABLE) or Path(tempfile.gettempdir()) / "visionthink-pictures"))
     return RolloutHolder(
         config,
-        Encoder(setting.processor),
+        Encoder(processor),
         open_judge(
             config.judge.uri,
             api_key=os.environ.get("OPENAI_API_KEY"),
@@ -136,7 +128,7 @@ _compute_multi_modal_inputs = AgentLoopWorker._compute_multi_modal_inputs
 
 
 def _inputs_made_once(worker: Any, output: Any, input_ids: torch.Tensor) -> dict[str, torch.Tensor]:
-    """veRL calls the image processor anew for each rollout, which was most of a step's wait (docs/verl.md)."""
+    """Spare veRL its own call of the image processor for each rollout: most of a step's wait (docs/verl.md)."""
     if isinstance(output, TrainedRow):
         return dict(output._pixels)
     made: dict[str, torch.Tensor] = _compute_multi_modal_inputs(worker, output, input_ids)

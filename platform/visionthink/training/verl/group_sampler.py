@@ -9,6 +9,7 @@ veRL's own filter cannot see the penalty, so which groups those are is decided h
 
 from collections import Counter
 from collections.abc import Iterable
+from enum import Enum
 from typing import Any, Final
 
 import torch
@@ -16,8 +17,8 @@ import transfer_queue as tq
 from verl.trainer.ppo.v1.replay_buffer import FILTER_GROUPS_REWARD_METRIC, ReplayBuffer
 from verl.utils import tensordict_utils as tu
 
+from visionthink import metrics as m
 from visionthink.config import parse_config
-from visionthink.errors import EngineError
 from visionthink.training.verl.groups import Row, rewarded
 
 _POLL_S: Final = 0.1
@@ -25,6 +26,14 @@ _POLL_S: Final = 0.1
 _MAX_REFILLS: Final = 8
 """Batches that may be drawn for one step before groups that teach nothing are taken as they are: a policy that has
 learned everything would draw for ever."""
+
+
+class _Group(Enum):
+    """What a complete group is good for."""
+
+    KEPT = "kept"
+    FLAT = "flat"
+    FAILED = "failed"
 
 
 class GroupSampler(ReplayBuffer):  # type: ignore[misc]
@@ -44,13 +53,13 @@ class GroupSampler(ReplayBuffer):  # type: ignore[misc]
         self._rule = parse_config(sampler_kwargs["config"]).reward.rule()
         self._group_size = int(sampler_kwargs["group_size"])
         self._batch_size = int(sampler_kwargs["batch_size"])
-        self._judged: dict[str, bool] = {}
-        self._num_filtered: Counter[str] = Counter()
+        self._found: dict[str, _Group] = {}
+        self._num_replaced: Counter[_Group] = Counter()
 
     def sample(self, global_steps: int, partition_id: str, batch_size: int) -> tuple[Any, dict[str, float]]:
         """A batch of complete groups and the step in numbers."""
-        self._judged.clear()
-        self._num_filtered.clear()
+        self._found.clear()
+        self._num_replaced.clear()
         batch, metrics = super().sample(global_steps, partition_id, batch_size)
         if partition_id != "train":
             return batch, metrics
@@ -71,12 +80,13 @@ class GroupSampler(ReplayBuffer):  # type: ignore[misc]
         """Finished groups that teach nothing, as long as new ones may be drawn for the step."""
         if partition_id == "val" or self.filter_groups_metric is None:
             return set(), Counter()
-        fresh = self.finished_keys[partition_id] - self._judged.keys()
+        fresh = self.finished_keys[partition_id] - self._found.keys()
         if fresh:
             self._judge(fresh, partition_id)
-        if sum(self._num_filtered.values()) >= _MAX_REFILLS * self._batch_size:
+        if sum(self._num_replaced.values()) >= _MAX_REFILLS * self._batch_size:
             return set(), Counter()
-        dropped = {uid for uid in self.finished_keys[partition_id] if not self._judged[uid]}
+        dropped = {uid for uid in self.finished_keys[partition_id] if self._found[uid] is not _Group.KEPT}
+        self._num_replaced.update(self._found[uid] for uid in dropped)
         return dropped, Counter()
 
     def _judge(self, uids: Iterable[str], partition_id: str) -> None:
@@ -85,14 +95,13 @@ class GroupSampler(ReplayBuffer):  # type: ignore[misc]
         keys = [key for key in self.partitions[partition_id] if _group(key) in wanted]
         rows = self._read(keys, partition_id)[0] if keys else []
         for uid in wanted:
-            group = [row for row in rows if row.group == uid]
-            try:
-                kept = bool(group) and all(rewarded(group, self._rule, group_size=self._group_size).kept)
-                self._num_filtered["zero_variance"] += not kept
-            except EngineError:
-                kept = False
-                self._num_filtered["failed"] += 1
-            self._judged[uid] = kept
+            self._found[uid] = self._kind([row for row in rows if row.group == uid])
+
+    def _kind(self, group: list[Row]) -> "_Group":
+        if len(group) < self._group_size or any(row.facts["failed"] for row in group):
+            return _Group.FAILED
+        is_kept = all(rewarded(group, self._rule, group_size=self._group_size).kept)
+        return _Group.KEPT if is_kept else _Group.FLAT
 
     def _read(self, keys: list[str], partition_id: str) -> tuple[list[Row], list[torch.Tensor]]:
         data = tq.kv_batch_get(keys=keys, partition_id=partition_id, select_fields=["rm_scores", "extra_fields"])
@@ -105,12 +114,10 @@ class GroupSampler(ReplayBuffer):  # type: ignore[misc]
 
     def _filtered_metrics(self, metrics: Any) -> dict[str, float]:
         """Counts of dropped groups with those that were replaced."""
-        from visionthink import metrics as m
-
         flat, failed = m.GROUP_NUM_ZERO_VARIANCE.key(), m.GROUP_NUM_JUDGE_FAILED.key()
         return {
-            flat: metrics[flat] + self._num_filtered["zero_variance"],
-            failed: metrics[failed] + self._num_filtered["failed"],
+            flat: metrics[flat] + self._num_replaced[_Group.FLAT],
+            failed: metrics[failed] + self._num_replaced[_Group.FAILED],
         }
 
 

@@ -17,8 +17,8 @@ def mended_positions(data: Any) -> None:
     """Give positions of three dimensions the shape that veRL means.
 
     Where all rows of a batch have one length, TransferQueue takes the axes for the ragged dimension: `values` is
-    `[B * 4, L]` then, and veRL's own function, which only renames the dimension, makes nonsense of it ("split_with_sizes
-    expects split_sizes to sum exactly to ..."). Small worlds meet that often.
+    `[B * 4, L]` then, and veRL's own function, which only renames the dimension, makes nonsense of it
+    ("split_with_sizes expects split_sizes to sum exactly to ..."). Small worlds meet that often.
     """
     positions = data["position_ids"] if "position_ids" in data.keys() else None  # noqa: SIM118 - no mapping
     if not isinstance(positions, torch.Tensor) or positions.dim() != 3:
