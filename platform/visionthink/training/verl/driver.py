@@ -86,7 +86,8 @@ def _end_with_parent() -> None:
     """Standard input is a pipe that the parent holds: when it closes, nobody waits for this training any more."""
 
     def watch() -> None:
-        sys.stdin.buffer.read()
+        while os.read(sys.stdin.fileno(), 1):
+            pass
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="parent", daemon=True).start()

@@ -161,7 +161,7 @@ def _rollout(config: RunConfig, plan: VerlPlan) -> dict[str, Override]:
         f"{rollout}.log_prob_micro_batch_size_per_gpu": config.train.micro_batch_size,
         f"{rollout}.val_kwargs.temperature": _VAL_TEMPERATURE,
         f"+{rollout}.limit_images": config.episode.max_turns + 1,
-        f"{rollout}.agent.num_workers": 2 if plan.device == "cpu" else 8,
+        f"{rollout}.agent.num_workers": 1 if plan.device == "cpu" else 8,
         f"{rollout}.agent.default_agent_loop": "visionthink",
         f"{rollout}.agent.agent_loop_config_path": str(_AGENT_LOOP),
         # Rewards come with the rollouts; the one worker that veRL insists on is never asked.

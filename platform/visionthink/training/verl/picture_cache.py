@@ -8,7 +8,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from PIL import Image
 
@@ -16,6 +16,8 @@ from visionthink.core.sample import Sample
 from visionthink.errors import DataError, StorageError
 from visionthink.storage import Store, atomic_write, open_store
 from visionthink.training.verl.rows import picture_key, sample_of
+
+_REMOTE: Final = "s3://"
 
 
 class PictureFiles:
@@ -28,14 +30,14 @@ class PictureFiles:
         self._stores: dict[str, Store] = {}
 
     def read(self, place: str) -> bytes:
-        """The encoded picture at a path or s3:// address.
+        """The encoded picture at a file:// or s3:// address, or a path.
 
         Raises:
             StorageError: it cannot be read.
             DataError: what lies there is another picture than its name says.
         """
         prefix, _, name = place.rpartition("/")
-        if "://" not in place:
+        if not place.startswith(_REMOTE):
             return self._store(prefix).read(name)
         copy = self._folder / name
         if copy.is_file() and picture_key(data := copy.read_bytes()) == name:

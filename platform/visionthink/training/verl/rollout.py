@@ -4,7 +4,8 @@ Rule: nothing that goes wrong with one rollout is raised, and nothing of it is m
 or a picture that cannot be read, marks the row as failed; the group hook drops its group and counts it.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -53,8 +54,18 @@ class HeldRollout:
 class RolloutHolder:
     """Holds the rollouts of one process of veRL's agent workers."""
 
-    def __init__(self, config: RunConfig, encoder: Encoder, judge: Judge, originals: Originals, *, room: Room) -> None:
-        """Ask as the settings of the run say."""
+    def __init__(
+        self,
+        config: RunConfig,
+        encoder: Encoder,
+        judge: Judge,
+        originals: Originals,
+        *,
+        room: Room,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Ask as the settings of the run say; `sleep` waits between two tries."""
+        self._sleep = sleep
         self._config = config
         self._prompting = prompting_of(config)
         self._encoder = encoder
@@ -80,7 +91,9 @@ class RolloutHolder:
             asks=(Ask(policy=info["policy"], sampling=sampling),),
             picture=original.picture,
         )
-        runner = EpisodeRunner(engine, self._judge, self._prompting, decode=lambda sample: original.picture)
+        runner = EpisodeRunner(
+            engine, self._judge, self._prompting, decode=lambda sample: original.picture, sleep=self._sleep
+        )
         try:
             left = await runner.run([work], lambda work, end: ends.append(end))
         except (BackendError, UserError) as error:

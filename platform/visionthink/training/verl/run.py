@@ -15,7 +15,7 @@ from typing import Final
 
 import visionthink
 from visionthink.config import RunConfig
-from visionthink.errors import BackendError
+from visionthink.errors import BackendError, ConfigError
 from visionthink.runs.failure import read_failure
 from visionthink.storage import atomic_write, is_complete, open_store
 from visionthink.tracking import RunSpec, TrackedRun, flatten, open_tracking, tracked
