@@ -5,9 +5,7 @@ trainer stays on this node, where its files are followed, and the process ends w
 """
 
 import os
-import signal
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from verl.utils.device import auto_set_device
 from visionthink.config import RunConfig, parse_config
 from visionthink.runs.failure import failure_of, keep_failure
 from visionthink.training.verl.overrides import overrides
+from visionthink.training.verl.parent import end_with_parent
 from visionthink.training.verl.plan import VerlPlan
 
 _CPU_RAY = {"num_cpus": 8, "object_store_memory": 300 * 2**20}
@@ -62,7 +61,7 @@ def composed(plan: VerlPlan, config: RunConfig, *, joins_ray: bool) -> DictConfi
 
 def main(plan_path: str, config_path: str) -> None:
     """Train to the end, or leave the reason in the plan's output."""
-    _end_with_parent()
+    end_with_parent()
     plan = VerlPlan.from_json(Path(plan_path).read_text(encoding="utf-8"))
     config = parse_config(Path(config_path).read_text(encoding="utf-8"))
     try:
@@ -80,17 +79,6 @@ def main(plan_path: str, config_path: str) -> None:
 def _cause(error: BaseException) -> BaseException:
     """What was raised in an actor, out of Ray's wrapping."""
     return getattr(error, "cause", None) or error
-
-
-def _end_with_parent() -> None:
-    """Standard input is a pipe that the parent holds: when it closes, nobody waits for this training any more."""
-
-    def watch() -> None:
-        while os.read(sys.stdin.fileno(), 1):
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 if __name__ == "__main__":
