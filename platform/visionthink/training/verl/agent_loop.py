@@ -6,17 +6,14 @@ Extension points: `rollout.agent.agent_loop_config_path` (agent_loop.yaml beside
 
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from pydantic import PrivateAttr
-from verl.experimental.agent_loop.agent_loop import (
-    AgentLoopBase,
-    AgentLoopMetrics,
-    AgentLoopOutput,
-    AgentLoopWorker,
-)
+from transformers import BatchFeature
+from verl.experimental.agent_loop import agent_loop
+from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics, AgentLoopOutput
 
 from visionthink.config import parse_config
 from visionthink.engines.encoding import Encoder, Pixels
@@ -36,10 +33,23 @@ _HOLDERS: dict[int, RolloutHolder] = {}
 torch.set_num_threads(1)
 
 
-class TrainedRow(AgentLoopOutput):  # type: ignore[misc]
-    """A row of veRL, with the pixels that our encoder has made of the views already."""
+class MadeViews:
+    """Views whose pixels our encoder has made already, where veRL expects pictures."""
 
-    _pixels: dict[str, torch.Tensor] = PrivateAttr(default_factory=dict)
+    def __init__(self, views: Sequence[Pixels]) -> None:
+        """Keep them for `inputs`."""
+        self._views = tuple(views)
+
+    def inputs(self) -> BatchFeature:
+        """What the processor would make of the views again."""
+        return BatchFeature(
+            {
+                "pixel_values": torch.cat([view.patches for view in self._views]),
+                "image_grid_thw": torch.cat([view.grid_thw for view in self._views]),
+                # That there is one makes veRL compute positions by the kinds of tokens; it makes the kinds itself.
+                "mm_token_type_ids": torch.zeros(1, 1, dtype=torch.int64),
+            }
+        )
 
 
 class VisionThinkLoop(AgentLoopBase):  # type: ignore[misc]
@@ -50,7 +60,7 @@ class VisionThinkLoop(AgentLoopBase):  # type: ignore[misc]
         self._server = server_manager
         self._holder = _holder(trainer_config.config, processor)
 
-    async def run(self, sampling_params: dict[str, Any], **row: Any) -> TrainedRow:
+    async def run(self, sampling_params: dict[str, Any], **row: Any) -> AgentLoopOutput:
         """One rollout of the row's prompt."""
         held = await self._holder.hold(
             self._server,
@@ -88,13 +98,14 @@ def _new_holder(trainer_config: Any, processor: Any) -> RolloutHolder:
     )
 
 
-def _trained_row(held: HeldRollout, *, versions: tuple[int, ...]) -> TrainedRow:
+def _trained_row(held: HeldRollout, *, versions: tuple[int, ...]) -> AgentLoopOutput:
     trajectory = held.trajectory
-    row = TrainedRow(
+    return AgentLoopOutput(
         prompt_ids=list(trajectory.prompt_ids),
         response_ids=list(trajectory.response_ids),
         response_mask=[int(own) for own in trajectory.mask],
         response_logprobs=list(trajectory.log_probs),
+        multi_modal_data={"images": MadeViews(held.views)} if held.views else {},
         # Given here, no reward worker is asked, and nothing is computed for one.
         reward_score=held.score,
         num_turns=2 * held.num_turns,
@@ -106,33 +117,17 @@ def _trained_row(held: HeldRollout, *, versions: tuple[int, ...]) -> TrainedRow:
             "max_global_steps": max(versions),
         },
     )
-    row._pixels = model_inputs(held.views)
-    return row
 
 
-def model_inputs(views: tuple[Pixels, ...]) -> dict[str, torch.Tensor]:
-    """What veRL's own call of the processor would give for `views`, which our encoder has called already."""
-    if not views:
-        return {}
-    grids = torch.cat([view.grid_thw for view in views])
-    return {
-        "pixel_values": torch.cat([view.patches for view in views]),
-        "image_grid_thw": grids,
-        "images_seqlens": torch.repeat_interleave(grids[:, 1] * grids[:, 2], grids[:, 0]),
-        # That there is one makes veRL compute positions by the kinds of tokens; it makes the kinds itself.
-        "mm_token_type_ids": torch.zeros(1, dtype=torch.int64),
-    }
+_build_inputs = agent_loop.build_multimodal_processor_inputs
 
 
-_compute_multi_modal_inputs = AgentLoopWorker._compute_multi_modal_inputs
+def _inputs_made_once(processor: Any, *, images: Any = None, **rest: Any) -> Any:
+    """Spare veRL its own call of the image processor for each rollout: most of a step's wait (docs/verl.md).
+
+    Ray wraps the methods of its actors when they are defined, so it is the function that they call that is replaced.
+    """
+    return images.inputs() if isinstance(images, MadeViews) else _build_inputs(processor, images=images, **rest)
 
 
-def _inputs_made_once(worker: Any, output: Any, input_ids: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Spare veRL its own call of the image processor for each rollout: most of a step's wait (docs/verl.md)."""
-    if isinstance(output, TrainedRow):
-        return dict(output._pixels)
-    made: dict[str, torch.Tensor] = _compute_multi_modal_inputs(worker, output, input_ids)
-    return made
-
-
-AgentLoopWorker._compute_multi_modal_inputs = _inputs_made_once
+agent_loop.build_multimodal_processor_inputs = _inputs_made_once
