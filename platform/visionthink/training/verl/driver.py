@@ -7,18 +7,20 @@ trainer stays on this node, where its files are followed, and the process ends w
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import ray
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf, open_dict
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from verl.trainer.constants_ppo import get_ppo_ray_runtime_env
 from verl.trainer.main_ppo import TaskRunnerV1, run_ppo
 from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.utils.config import validate_config
 from verl.utils.device import auto_set_device
 
 from visionthink.config import RunConfig, parse_config
+from visionthink.errors import EngineError
 from visionthink.runs.failure import failure_of, keep_failure
 from visionthink.training.verl.overrides import overrides
 from visionthink.training.verl.parent import end_with_parent
@@ -26,6 +28,7 @@ from visionthink.training.verl.plan import VerlPlan
 
 _CPU_RAY = {"num_cpus": 8, "object_store_memory": 300 * 2**20}
 """On a machine without a GPU: actors that wait most of the time, and small tensors."""
+_RAY_STARTS: Final = 4
 
 
 class _OnThisNode:
@@ -68,12 +71,34 @@ def main(plan_path: str, config_path: str) -> None:
         made = composed(plan, config, joins_ray="RAY_ADDRESS" in os.environ)
         auto_set_device(made)
         validate_config(made, use_reference_policy=need_reference_policy(made), use_critic=need_critic(made))
+        _start_ray(made)
         run_ppo(made, task_runner_class=_OnThisNode())
     except Exception as error:
         keep_failure(plan.output / "error.json", failure_of(_cause(error)))
         raise
     finally:
         ray.shutdown()
+
+
+def _start_ray(made: DictConfig) -> None:
+    """Start or join Ray as veRL would, which then takes what it finds.
+
+    Ray gives its own processes 15 s to start and ends itself when a busy machine takes longer; another try finds their
+    files in memory.
+    """
+    settings = OmegaConf.to_container(made.ray_kwargs.get("ray_init", OmegaConf.create({})), resolve=True)
+    runtime = OmegaConf.create(get_ppo_ray_runtime_env(made))
+    runtime.setdefault("env_vars", {})["TRANSFER_QUEUE_ENABLE"] = "1"
+    runtime = OmegaConf.merge(runtime, settings.pop("runtime_env", {}))
+    for number in range(_RAY_STARTS):
+        try:
+            ray.init(**settings, runtime_env=OmegaConf.to_container(runtime))
+            return
+        except Exception as error:
+            if number == _RAY_STARTS - 1:
+                raise EngineError(f"Ray did not start in {_RAY_STARTS} tries: {error}", retryable=True) from error
+            print(f"train: Ray did not start, another try: {error}", flush=True)
+            ray.shutdown()
 
 
 def _cause(error: BaseException) -> BaseException:
