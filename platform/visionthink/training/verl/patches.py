@@ -20,7 +20,7 @@ def mended_positions(data: Any) -> None:
     `[B * 4, L]` then, and veRL's own function, which only renames the dimension, makes nonsense of it
     ("split_with_sizes expects split_sizes to sum exactly to ..."). Small worlds meet that often.
     """
-    positions = data["position_ids"] if "position_ids" in data.keys() else None  # noqa: SIM118 - no mapping
+    positions: Any = data["position_ids"] if "position_ids" in data.keys() else None  # noqa: SIM118 - no mapping
     if not isinstance(positions, torch.Tensor) or positions.dim() != 3:
         return
     if not positions.is_nested:
@@ -30,7 +30,7 @@ def mended_positions(data: Any) -> None:
     if values.shape[0] == num_rows * _NUM_AXES == int(positions.offsets()[-1]):
         data["position_ids"] = _ragged(list(values.view(num_rows, _NUM_AXES, values.shape[1]).unbind()))
     else:
-        positions._ragged_idx = 2  # type: ignore[attr-defined]
+        positions._ragged_idx = 2
 
 
 def _ragged(rows: list[torch.Tensor]) -> torch.Tensor:

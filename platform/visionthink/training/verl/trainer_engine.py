@@ -34,7 +34,8 @@ def log_probs(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """
     flat, wanted = logits.reshape(-1, logits.shape[-1]), labels.reshape(-1)
     rows = max(1, _CHUNK // flat.shape[-1])
-    parts = [_log_probs(part, label) for part, label in zip(flat.split(rows), wanted.split(rows), strict=True)]
+    starts = range(0, len(flat), rows)
+    parts = [_log_probs(flat[start : start + rows], wanted[start : start + rows]) for start in starts]
     return torch.cat(parts).view(labels.shape)
 
 
