@@ -21,16 +21,17 @@ def mended_positions(data: Any) -> None:
     ("split_with_sizes expects split_sizes to sum exactly to ..."). Small worlds meet that often.
     """
     positions: Any = data["position_ids"] if "position_ids" in data.keys() else None  # noqa: SIM118 - no mapping
-    if not isinstance(positions, torch.Tensor) or positions.dim() != 3:
+    if positions is None or not torch.is_tensor(positions) or positions.dim() != 3:
         return
-    if not positions.is_nested:
-        data["position_ids"] = _ragged(list(positions.unbind()))
+    nested: Any = positions
+    if not nested.is_nested:
+        data["position_ids"] = _ragged(list(nested.unbind()))
         return
-    values, num_rows = positions.values(), positions.offsets().shape[0] - 1
-    if values.shape[0] == num_rows * _NUM_AXES == int(positions.offsets()[-1]):
+    values, num_rows = nested.values(), nested.offsets().shape[0] - 1
+    if values.shape[0] == num_rows * _NUM_AXES == int(nested.offsets()[-1]):
         data["position_ids"] = _ragged(list(values.view(num_rows, _NUM_AXES, values.shape[1]).unbind()))
     else:
-        positions._ragged_idx = 2
+        nested._ragged_idx = 2
 
 
 def _ragged(rows: list[torch.Tensor]) -> torch.Tensor:
