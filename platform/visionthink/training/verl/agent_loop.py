@@ -42,14 +42,12 @@ class MadeViews:
 
     def inputs(self) -> BatchFeature:
         """What the processor would make of the views again."""
-        return BatchFeature(
-            {
-                "pixel_values": torch.cat([view.patches for view in self._views]),
-                "image_grid_thw": torch.cat([view.grid_thw for view in self._views]),
-                # That there is one makes veRL compute positions by the kinds of tokens; it makes the kinds itself.
-                "mm_token_type_ids": torch.zeros(1, 1, dtype=torch.int64),
-            }
-        )
+        # That there is one makes veRL compute positions by the kinds of tokens; it makes the kinds itself.
+        made = {"mm_token_type_ids": torch.zeros(1, 1, dtype=torch.int64)}
+        if self._views:
+            made["pixel_values"] = torch.cat([view.patches for view in self._views])
+            made["image_grid_thw"] = torch.cat([view.grid_thw for view in self._views])
+        return BatchFeature(made)
 
 
 class VisionThinkLoop(AgentLoopBase):  # type: ignore[misc]
@@ -105,7 +103,7 @@ def _trained_row(held: HeldRollout, *, versions: tuple[int, ...]) -> AgentLoopOu
         response_ids=list(trajectory.response_ids),
         response_mask=[int(own) for own in trajectory.mask],
         response_logprobs=list(trajectory.log_probs),
-        multi_modal_data={"images": MadeViews(held.views)} if held.views else {},
+        multi_modal_data={"images": MadeViews(held.views)},
         # Given here, no reward worker is asked, and nothing is computed for one.
         reward_score=held.score,
         num_turns=2 * held.num_turns,
