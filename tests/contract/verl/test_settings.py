@@ -3,6 +3,7 @@
 import json
 import subprocess
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -27,7 +28,7 @@ with initialize_config_module("verl.trainer.config", version_base=None):
         print()
 """
 
-CASES = {
+CASES: Final[dict[str, dict[str, object]]] = {
     "the defaults": {},
     "the paper's": {"train.group_size": 16, "train.kl_weight": 0.001, "reward.penalty": "released"},
     "without bounds": {"train.clip_ratio_c": 0.0, "train.max_grad_norm": 0.0, "train.kl_weight": 0.0},

@@ -53,7 +53,8 @@ class CpuServer:
 
     def __init__(self, path: str) -> None:
         """Load the base model in `path`."""
-        self._model: Any = AutoModelForImageTextToText.from_pretrained(path, attn_implementation="sdpa").eval()
+        self._model: Any = AutoModelForImageTextToText.from_pretrained(path, attn_implementation="sdpa")
+        self._model.eval()
         self._processor: Any = AutoProcessor.from_pretrained(path)  # type: ignore[no-untyped-call]
         tokenizer = self._processor.tokenizer
         self._end_id = int(tokenizer.convert_tokens_to_ids(END_OF_TURN))
