@@ -7,7 +7,7 @@ but the temperature changes the scores, and control tokens are never drawn, as v
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import ray
 import torch
@@ -53,8 +53,8 @@ class CpuServer:
 
     def __init__(self, path: str) -> None:
         """Load the base model in `path`."""
-        self._model: Any = AutoModelForImageTextToText.from_pretrained(path, attn_implementation="sdpa")
-        self._model.eval()
+        loading = cast("Any", AutoModelForImageTextToText)
+        self._model = loading.from_pretrained(path, attn_implementation="sdpa").eval()
         self._processor: Any = AutoProcessor.from_pretrained(path)  # type: ignore[no-untyped-call]
         tokenizer = self._processor.tokenizer
         self._end_id = int(tokenizer.convert_tokens_to_ids(END_OF_TURN))
