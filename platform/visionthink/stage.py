@@ -130,7 +130,7 @@ def check_inputs(config: RunConfig, *, trains: bool) -> None:
     if config.model.base != EMBEDDED and not (base / CARD_NAME).is_file() and config.view == ViewConfig():
         say(
             f"note: no view of a picture will have more than {config.view.max_pixels} pixels, which fits the embedded "
-            f"model and not {base}; docs/qwen2.5-vl-7b.toml has the paper's settings (--config)"
+            f"model and not {base}; --preset paper-7b-4x8 has the paper's settings"
         )
     if config.evaluate.model is not None:
         check_model(Path(config.evaluate.model))

@@ -1,6 +1,7 @@
 """Configuration: what a run is decided by. Imports without torch, kfp, kubernetes and mlflow (a test proves it)."""
 
 from visionthink.config.data import DataConfig, ViewConfig
+from visionthink.config.preset import preset_names, preset_text, preset_title
 from visionthink.config.run import RunConfig, load_config, override_config, parse_config, parse_override
 from visionthink.config.section import OPERATIONAL
 from visionthink.config.stage import (
@@ -15,6 +16,7 @@ from visionthink.config.stage import (
     TrackingConfig,
     TrainConfig,
 )
+from visionthink.config.verl import VerlConfig, VerlValue
 
 __all__ = [
     "OPERATIONAL",
@@ -30,9 +32,14 @@ __all__ = [
     "ServeConfig",
     "TrackingConfig",
     "TrainConfig",
+    "VerlConfig",
+    "VerlValue",
     "ViewConfig",
     "load_config",
     "override_config",
     "parse_config",
     "parse_override",
+    "preset_names",
+    "preset_text",
+    "preset_title",
 ]
