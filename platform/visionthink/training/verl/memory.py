@@ -1,7 +1,7 @@
 """How much memory a training by veRL takes, before anything is started.
 
-Rule: the estimate is arithmetic on settings and the model's shape, so that a job which cannot fit is refused at once, by
-the name of the setting to lower, and not by a GPU half an hour later. It counts what grows with the settings; what a
+Rule: the estimate is arithmetic on settings and the model's shape, so that a job which cannot fit is refused at once,
+by the name of the setting to lower, and not by a GPU half an hour later. It counts what grows with the settings; what a
 process takes for itself is a fixed allowance. Answering and training take turns on a GPU: the larger of the two counts.
 """
 
@@ -161,11 +161,12 @@ def check_memory(config: RunConfig, shape: ModelShape) -> MemoryEstimate:
         ("a node's memory", estimate.host, verl.host_memory_gib, "verl.host_memory_gib"),
     ):
         if total_gib(parts) > limit:
-            most = max((part for part in parts if part.lower), key=lambda part: part.gib)
-            listed = ", ".join(f"{part.name} {part.gib:.1f}" for part in sorted(parts, key=lambda part: -part.gib))
+            ordered = sorted(parts, key=lambda part: -part.gib)
+            listed = ", ".join(f"{part.name} {part.gib:.1f}" for part in ordered)
+            first, second, *_ = [part for part in ordered if part.lower]
             raise ConfigError(
-                f"{where} has {limit:.1f} GiB ({raised}), but {total_gib(parts):.1f} are needed ({listed}); most "
-                f"of it is the {most.name}: lower it by {most.lower}"
+                f"{where} has {limit:.1f} GiB ({raised}), but {total_gib(parts):.1f} are needed ({listed}); lower "
+                f"the {first.name} by {first.lower}, or the {second.name} by {second.lower}"
             )
     return estimate
 
