@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 _Driver = Annotated[
-    list[str], typer.Argument(help="The command to run on the first node, behind --.", metavar="-- COMMAND...")
+    list[str], typer.Argument(help="The command to run on the first node, behind --.", metavar="COMMAND...")
 ]
 _Cpus = Annotated[int, typer.Option("--cpus", help="CPUs of this node that Ray may use.")]
 _Gpus = Annotated[int, typer.Option("--gpus", help="GPUs of each node.")]
