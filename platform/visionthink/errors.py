@@ -14,7 +14,8 @@ these with ``raise ... from``, so callers never have to know which library sits 
         ├── EngineError            the model server or local engine
         ├── JudgeError             the grader of answers
         ├── StorageError           disk or object store
-        └── TrackingError          the experiment tracker
+        ├── TrackingError          the experiment tracker
+        └── ClusterError           the Kubernetes API, or what it runs
 """
 
 from typing import ClassVar
@@ -76,6 +77,10 @@ class StorageError(BackendError):
 
 class TrackingError(BackendError):
     """The experiment tracker failed."""
+
+
+class ClusterError(BackendError):
+    """The Kubernetes API failed, or refuses what it was asked, or what it runs does not come up."""
 
 
 def _rebuild_backend_error(kind: type[BackendError], message: str, retryable: bool) -> BackendError:

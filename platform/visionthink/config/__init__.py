@@ -1,5 +1,6 @@
 """Configuration: what a run is decided by. Imports without torch, kfp, kubernetes and mlflow (a test proves it)."""
 
+from visionthink.config.cluster import ClusterConfig, ResourcesConfig, ServingConfig
 from visionthink.config.data import DataConfig, ViewConfig
 from visionthink.config.preset import preset_names, preset_text, preset_title
 from visionthink.config.run import RunConfig, load_config, override_config, parse_config, parse_override
@@ -20,6 +21,7 @@ from visionthink.config.verl import VerlConfig, VerlValue
 
 __all__ = [
     "OPERATIONAL",
+    "ClusterConfig",
     "DataConfig",
     "EpisodeConfig",
     "EvaluateConfig",
@@ -27,9 +29,11 @@ __all__ = [
     "LabelConfig",
     "ModelConfig",
     "RegisterConfig",
+    "ResourcesConfig",
     "RewardConfig",
     "RunConfig",
     "ServeConfig",
+    "ServingConfig",
     "TrackingConfig",
     "TrainConfig",
     "VerlConfig",

@@ -5,13 +5,14 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from pydantic import Field, ValidationError, model_validator
 
+from visionthink.config.cluster import ClusterConfig
 from visionthink.config.data import DataConfig, ViewConfig
 from visionthink.config.preset import preset_text
-from visionthink.config.section import Section
+from visionthink.config.section import OPERATIONAL, Section
 from visionthink.config.stage import (
     EpisodeConfig,
     EvaluateConfig,
@@ -55,6 +56,7 @@ class RunConfig(Section):
     register_model: RegisterConfig = RegisterConfig()
     tracking: TrackingConfig = TrackingConfig()
     serve: ServeConfig = ServeConfig()
+    cluster: Annotated[ClusterConfig, OPERATIONAL] = ClusterConfig()
 
     @model_validator(mode="after")
     def _fits(self) -> "RunConfig":

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 
 from visionthink.config import RunConfig
 from visionthink.config.stage import ServeConfig
@@ -19,10 +20,16 @@ from visionthink.serving.loop import ServingLimits
 from visionthink.serving.remote import RemotePictures
 
 
-def open_app(model: Path, config: RunConfig, open_engine: Callable[[str, Path], Engine] = open_named) -> FastAPI:
+def open_app(
+    model: Path,
+    config: RunConfig,
+    open_engine: Callable[[str, Path], Engine] = open_named,
+    *,
+    registry: CollectorRegistry | None = None,
+) -> FastAPI:
     """The app over the model in `model`: run in this process, or by the servers that `serve.engine` names.
 
-    `open_engine(serve.engine, model)` gives the engine, which the app closes.
+    `open_engine(serve.engine, model)` gives the engine, which the app closes. Metrics go to `registry`; None makes one.
 
     Raises:
         UserError: there is no such model, or its card is not of this version.
@@ -39,6 +46,7 @@ def open_app(model: Path, config: RunConfig, open_engine: Callable[[str, Path], 
         max_turns=serve.max_turns or prompting.max_turns,
         policy=serve.policy,
         remote=_remote(serve),
+        registry=registry,
         limits=ServingLimits(
             max_tokens=config.episode.max_reply_tokens,
             max_picture_pixels=serve.max_picture_pixels,

@@ -1,0 +1,42 @@
+"""The commands `cluster ...`: what runs on Kubernetes, as YAML to read, review or apply."""
+
+from typing import Annotated
+
+import typer
+
+from visionthink.cli.settings import Settings, takes_settings
+from visionthink.errors import ConfigError
+
+app = typer.Typer(help="What runs on a Kubernetes cluster.", no_args_is_help=True, rich_markup_mode=None)
+render = typer.Typer(help="Print objects as YAML.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(render, name="render")
+
+_Model = Annotated[
+    str | None, typer.Option("--model", help="Where the model lies: s3://BUCKET/PREFIX. Default: the settings'.")
+]
+_Namespace = Annotated[str | None, typer.Option("--namespace", help="Where everything is put.")]
+
+
+@app.callback()
+def _group() -> None:
+    """What runs on a Kubernetes cluster."""
+
+
+@render.callback()
+def _render_group() -> None:
+    """Print objects as YAML."""
+
+
+def serving(settings: Settings, model: _Model = None, namespace: _Namespace = None) -> None:
+    """ServingRuntime, InferenceService, disruption budget and route of a model: pipe it to `kubectl apply -f -`."""
+    from visionthink.cluster import ModelVersion, serving_objects, to_yaml
+
+    given = {"cluster.serving.model_uri": model, "cluster.namespace": namespace}
+    config = settings.with_overrides({key: value for key, value in given.items() if value is not None}).resolve()
+    uri = config.cluster.serving.model_uri
+    if uri is None:
+        raise ConfigError("no model is named; write --model s3://BUCKET/PREFIX, or set cluster.serving.model_uri")
+    print(to_yaml(serving_objects(config.cluster, config.serve, ModelVersion(uri=uri))), end="")
+
+
+render.command()(takes_settings(serving, only=("config", "set_")))
