@@ -350,9 +350,7 @@ def namespace(kube: Kube, bucket: Bucket) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def endpoint(
-    kube: Kube, config: RunConfig, bucket: Bucket, model: Path, namespace: str, summary: Summary
-) -> Endpoint:
+def endpoint(kube: Kube, config: RunConfig, bucket: Bucket, model: Path, namespace: str, summary: Summary) -> Endpoint:
     """The model in service, on one pod."""
     uri = bucket.publish(model, "ar/1")
     made = Endpoint(kube=kube, config=config, uri=uri, ready_s=0.0)

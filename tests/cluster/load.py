@@ -74,7 +74,9 @@ class Tally:
 class Load:
     """Constant load in a thread of its own, from `with` to its end; nothing is asked twice."""
 
-    def __init__(self, gateway: str, host: str, model: str, asked: Sequence[tuple[Sample, str]], hands: int = 2) -> None:
+    def __init__(
+        self, gateway: str, host: str, model: str, asked: Sequence[tuple[Sample, str]], hands: int = 2
+    ) -> None:
         """Ask for each sample in `asked` in turn and expect its text."""
         self._gateway, self._host, self._model = gateway, host, model
         self._asked, self._hands = [(messages(sample), want) for sample, want in asked], hands

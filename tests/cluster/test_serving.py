@@ -115,7 +115,9 @@ def test_without_its_engine_the_pod_gets_no_requests_until_it_is_back(
     name, url = pod["metadata"]["name"], f"{endpoint.kube.gateway}/v1/chat/completions"
     body = json.dumps({"model": NAME, "messages": messages(asked[0][0]), "temperature": 0})
     headers = {"Host": HOST, "content-type": "application/json"}
-    endpoint.kube.kubectl("-n", NAMESPACE, "exec", name, "-c", "kserve-container", "--", "sh", "-c", "kill -9 -1 || true")
+    endpoint.kube.kubectl(
+        "-n", NAMESPACE, "exec", name, "-c", "kserve-container", "--", "sh", "-c", "kill -9 -1 || true"
+    )
     gone_s = until(lambda: not is_whole(endpoint), what="not ready", timeout_s=60)
     statuses: set[int] = set()
     start_s = time.monotonic()

@@ -106,7 +106,9 @@ def disruption_budget(cluster: ClusterConfig) -> Manifest:
 def _predictor(cluster: ClusterConfig, version: ModelVersion) -> dict[str, Json]:
     serving = cluster.serving
     named: dict[str, Json] = {"name": version.name} if version.name else {}
-    scaled: dict[str, Json] = {"autoScaling": {"metrics": [_waiting(cluster, version)]}} if serving.autoscaler == "keda" else {}
+    scaled: dict[str, Json] = (
+        {"autoScaling": {"metrics": [_waiting(cluster, version)]}} if serving.autoscaler == "keda" else {}
+    )
     tolerations: list[Json] = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
     return {
         **named,

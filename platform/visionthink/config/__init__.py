@@ -17,6 +17,7 @@ from visionthink.config.stage import (
     TrackingConfig,
     TrainConfig,
 )
+from visionthink.config.training_job import TrainingJobConfig
 from visionthink.config.verl import VerlConfig, VerlValue
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "ServingConfig",
     "TrackingConfig",
     "TrainConfig",
+    "TrainingJobConfig",
     "VerlConfig",
     "VerlValue",
     "ViewConfig",

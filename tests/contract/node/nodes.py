@@ -17,8 +17,8 @@ from typing import Final
 import psutil
 
 NUM_NODES: Final = 3
-START_S: Final = 150.0
-"""For nodes to come and a driver to be at work: Ray starts in seconds on a quiet machine."""
+START_S: Final = 300.0
+"""For nodes to come and a driver to be at work: ten seconds on a quiet machine, and Ray starts anew on a busy one."""
 _DRIVER: Final = Path(__file__).with_name("counting.py")
 
 
@@ -42,10 +42,10 @@ class Job:
                         *(sys.executable, "-m", "visionthink", "train", "node", f"--node-ip=127.0.0.{rank + 2}"),
                         *(f"--ray-port={self.port}", f"--temp-dir={self.ray_dir}", "--object-store-bytes=78643200"),
                         *("--head-timeout=5", "--lost-timeout=5", "--farewell-timeout=10"),
-                        *(f"--join-timeout={START_S:g}", *self.options),
+                        *(f"--join-timeout={START_S:g}", "--grace=60", *self.options),
                         *("--", sys.executable, str(_DRIVER), f"--folder={self.folder}", *self.driver),
                     ],
-                    env=environment | _pytorchjob(rank) | _RAY,
+                    env=environment | _pytorchjob(rank) | _RAY | {_MARK: str(self.ray_dir)},
                     stdout=log,
                     stderr=log,
                 )
@@ -79,13 +79,14 @@ class Job:
     def left(self) -> list[str]:
         """Processes that nobody ended."""
         found = []
-        for process in psutil.process_iter(["cmdline"]):
-            line = " ".join(process.info["cmdline"] or [])
-            if str(self.ray_dir) in line or str(self.folder) in line:
-                found.append(line[:200])
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get(_MARK) == str(self.ray_dir) and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(" ".join(process.cmdline())[:200])
         return found
 
 
+_MARK: Final = "VISIONTHINK_TEST_JOB"
 _RAY: Final = {
     # Ray's own waits, shortened: a lost node is noticed in seconds.
     "RAY_health_check_initial_delay_ms": "5000",

@@ -114,7 +114,9 @@ def test_keda_reads_the_waiting_requests_of_this_model_alone() -> None:
 
 
 def test_without_an_autoscaler_there_are_as_many_pods_as_told() -> None:
-    predictor = service(made(cluster__serving__autoscaler="none", cluster__serving__min_replicas=3))["spec"]["predictor"]
+    predictor = service(made(cluster__serving__autoscaler="none", cluster__serving__min_replicas=3))["spec"][
+        "predictor"
+    ]
     assert (predictor["minReplicas"], predictor["maxReplicas"], "autoScaling" in predictor) == (3, 3, False)
 
 
