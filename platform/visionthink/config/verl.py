@@ -1,8 +1,8 @@
 """Settings of training by veRL: how many machines, what fits on them, and what veRL is told beside the method.
 
 Rule: what the method is (steps, prompts, learning rate, reward) stands in the sections that the local trainer reads
-too, once. Here stands what only a trainer on many GPUs needs. Each setting names veRL's own, and whatever has no setting
-here can be given under veRL's name in `settings`.
+too, once. Here stands what only a trainer on many GPUs needs. Each setting names veRL's own, and whatever has no
+setting here can be given under veRL's name in `settings`.
 """
 
 import json

@@ -6,7 +6,6 @@ happens, its exit code is told on the board before the head's Ray goes, and each
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
 
 from visionthink.errors import BackendError
 from visionthink.training.node.board import Board
@@ -17,9 +16,6 @@ from visionthink.training.node.ray_node import RayNode, address_of, ray_command
 from visionthink.training.node.setting import NodeSetting
 from visionthink.training.node.step_line import StepLines
 from visionthink.training.node.waiting import Deadline, StopRequest
-
-_NUM_STARTS: Final = 3
-"""A node of Ray that dies while it starts, as on a busy machine, is started again."""
 
 
 class Head:
@@ -45,21 +41,22 @@ class Head:
         """Everything, from the start of Ray to its end; the exit code of the node."""
         if self._place.ray_address is not None:
             return self._work(None)
-        for _ in range(_NUM_STARTS):
+        deadline = Deadline(self._setting.join_timeout_s)
+        while not deadline.is_over:
             with RayNode(ray_command(self._place, self._setting), self._env) as node:
-                if not self._is_up(node):
+                if not self._is_up(node, deadline):
                     if self._stop.is_asked:
                         return STOPPED
-                    self._say("the head's Ray ended while it started; its log is above. Starting it again")
+                    # Ray gives its own parts half a minute to start, which a busy machine may not have.
+                    self._say("the head's Ray did not come up; its log is above. Starting it again")
                     continue
                 code = self._work(node)
                 self._farewell(code)
                 return code
-        self._say(f"the head's Ray did not start in {_NUM_STARTS} tries")
+        self._say(f"the head's Ray did not come up in {self._setting.join_timeout_s:g} s")
         return RETRY
 
-    def _is_up(self, node: RayNode) -> bool:
-        deadline = Deadline(self._setting.join_timeout_s)
+    def _is_up(self, node: RayNode, deadline: Deadline) -> bool:
         while not (node.has_ended or deadline.is_over or self._stop.is_asked):
             try:
                 if self._board.nodes():
