@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.cluster.conftest import Kube, until
 from tests.fakes import training_backend as contract
+
 from visionthink.cluster import Manifest
 from visionthink.cluster.training import JobReport, JobState, TrainingJob
 from visionthink.cluster.training.pytorch_job_client import PyTorchJobBackend

@@ -10,7 +10,9 @@ _Driver = Annotated[
 ]
 _Cpus = Annotated[int, typer.Option("--cpus", help="CPUs of this node that Ray may use.")]
 _Gpus = Annotated[int, typer.Option("--gpus", help="GPUs of each node.")]
-_Port = Annotated[int, typer.Option("--ray-port", help="Where Ray listens on the first node.")]
+_Port = Annotated[
+    int, typer.Option("--ray-port", help="Where Ray listens on the first node; it takes seven more behind it.")
+]
 _Ip = Annotated[str | None, typer.Option("--node-ip", help="Address of this node. Default: found by Ray.")]
 _TempDir = Annotated[Path | None, typer.Option("--temp-dir", help="Ray's sockets and logs; a short path.")]
 _Store = Annotated[int | None, typer.Option("--object-store-bytes", help="Shared memory of this node for Ray.")]

@@ -1,8 +1,8 @@
 from pathlib import Path
 
 import pytest
-
 from tests.fakes import training_backend as contract
+
 from visionthink.cluster.training import JobState, LocalProcessBackend
 from visionthink.errors import DataError
 

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-
 from tests.contract.node.nodes import NUM_NODES, SIGTERM, job, until
 
 pytest.importorskip("ray", reason="extra `ray` is not installed")

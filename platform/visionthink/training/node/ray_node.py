@@ -10,6 +10,16 @@ from visionthink.training.node.process import end, start
 from visionthink.training.node.setting import NodeSetting
 
 _END_S: Final = 10.0
+_PORTS: Final = (
+    "dashboard-agent-grpc-port",
+    "dashboard-agent-listen-port",
+    "runtime-env-agent-port",
+    "metrics-export-port",
+    "node-manager-port",
+    "object-manager-port",
+)
+"""Of Ray's parts, counted on from its own port. A part that chooses its port has a quarter of a minute to say which,
+and its node dies when a busy machine takes longer to import it; told the port, the node does not wait for it."""
 
 
 def ray_command(place: NodePlace, setting: NodeSetting) -> list[str]:
@@ -20,6 +30,8 @@ def ray_command(place: NodePlace, setting: NodeSetting) -> list[str]:
         "num-gpus": setting.num_gpus,
         "object-store-memory": setting.object_store_bytes,
         "temp-dir": setting.temp_dir if place.is_head else None,
+        **{name: setting.ray_port + number for number, name in enumerate(_PORTS, start=1)},
+        "dashboard-port": setting.ray_port + len(_PORTS) + 1 if place.is_head else None,
     }
     role = (
         ["--head", f"--port={setting.ray_port}", "--include-dashboard=false"]

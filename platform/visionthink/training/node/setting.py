@@ -15,7 +15,7 @@ class NodeSetting:
     num_gpus: int = 0
     """GPUs of each node."""
     ray_port: int = 6379
-    """Where the head's Ray listens."""
+    """Where the head's Ray listens; its parts, on every node, take the seven ports behind it."""
     node_ip: str | None = None
     """Address of this node; None lets Ray find it."""
     temp_dir: Path | None = None

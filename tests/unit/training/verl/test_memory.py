@@ -72,7 +72,7 @@ def test_preset_fits_the_machines_that_it_names(name: str) -> None:
         pytest.param("3b-lora-1x1", {"verl.lora_rank": 0}, "lora_rank", id="all weights on one GPU"),
         pytest.param(
             "3b-lora-1x1",
-            {"verl.gradient_checkpointing": False, "train.micro_batch_size": 2},
+            {"verl.gradient_checkpointing": False, "train.micro_batch_size": 4},
             "gradient_checkpointing=true",
             id="activations kept",
         ),
