@@ -1,6 +1,6 @@
 """PyTorchJobs on a real cluster: the operator takes what the builder makes, and every ending is the right condition.
 
-The pods run small shell scripts in the place of a training: `sh` reads past the node's own arguments to the driver.
+The pods run small shell scripts in the place of a training: `sh` reads past the node's own arguments to the program.
 """
 
 import os
@@ -24,7 +24,7 @@ from visionthink.config import RunConfig, override_config
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 NAMESPACE = "visionthink-train-e2e"
 WAIT_S = 300.0
-_DRIVER_ONLY = ("sh", "-c", 'while [ "$1" != -- ]; do shift; done; shift; exec "$@"', "node")
+_PROGRAM_ONLY = ("sh", "-c", 'while [ "$1" != -- ]; do shift; done; shift; exec "$@"', "node")
 _WORKERS_WAIT = '[ "$RANK" = 0 ] || exec sleep 1000; '
 
 
@@ -43,7 +43,7 @@ class Place:
                 "verl": {"num_nodes": 2, "gpus_per_node": 1, "cpus_per_node": 1},
                 "cluster.training": {
                     "image": os.environ.get("VISIONTHINK_BASE_IMAGE", "localhost/base:bookworm"),
-                    "command": _DRIVER_ONLY,
+                    "command": _PROGRAM_ONLY,
                     "service_account": "default",
                     "cpu": "50m",
                     "memory": "64Mi",
@@ -103,7 +103,7 @@ def test_success_of_the_master_is_the_jobs_and_frees_the_workers(place: Place, r
     backend.cancel(name)
 
 
-def test_driver_that_keeps_failing_fails_the_job(place: Place, run_id: str) -> None:
+def test_program_that_keeps_failing_fails_the_job(place: Place, run_id: str) -> None:
     backend = place.backend(backoff_limit=0)
     name = backend.submit(shell_job(run_id, "echo why; exit 200"))
     assert backend.wait(name, timeout_s=WAIT_S, on_change=lambda _: None).state is JobState.FAILED
@@ -131,7 +131,7 @@ def test_cancel(place: Place, run_id: str) -> None:
 def test_deleted_pod_is_made_anew_and_the_job_goes_on_from_what_it_kept(place: Place, run_id: str, role: str) -> None:
     backend = place.backend()
     name = backend.submit(shell_job(run_id, f"echo try >> /shared/{run_id}.tries; {waiting(run_id)}; echo done"))
-    until((place.folder / f"{run_id}.here").exists, what="the driver", timeout_s=WAIT_S)
+    until((place.folder / f"{run_id}.here").exists, what="the program", timeout_s=WAIT_S)
     until(lambda: len(place.pods(name)) == 2, what="both pods", timeout_s=WAIT_S)
     place.delete_pod(f"{name}-{role}")
     until(lambda: f"{name}-{role}" in place.pods(name), what="the new pod", timeout_s=WAIT_S)
@@ -157,7 +157,7 @@ def test_queued_job_waits_suspended_until_it_is_let_in_and_when_it_is_sent_back(
         place.kube.kubectl("-n", NAMESPACE, "patch", "pytorchjob", name, "--type=merge", "-p", patch)
 
     suspend(False)
-    until((place.folder / f"{run_id}.here").exists, what="the driver", timeout_s=WAIT_S)
+    until((place.folder / f"{run_id}.here").exists, what="the program", timeout_s=WAIT_S)
     suspend(True)
     until(lambda: backend.describe(name).state is JobState.SUSPENDED, what="suspended", timeout_s=60)
     until(lambda: place.pods(name) == [], what="no pods", timeout_s=60)

@@ -10,7 +10,7 @@ from visionthink.errors import ClusterError, ConfigError, DataError
 
 
 def shell_job(run_id: str, script: str) -> TrainingJob:
-    return TrainingJob(run_id=run_id, driver=("sh", "-c", script))
+    return TrainingJob(run_id=run_id, program=("sh", "-c", script))
 
 
 def check_success(backend: TrainingBackend, run_id: str, timeout_s: float) -> None:

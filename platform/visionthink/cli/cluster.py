@@ -15,7 +15,7 @@ _Model = Annotated[
     str | None, typer.Option("--model", help="Where the model lies: s3://BUCKET/PREFIX. Default: the settings'.")
 ]
 _RunId = Annotated[str, typer.Option("--run-id", help="The run that is trained; the job is named after it.")]
-_Driver = Annotated[
+_Program = Annotated[
     list[str] | None, typer.Argument(help="The command to run on the first node, behind --.", metavar="COMMAND...")
 ]
 _Namespace = Annotated[str | None, typer.Option("--namespace", help="Where everything is put.")]
@@ -43,14 +43,16 @@ def serving(settings: Settings, model: _Model = None, namespace: _Namespace = No
     print(to_yaml(serving_objects(config.cluster, config.serve, ModelVersion(uri=uri))), end="")
 
 
-def training(settings: Settings, run_id: _RunId = "RUN", driver: _Driver = None, namespace: _Namespace = None) -> None:
+def training(
+    settings: Settings, run_id: _RunId = "RUN", program: _Program = None, namespace: _Namespace = None
+) -> None:
     """The PyTorchJob of a training whose first node runs COMMAND: pipe it to `kubectl apply -f -`."""
     from visionthink.cluster import to_yaml
     from visionthink.cluster.training import TrainingJob, pytorch_job
 
     given = {"cluster.namespace": namespace} if namespace is not None else {}
     config = settings.with_overrides(given).resolve()
-    job = TrainingJob(run_id=run_id, driver=tuple(driver or ()), num_steps=config.train.num_steps)
+    job = TrainingJob(run_id=run_id, program=tuple(program or ()), num_steps=config.train.num_steps)
     print(to_yaml([pytorch_job(config, job)]), end="")
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-_Driver = Annotated[
+_Program = Annotated[
     list[str], typer.Argument(help="The command to run on the first node, behind --.", metavar="COMMAND...")
 ]
 _Cpus = Annotated[int, typer.Option("--cpus", help="CPUs of this node that Ray may use.")]
@@ -18,7 +18,7 @@ _TempDir = Annotated[Path | None, typer.Option("--temp-dir", help="Ray's sockets
 _Store = Annotated[int | None, typer.Option("--object-store-bytes", help="Shared memory of this node for Ray.")]
 _Units = Annotated[int, typer.Option("--storage-units", help="veRL's storage processes, to check the CPUs for.")]
 _Join = Annotated[float, typer.Option("--join-timeout", help="Seconds for all nodes to come.")]
-_Lost = Annotated[float, typer.Option("--lost-timeout", help="Seconds that a driver may go on without a node.")]
+_Lost = Annotated[float, typer.Option("--lost-timeout", help="Seconds that a program may go on without a node.")]
 _HeadGone = Annotated[
     float, typer.Option("--head-timeout", help="Seconds until a silent first node is taken for lost.")
 ]
@@ -29,7 +29,7 @@ _Steps = Annotated[int, typer.Option("--steps", help="Steps of the whole trainin
 
 
 def node(
-    driver: _Driver,
+    program: _Program,
     cpus: _Cpus = 1,
     gpus: _Gpus = 0,
     ray_port: _Port = 6379,
@@ -68,4 +68,4 @@ def node(
         steps_file=steps_file,
         num_steps=steps,
     )
-    raise typer.Exit(run_node(setting, driver))
+    raise typer.Exit(run_node(setting, program))

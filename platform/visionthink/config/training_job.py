@@ -81,6 +81,6 @@ class TrainingJobConfig(Section):
     ttl_s: Seconds | None = 24 * 3600
     """Seconds that a finished job stays to be looked at."""
     grace_s: Seconds = 120
-    """Seconds between SIGTERM and SIGKILL, in which the driver may save."""
+    """Seconds between SIGTERM and SIGKILL, in which the program may save."""
     join_timeout_s: Seconds = 900
     """Seconds for all nodes to come."""

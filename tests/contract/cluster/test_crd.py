@@ -52,12 +52,12 @@ def test_job_is_one_by_its_definition(schema: Any, preset: str) -> None:
         "env": ["A=b"],
     }
     config = override_config(load_config(None, preset=preset), {"cluster.training": everything})
-    manifest = pytorch_job(config, TrainingJob(run_id="run", driver=("go",)))
+    manifest = pytorch_job(config, TrainingJob(run_id="run", program=("go",)))
     jsonschema.Draft202012Validator(schema).validate({**manifest, "metadata": {}})
 
 
 def test_definition_refuses_a_field_that_it_does_not_name(schema: Any) -> None:
-    manifest: Any = pytorch_job(load_config(None), TrainingJob(run_id="run", driver=("go",)))
+    manifest: Any = pytorch_job(load_config(None), TrainingJob(run_id="run", program=("go",)))
     pod = manifest["spec"]["pytorchReplicaSpecs"]["Master"]["template"]["spec"]
     pod["containers"][0]["imagee"] = "x"
     with pytest.raises(jsonschema.ValidationError, match="imagee"):

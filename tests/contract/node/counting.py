@@ -1,4 +1,4 @@
-"""A driver: a small Ray program that counts on every node at once, keeps its count, and goes on from what it kept.
+"""A program: a small Ray program that counts on every node at once, keeps its count, and goes on from what it kept.
 
 It holds at `--hold` until the file `go` is there, so that a test can do things to it in mid-run.
 """

@@ -19,8 +19,8 @@ import psutil
 
 NUM_NODES: Final = 3
 START_S: Final = 300.0
-"""For nodes to come and a driver to be at work: ten seconds on a quiet machine, and Ray starts anew on a busy one."""
-_DRIVER: Final = Path(__file__).with_name("counting.py")
+"""For nodes to come and a program to be at work: ten seconds on a quiet machine, and Ray starts anew on a busy one."""
+_PROGRAM: Final = Path(__file__).with_name("counting.py")
 
 
 @dataclass(kw_only=True)
@@ -30,7 +30,7 @@ class Job:
     folder: Path
     ray_dir: Path
     port: int
-    driver: Sequence[str]
+    program: Sequence[str]
     options: Sequence[str] = ()
     pods: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -44,7 +44,7 @@ class Job:
                         *(f"--ray-port={self.port}", f"--temp-dir={self.ray_dir}", "--object-store-bytes=78643200"),
                         *("--head-timeout=5", "--lost-timeout=5", "--farewell-timeout=10"),
                         *(f"--join-timeout={START_S:g}", "--grace=60", *self.options),
-                        *("--", sys.executable, str(_DRIVER), f"--folder={self.folder}", *self.driver),
+                        *("--", sys.executable, str(_PROGRAM), f"--folder={self.folder}", *self.program),
                     ],
                     env=environment | _pytorchjob(rank) | _RAY | {_MARK: str(self.ray_dir)},
                     stdout=log,
@@ -115,9 +115,9 @@ def _pytorchjob(rank: int) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def job(folder: Path, *driver: str, options: Sequence[str] = ()) -> Iterator[Job]:
+def job(folder: Path, *program: str, options: Sequence[str] = ()) -> Iterator[Job]:
     with tempfile.TemporaryDirectory(prefix="vt-", dir="/tmp") as ray_dir:  # Ray's sockets want a short path
-        made = Job(folder=folder, ray_dir=Path(ray_dir), port=free_port(), driver=driver, options=options)
+        made = Job(folder=folder, ray_dir=Path(ray_dir), port=free_port(), program=program, options=options)
         try:
             yield made
         finally:

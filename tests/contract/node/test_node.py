@@ -1,4 +1,4 @@
-"""Nodes with real Rays: how each ending of a driver, a node or a whole job comes out in exit codes."""
+"""Nodes with real Rays: how each ending of a program, a node or a whole job comes out in exit codes."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ def test_what_the_user_can_mend_ends_every_node_for_good(tmp_path: Path) -> None
         assert made.left() == []
 
 
-def test_workers_wait_for_the_next_try_of_a_driver_that_failed(tmp_path: Path) -> None:
+def test_workers_wait_for_the_next_try_of_a_program_that_failed(tmp_path: Path) -> None:
     with job(tmp_path, "--hold=2", "--fail=1") as made:
         made.start(*EVERY)
         assert made.end(0) == 200
@@ -65,7 +65,7 @@ def test_node_that_never_comes_ends_the_wait_at_its_deadline_by_name(tmp_path: P
         assert "no head came to" in made.log(1)
 
 
-def test_sigterm_to_all_lets_the_driver_save_and_leaves_nothing(tmp_path: Path) -> None:
+def test_sigterm_to_all_lets_the_program_save_and_leaves_nothing(tmp_path: Path) -> None:
     with job(tmp_path, "--hold=2") as made:
         made.start(*EVERY)
         until(lambda: made.count == 2)
@@ -76,7 +76,7 @@ def test_sigterm_to_all_lets_the_driver_save_and_leaves_nothing(tmp_path: Path) 
     assert (tmp_path / "saved").read_text() == "2"
 
 
-def test_node_that_is_asked_to_go_alone_lets_the_driver_save(tmp_path: Path) -> None:
+def test_node_that_is_asked_to_go_alone_lets_the_program_save(tmp_path: Path) -> None:
     with job(tmp_path, "--hold=2") as made:
         made.start(*EVERY)
         until(lambda: made.count == 2)

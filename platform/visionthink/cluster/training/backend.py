@@ -36,12 +36,12 @@ class TrainingJob:
 
     run_id: str
     """The run that it belongs to."""
-    driver: tuple[str, ...]
+    program: tuple[str, ...]
     """The command of the first node; it goes on from what an earlier try saved."""
     num_steps: int = 0
     """Steps of the whole training, to tell the time that is left; 0 when nobody knows."""
     steps_file: str | None = None
-    """Where the driver tells its steps."""
+    """Where the program tells its steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,7 +64,7 @@ class LocalProcessBackend:
             # No Popen: it is to outlive this process, and whoever looks at it then is not its parent.
             keeper = os.posix_spawn(
                 _SHELL,
-                [_SHELL, "-c", _KEEPER, str(folder / "code"), *job.driver],
+                [_SHELL, "-c", _KEEPER, str(folder / "code"), *job.program],
                 dict(self._env),
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

@@ -111,7 +111,7 @@ def _container(config: RunConfig, job: TrainingJob) -> dict[str, Json]:
         "name": CONTAINER,
         "image": settings.image,
         "command": [*settings.command],
-        "args": [*_node_arguments(config, job), "--", *job.driver],
+        "args": [*_node_arguments(config, job), "--", *job.program],
         "ports": [
             {"name": "pytorchjob-port", "containerPort": _OPERATOR_PORT, "protocol": "TCP"},
             {"name": "ray-gcs", "containerPort": RAY_PORT, "protocol": "TCP"},

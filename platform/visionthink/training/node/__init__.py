@@ -1,6 +1,6 @@
-"""One node of a training on several machines: Ray around a driver, and an exit code that says how it ended.
+"""One node of a training on several machines: Ray around a program, and an exit code that says how it ended.
 
-Rule: nothing here knows what is trained. A driver is a command; it finds a Ray cluster of so many nodes and GPUs
+Rule: nothing here knows what is trained. A program is a command; it finds a Ray cluster of so many nodes and GPUs
 under RAY_ADDRESS, continues from what it saved, takes a SIGTERM as the wish to save and go, and ends with 0 (done), 2
 (the user can mend it) or anything else (try again).
 """

@@ -14,10 +14,10 @@ RETRY: Final = 200
 _FIRST_RETRYABLE: Final = 128
 
 
-def of_driver(code: int) -> int:
-    """The node's code for the code that its driver ended with.
+def of_program(code: int) -> int:
+    """The node's code for the code that its program ended with.
 
-    Only what the user can mend is permanent: a driver that dies because a machine went away has a traceback and 1.
+    Only what the user can mend is permanent: a program that dies because a machine went away has a traceback and 1.
     """
     return code if code in (DONE, USER) else RETRY
 

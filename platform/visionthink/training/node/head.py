@@ -1,4 +1,4 @@
-"""The head of a training: its Ray, the wait for the other nodes, the driver, and the word on how it ended.
+"""The head of a training: its Ray, the wait for the other nodes, the program, and the word on how it ended.
 
 Rule: the head alone decides how the training ended, because PyTorchJob takes the Master's end for the job's. Whatever
 happens, its exit code is told on the board before the head's Ray goes, and each step has a deadline.
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from visionthink.errors import BackendError
 from visionthink.training.node.board import Board
-from visionthink.training.node.exit_code import RETRY, STOPPED, of_driver
+from visionthink.training.node.exit_code import RETRY, STOPPED, of_program
 from visionthink.training.node.place import NodePlace
 from visionthink.training.node.process import end, start
 from visionthink.training.node.ray_node import RayNode, address_of, ray_command
@@ -25,14 +25,14 @@ class Head:
         self,
         place: NodePlace,
         setting: NodeSetting,
-        driver: Sequence[str],
+        program: Sequence[str],
         *,
         env: Mapping[str, str],
         stop: StopRequest,
         say: Callable[[str], None],
     ) -> None:
-        """Run `driver` with `env` once all nodes are there."""
-        self._place, self._setting, self._driver = place, setting, driver
+        """Run `program` with `env` once all nodes are there."""
+        self._place, self._setting, self._program = place, setting, program
         self._env, self._stop, self._say = env, stop, say
         self._address = place.ray_address or address_of(place, setting)
         self._board = Board(self._address)
@@ -105,27 +105,27 @@ class Head:
         return len(nodes), sum(node.num_gpus for node in nodes)
 
     def _drive(self, node: RayNode | None) -> int:
-        self._say(f"starting {' '.join(self._driver)}")
-        driver = start(self._driver, {**self._env, "RAY_ADDRESS": self._address})
+        self._say(f"starting {' '.join(self._program)}")
+        program = start(self._program, {**self._env, "RAY_ADDRESS": self._address})
         lines = StepLines(self._setting.steps_file, self._setting.num_steps, say=self._say)
         lost: Deadline | None = None
-        while driver.poll() is None:
+        while program.poll() is None:
             lines.follow()
             if (leaving := self._leaving()) is not None:
-                self._say(f"{leaving}; the driver has {self._setting.driver_grace_s:.0f} s to save its work")
-                code = end(driver, within_s=min(self._setting.driver_grace_s, self._stop.left_s))
-                # A driver that had finished meanwhile is done; asked to go and gone is not.
-                return of_driver(code) if code == 0 else (STOPPED if self._stop.is_asked else RETRY)
+                self._say(f"{leaving}; the program has {self._setting.program_grace_s:.0f} s to save its work")
+                code = end(program, within_s=min(self._setting.program_grace_s, self._stop.left_s))
+                # A program that had finished meanwhile is done; asked to go and gone is not.
+                return of_program(code) if code == 0 else (STOPPED if self._stop.is_asked else RETRY)
             missing = self._missing(node)
             lost = (lost or Deadline(self._setting.lost_timeout_s)) if missing else None
             if missing and lost is not None and lost.is_over:
-                self._say(f"{missing} for {self._setting.lost_timeout_s:g} s and the driver goes on; ending it")
-                end(driver, within_s=self._setting.driver_grace_s)
+                self._say(f"{missing} for {self._setting.lost_timeout_s:g} s and the program goes on; ending it")
+                end(program, within_s=self._setting.program_grace_s)
                 return RETRY
             self._stop.pause()
         lines.follow()
-        code = of_driver(driver.returncode)
-        self._say(f"the driver ended with {driver.returncode}, so this node ends with {code}")
+        code = of_program(program.returncode)
+        self._say(f"the program ended with {program.returncode}, so this node ends with {code}")
         return code
 
     def _leaving(self) -> str | None:

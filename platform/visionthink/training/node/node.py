@@ -15,13 +15,13 @@ from visionthink.training.node.waiting import StopRequest
 from visionthink.training.node.worker import Worker
 
 
-def run_node(setting: NodeSetting, driver: Sequence[str]) -> int:
+def run_node(setting: NodeSetting, program: Sequence[str]) -> int:
     """Be the node that the environment says; the exit code that tells PyTorchJob how it went.
 
     Raises:
         ConfigError: the environment or the settings cannot work, on any try.
     """
-    if not driver:
+    if not program:
         raise ConfigError("there is nothing to run; give the command after --")
     place = current_place()
     check_cpus(setting, place.num_nodes)
@@ -35,9 +35,9 @@ def run_node(setting: NodeSetting, driver: Sequence[str]) -> int:
     adopt_orphans()
     try:
         if place.is_head:
-            return Head(place, setting, driver, env=os.environ, stop=stop, say=say).run()
+            return Head(place, setting, program, env=os.environ, stop=stop, say=say).run()
         if place.ray_address is not None:
-            say("there is a Ray already, and its driver runs on the first node; nothing to do here")
+            say("there is a Ray already, and its program runs on the first node; nothing to do here")
             return DONE
         return Worker(place, setting, env=os.environ, stop=stop, say=say).run()
     finally:

@@ -30,11 +30,11 @@ class NodePlace:
     head_host: str
     """A name that leads to the head, also after it was started anew."""
     ray_address: str | None = None
-    """A Ray that is there already; then nothing is started but the driver."""
+    """A Ray that is there already; then nothing is started but the program."""
 
     @property
     def is_head(self) -> bool:
-        """Whether the driver runs here."""
+        """Whether the program runs here."""
         return self.rank == 0
 
 

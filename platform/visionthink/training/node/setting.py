@@ -23,19 +23,19 @@ class NodeSetting:
     object_store_bytes: int | None = None
     """Shared memory of each node; None is Ray's own choice."""
     num_storage_units: int = 0
-    """Storage processes that veRL starts, each with a CPU of its own; 0 for other drivers."""
+    """Storage processes that veRL starts, each with a CPU of its own; 0 for other programs."""
     join_timeout_s: float = 900.0
     """For all nodes to come, from the start of the head; a worker waits as long for a head."""
     lost_timeout_s: float = 30.0
-    """For the driver to end by itself when a node is lost; a driver that waits for an answer would wait for ever."""
+    """For the program to end by itself when a node is lost; a program that waits for an answer would wait for ever."""
     head_timeout_s: float = 20.0
     """Without an answer from the head, after which a worker takes it for lost."""
     farewell_timeout_s: float = 15.0
     """For the workers to read how it ended, before the head goes."""
     grace_s: float = 30.0
-    """Between SIGTERM and SIGKILL, as the pod is given; the driver gets all of it but what the end of Ray takes."""
+    """Between SIGTERM and SIGKILL, as the pod is given; the program gets all of it but what the end of Ray takes."""
     steps_file: Path | None = None
-    """File in which the driver tells its steps, a JSON object a line as veRL's file logger writes them."""
+    """File in which the program tells its steps, a JSON object a line as veRL's file logger writes them."""
     num_steps: int = 0
     """Steps of the whole training; 0 when nobody knows."""
 
@@ -45,8 +45,8 @@ class NodeSetting:
             raise ConfigError(f"a node has at least one CPU, and GPUs from 0 on, got {self.num_cpus}, {self.num_gpus}")
 
     @property
-    def driver_grace_s(self) -> float:
-        """What a driver gets of the grace period to save its work."""
+    def program_grace_s(self) -> float:
+        """What a program gets of the grace period to save its work."""
         return self.grace_s - min(10.0, self.grace_s / 3)
 
 

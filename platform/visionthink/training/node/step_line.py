@@ -1,6 +1,6 @@
 """The steps of a training as lines for a terminal and a pod's log.
 
-Rule: the file that the driver writes is read, never the driver asked, so that a line costs the training nothing and a
+Rule: the file that the program writes is read, never the program asked, so that a line costs the training nothing and a
 line that cannot be made stops nothing.
 """
 
@@ -21,7 +21,7 @@ _TOKENS: Final = ("perf/total_num_tokens",)
 
 
 def step_line(step: int, num_steps: int, told: Mapping[str, object], *, step_s: float | None) -> str:
-    """One step in one line; what the driver did not tell is left out.
+    """One step in one line; what the program did not tell is left out.
 
     `step_s` is what a step takes now, for the time that is left.
     """
@@ -82,7 +82,7 @@ class StepLines:
         return whole.splitlines()
 
     def _step_s(self, step: int, data: Mapping[str, object]) -> float | None:
-        """Seconds a step by this process's own clock; before there are two steps, what the driver says."""
+        """Seconds a step by this process's own clock; before there are two steps, what the program says."""
         now_s = self._clock()
         if self._first is None:
             self._first = (step, now_s)

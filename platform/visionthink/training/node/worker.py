@@ -73,7 +73,7 @@ class Worker:
         silent: Deadline | None = None
         has_told = False
         while not node.has_ended:
-            if self._stop.is_asked and self._stop.left_s <= self._setting.grace_s - self._setting.driver_grace_s:
+            if self._stop.is_asked and self._stop.left_s <= self._setting.grace_s - self._setting.program_grace_s:
                 return STOPPED
             try:
                 if board.session() != session:
@@ -82,7 +82,7 @@ class Worker:
                 if (outcome := board.outcome()) is not None:
                     return self._part(board, session, outcome)
                 if self._stop.is_asked and not has_told:
-                    board.tell_stopping(self._place.rank)  # so that the driver saves while all nodes are there
+                    board.tell_stopping(self._place.rank)  # so that the program saves while all nodes are there
                     has_told = True
                 silent = None
             except BackendError:

@@ -11,7 +11,7 @@ from visionthink.cli.app import run_command
 from visionthink.cluster.training import TrainingJob, job_name, pytorch_job
 from visionthink.config import RunConfig, load_config, override_config
 
-JOB = TrainingJob(run_id="run-7", driver=("python", "-m", "driver"), num_steps=80, steps_file="/runs/steps.jsonl")
+JOB = TrainingJob(run_id="run-7", program=("python", "-m", "program"), num_steps=80, steps_file="/runs/steps.jsonl")
 
 
 def built(**changes: Any) -> Any:
@@ -40,12 +40,12 @@ def test_finished_job_frees_its_gpus_and_an_endless_one_ends() -> None:
     assert built()["spec"]["runPolicy"] == want
 
 
-def test_container_that_counts_runs_the_node_entry_point_around_the_driver() -> None:
+def test_container_that_counts_runs_the_node_entry_point_around_the_program() -> None:
     container = pod(built(verl__gpus_per_node=8, verl__cpus_per_node=96))["containers"][0]
     assert (container["name"], container["command"]) == ("pytorch", ["visionthink"])
     arguments = container["args"]
     assert arguments[:4] == ["train", "node", "--cpus=96", "--gpus=8"]
-    assert arguments[arguments.index("--") :] == ["--", "python", "-m", "driver"]
+    assert arguments[arguments.index("--") :] == ["--", "python", "-m", "program"]
     assert {"--steps=80", "--steps-file=/runs/steps.jsonl", "--grace=120"} < set(arguments)
     assert container["resources"]["limits"] == {"memory": "400Gi", "nvidia.com/gpu": 8}
     assert container["resources"]["requests"] == {"cpu": "96", "memory": "400Gi", "nvidia.com/gpu": 8}
@@ -116,5 +116,5 @@ def test_names_differ_where_runs_do(one: str, other: str) -> None:
 def test_render_prints_the_job_of_a_preset(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["cluster", "render", "training", "--preset", "paper-7b-4x8", "--run-id", "x", "--", "go"]) == 0
     manifest = yaml.safe_load(capsys.readouterr().out)
-    want = pytorch_job(load_config(None, preset="paper-7b-4x8"), TrainingJob(run_id="x", driver=("go",), num_steps=80))
+    want = pytorch_job(load_config(None, preset="paper-7b-4x8"), TrainingJob(run_id="x", program=("go",), num_steps=80))
     assert manifest["spec"] == want["spec"] and manifest["metadata"]["name"] == "train-x"
