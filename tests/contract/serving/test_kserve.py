@@ -6,8 +6,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,7 @@ import pytest
 from tests.contract.engines.chat_server import chat_server
 from tests.contract.serving.served import ANSWER, question, twice
 
+from visionthink.core.episode import Event
 from visionthink.engines import ScriptedEngine
 from visionthink.engines.engine import Request
 from visionthink.serving import background_server
@@ -34,8 +36,10 @@ def gateway(folder: Path, *flags: str, predictor: str = "localhost:9") -> Iterat
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "-m", "visionthink.serving.kserve_server", "--model_name=scripted", f"--http_port={port}"]
-        + [f"--predictor_host={predictor}", f"--model_dir={folder}", *flags],
+        [
+            *(sys.executable, "-m", "visionthink.serving.kserve_server", "--model_name=scripted"),
+            *(f"--http_port={port}", f"--predictor_host={predictor}", f"--model_dir={folder}", *flags),
+        ],
         env={"PATH": os.environ["PATH"], "HOME": str(folder)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -84,13 +88,13 @@ def test_the_app_has_its_paths_and_kserve_has_the_others(tmp_path: Path) -> None
 
 
 def test_answers_come_from_the_predictor_whole_and_streamed(tmp_path: Path) -> None:
-    with background_server(chat_server(ScriptedEngine(twice)), ready_path=None) as engine:
-        with gateway(tmp_path, predictor=host_of(engine)) as (url, _):
-            assert httpx.get(f"{url}/v2/health/ready", trust_env=False, timeout=30).status_code == 200
-            with openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=60) as client:
-                whole = client.chat.completions.create(model="scripted", messages=[question()])
-                stream = client.chat.completions.create(model="scripted", messages=[question()], stream=True)
-                pieces = [chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices]
+    upstream = chat_server(ScriptedEngine(twice))
+    with background_server(upstream, ready_path=None) as at, gateway(tmp_path, predictor=host_of(at)) as (url, _):
+        assert httpx.get(f"{url}/v2/health/ready", trust_env=False, timeout=30).status_code == 200
+        with openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=60) as client:
+            whole = client.chat.completions.create(model="scripted", messages=[question()])
+            stream = client.chat.completions.create(model="scripted", messages=[question()], stream=True)
+            pieces = [chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices]
     assert whole.choices[0].message.content == "".join(pieces) == ANSWER
 
 
@@ -99,33 +103,35 @@ class Slow(ScriptedEngine):
 
     def __init__(self) -> None:
         super().__init__(twice)
-        self.asked = asyncio.Event()
-        self.may_answer = asyncio.Event()
+        self.asked = threading.Event()
+        self.may_answer = threading.Event()
 
-    async def reply(self, request: Request):  # type: ignore[no-untyped-def]
+    async def reply(self, request: Request) -> Event:
         self.asked.set()
-        await self.may_answer.wait()
+        await until(self.may_answer.is_set)
         return await super().reply(request)
 
 
 async def test_what_it_holds_is_answered_after_it_was_told_to_end(tmp_path: Path) -> None:
     engine = Slow()
     loop = asyncio.get_running_loop()
-    with background_server(chat_server(engine), ready_path=None) as upstream:
-        with gateway(tmp_path, "--drain_s=60", predictor=host_of(upstream)) as (url, process):
-            async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=90) as client:
-                held = asyncio.ensure_future(client.chat.completions.create(model="scripted", messages=[question()]))
-                await until(engine.asked.is_set)
-                process.send_signal(signal.SIGTERM)
-                await until(lambda: not is_listening(url))
-                assert not held.done()
-                engine.may_answer.set()
-                assert (await held).choices[0].message.content == ANSWER
-            code = await loop.run_in_executor(None, process.wait, 60)
+    with (
+        background_server(chat_server(engine), ready_path=None) as upstream,
+        gateway(tmp_path, "--drain_s=60", predictor=host_of(upstream)) as (url, process),
+    ):
+        async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=90) as client:
+            held = asyncio.ensure_future(client.chat.completions.create(model="scripted", messages=[question()]))
+            await until(engine.asked.is_set)
+            process.send_signal(signal.SIGTERM)
+            await until(lambda: not is_listening(url))
+            assert not held.done()
+            engine.may_answer.set()
+            assert (await held).choices[0].message.content == ANSWER
+        code = await loop.run_in_executor(None, process.wait, 60)
     assert code == 0
 
 
-async def until(holds) -> None:  # type: ignore[no-untyped-def]
+async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(60):
         while not holds():
             await asyncio.sleep(0.05)
@@ -145,7 +151,7 @@ def is_listening(url: str) -> bool:
     [
         (["--model_name=a"], "--predictor_host is missing"),
         (["--predictor_host=localhost:1", "--set=serve.what=1"], "unknown key serve.what"),
-        (["--predictor_host=localhost:1", "--config=/nowhere.toml"], "/nowhere.toml cannot be read"),
+        (["--predictor_host=localhost:1", "--settings=/nowhere.toml"], "/nowhere.toml cannot be read"),
     ],
     ids=["no predictor", "unknown setting", "no file"],
 )
