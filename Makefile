@@ -142,7 +142,7 @@ clean: ## Remove caches and build output; environments and runs stay
 .PHONY: setup
 setup: $(READY) ## The environment for everything but the two below
 .PHONY: setup-verl
-setup-verl: $(READY_VERL) ## veRL, the oracle of the GRPO maths in the tests
+setup-verl: $(READY_VERL) ## veRL, which tests run on CPUs and ask for its GRPO maths
 .PHONY: setup-vllm
 setup-vllm: $(READY_VLLM) ## vLLM for CPUs, which the tests let load and serve our checkpoint
 

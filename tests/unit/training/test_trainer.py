@@ -20,6 +20,7 @@ from visionthink.episodes.prompting import prompting_of
 from visionthink.errors import ConfigError, DataError, EngineError
 from visionthink.judges import Grade, GradeItem, Judge
 from visionthink.model.folder import LoadedModel, load_model, save_model
+from visionthink.training import order
 from visionthink.training.local import trainer as subject
 from visionthink.training.local.checkpoint import checkpoint_step
 from visionthink.training.local.optimization import DivergedError
@@ -93,7 +94,7 @@ def without_times(told: Steps) -> Steps:
 def test_an_epoch_shows_every_prompt_once() -> None:
     how = setting(num_prompts=4, needed_ratio=0.5)
     for prompts, label in ((NEEDED, "needed"), (REST, "not needed")):
-        picked = [item for step in range(35) for item in subject._slice(label, prompts, step, 2, how.seed)]
+        picked = [item for step in range(35) for item in order._slice(label, prompts, step, 2, how.seed)]
         for start in range(0, len(picked), len(prompts)):
             epoch = [item.sample.id for item in picked[start : start + len(prompts)]]
             assert sorted(epoch) == sorted(item.sample.id for item in prompts)[: len(epoch)]
@@ -103,7 +104,7 @@ def test_an_epoch_shows_every_prompt_once() -> None:
 
 def test_the_order_of_prompts_is_the_reviewed_one() -> None:
     """A run that was begun before goes on with it."""
-    picked = [[item.sample.id for item in subject._slice("needed", NEEDED, step, 4, 3)] for step in range(4)]
+    picked = [[item.sample.id for item in order._slice("needed", NEEDED, step, 4, 3)] for step in range(4)]
     assert [[int(name.removeprefix("sample-")) for name in step] for step in picked] == ORDER
 
 
@@ -116,12 +117,12 @@ def test_an_epoch_is_shuffled_once_a_step(monkeypatch: pytest.MonkeyPatch) -> No
             super().__init__(seed)
 
     monkeypatch.setattr(random, "Random", Counted)
-    subject._slice("needed", NEEDED, 1, 12, 0)
+    order._slice("needed", NEEDED, 1, 12, 0)
     assert made == ["0/needed/2", "0/needed/3", "0/needed/4"]
 
 
 def test_a_batch_may_be_larger_than_an_epoch() -> None:
-    picked = subject._slice("needed", NEEDED, 0, 12, 0)
+    picked = order._slice("needed", NEEDED, 0, 12, 0)
     counts = Counter(item.sample.id for item in picked)
     assert set(counts.values()) == {2, 3} and len(counts) == 5
 

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from PIL import Image
 
 from visionthink.core.advantage import Advantages, group_advantages
-from visionthink.core.episode import Finish, Outcome
-from visionthink.core.format import FormatRule, format_ok
-from visionthink.core.reward import Graded, RewardParts, RewardRule, asked_token_ratio, group_rewards
+from visionthink.core.episode import Finish
+from visionthink.core.format import FormatRule
+from visionthink.core.reward import Graded, RewardParts, RewardRule, group_rewards
 from visionthink.core.sample import Sample
 from visionthink.engines import Sampling
-from visionthink.episodes.prompting import Prompting
-from visionthink.episodes.runner import Ask, Done, End, EpisodeRunner, GradedEpisode, Work
+from visionthink.episodes.runner import Ask, Done, End, EpisodeRunner, Work
 from visionthink.errors import EngineError
+from visionthink.training.grading import graded_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -85,7 +85,8 @@ async def collect(
         text = f"no group of a step could be had, the first because of: {_why(left.open, ends)}"
         raise EngineError(text, retryable=True)
     groups = [
-        [_graded(end, episode, runner.prompting, format_rule) for episode in end.episodes] for end in whole.values()
+        [graded_of(episode, end.size, runner.prompting, format_rule) for episode in end.episodes]
+        for end in whole.values()
     ]
     rewards = [group_rewards(group, rule) for group in groups]
     advantages = group_advantages(
@@ -118,19 +119,6 @@ def _asks(index: int, sampling: Sampling, group_size: int) -> tuple[Ask, ...]:
     """The rollouts of prompt number `index`, each with a place of its own among all of the step."""
     return tuple(
         Ask(policy="auto", sampling=sampling, place=(index * group_size + rollout,)) for rollout in range(group_size)
-    )
-
-
-def _graded(end: Done, episode: GradedEpisode, prompting: Prompting, format_rule: FormatRule) -> Graded:
-    finish, grade = episode.finish, episode.grade
-    offers_tools = prompting.protocol.offers_tools
-    return Graded(
-        correct=grade.correct,
-        format_ok=finish.outcome is Outcome.ANSWERED
-        and format_ok(finish.trace, format_rule, offers_tools=offers_tools),
-        num_tool_calls=finish.trace.num_tool_calls,
-        asked_token_ratio=asked_token_ratio(finish.trace, end.size, prompting.rule),
-        judge_failed=grade.failed,
     )
 
 

@@ -6,7 +6,6 @@ checkpoint takes the very steps that it would have taken.
 
 import asyncio
 import copy
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from visionthink.engines.transformers_local import TransformersEngine
 from visionthink.episodes.driver import derived_seed
 from visionthink.episodes.prompting import Prompting
 from visionthink.episodes.runner import EpisodeRunner, RunnerLimits
-from visionthink.errors import ConfigError, DataError
+from visionthink.errors import ConfigError
 from visionthink.judges import Judge
 from visionthink.model.patch_embedding import use_linear_patches
 from visionthink.training.local.checkpoint import checkpoint_step, load_checkpoint, save_checkpoint
@@ -33,6 +32,7 @@ from visionthink.training.local.policy import Policy
 from visionthink.training.local.report import step_metrics
 from visionthink.training.local.rollout import Prompt, Rollouts, collect
 from visionthink.training.local.schedule import learning_rate
+from visionthink.training.order import picked
 
 _BETAS = (0.9, 0.98)
 
@@ -180,27 +180,5 @@ def _check_precision(model: Qwen2_5_VLForConditionalGeneration) -> None:
 
 
 def _pick(step: int, needed: Sequence[Prompt], rest: Sequence[Prompt], setting: Setting) -> list[Prompt]:
-    """The prompts of a step: the wanted share of each label, drawn without repetition within an epoch."""
-    num_needed = round(setting.train.num_prompts * setting.train.needed_ratio)
-    num_rest = setting.train.num_prompts - num_needed
-    return [
-        *_slice("needed", needed, step, num_needed, setting.seed),
-        *_slice("not needed", rest, step, num_rest, setting.seed),
-    ]
-
-
-def _slice(label: str, prompts: Sequence[Prompt], step: int, count: int, seed: int) -> list[Prompt]:
-    """Positions step * count .. of an endless sequence of shuffled epochs, of which each is shuffled once a step."""
-    if count and not prompts:
-        raise DataError(
-            f"no training sample is labelled {label!r}, but train.needed_ratio asks for {count} a step; "
-            "label more samples or change the ratio"
-        )
-    if not count:
-        return []
-    places = [divmod(position, len(prompts)) for position in range(step * count, (step + 1) * count)]
-    orders = {
-        epoch: random.Random(f"{seed}/{label}/{epoch}").sample(range(len(prompts)), len(prompts))
-        for epoch in range(places[0][0], places[-1][0] + 1)
-    }
-    return [prompts[orders[epoch][place]] for epoch, place in places]
+    train = setting.train
+    return picked(step, needed, rest, num_prompts=train.num_prompts, needed_ratio=train.needed_ratio, seed=setting.seed)

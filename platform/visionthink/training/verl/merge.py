@@ -1,0 +1,50 @@
+"""From veRL's last checkpoint to a model folder that transformers, vLLM and the serving stack load as it is.
+
+Rule: the weights are those of the checkpoint, number for number in the base's own format; all else is the base's.
+veRL's own merger writes bfloat16 whatever was trained, and the configuration that veRL saves beside the weights names
+that format too, so neither is used.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from visionthink.config import RunConfig
+from visionthink.errors import DataError
+from visionthink.model.card import CARD_NAME
+from visionthink.model.folder import load_model, save_model
+from visionthink.storage.manifest import MANIFEST
+from visionthink.training.verl.checkpoint import saved_steps, step_folder
+from visionthink.training.verl.plan import VerlPlan
+
+_WEIGHTS: Final = ("*.safetensors", "*.safetensors.index.json")
+_LEFT_OUT: Final = (*_WEIGHTS, "*.bin", "*.bin.index.json", MANIFEST, CARD_NAME)
+
+
+def merge(plan: VerlPlan, config: RunConfig) -> Path:
+    """Make `plan.model` of the last checkpoint.
+
+    Raises:
+        DataError: there is none, or one without weights in Hugging Face's form.
+        StorageError: there is no room for it.
+    """
+    steps = saved_steps(plan.checkpoints)
+    weights = step_folder(plan.checkpoints, steps[-1]) / "actor" / "huggingface" if steps else None
+    if weights is None or not any(weights.glob(_WEIGHTS[0])):
+        raise DataError(
+            f"{plan.checkpoints} holds no checkpoint with a model to merge; train at least train.checkpoint_every "
+            "steps, with hf_model among actor_rollout_ref.actor.checkpoint.save_contents"
+        )
+    with tempfile.TemporaryDirectory(dir=plan.output, prefix=".tmp-merge-") as folder:
+        for path in (*_without_weights(plan.base_model), *_weights(weights)):
+            (Path(folder) / path.name).symlink_to(path.resolve())
+        save_model(load_model(Path(folder)), plan.model, config)
+    return plan.model
+
+
+def _without_weights(base: Path) -> list[Path]:
+    return [path for path in base.iterdir() if path.is_file() and not any(map(path.match, _LEFT_OUT))]
+
+
+def _weights(folder: Path) -> list[Path]:
+    return [path for pattern in _WEIGHTS for path in folder.glob(pattern)]

@@ -1,0 +1,93 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from visionthink.config import RunConfig, override_config
+from visionthink.errors import ConfigError
+from visionthink.training.verl.overrides import overrides, rendered
+from visionthink.training.verl.plan import Override, VerlPlan
+
+PLAN = VerlPlan(train_rows=Path("/a b/rows"), base_model=Path("/base"), output=Path("/out"), run_id="a-run")
+
+
+def named(config: RunConfig | None = None, plan: VerlPlan = PLAN) -> dict[str, str]:
+    pairs = [one.partition("=") for one in overrides(config or RunConfig(), plan)]
+    assert len({name.lstrip("+") for name, _, _ in pairs}) == len(pairs), "a setting stands twice"
+    return {name: value for name, _, value in pairs}
+
+
+@pytest.mark.parametrize(
+    ("value", "want"),
+    [
+        (None, "null"),
+        (True, "True"),
+        (1, "1"),
+        (1e-6, "1e-06"),
+        ((0.9, 0.98), "[0.9,0.98]"),
+        (("model", "hf_model"), "[model,hf_model]"),
+        ("${a.b}", "${a.b}"),
+        ("word", "word"),
+        ("/a path/with spaces", "'/a path/with spaces'"),
+        ("it's", "'it\\'s'"),
+        ("", "''"),
+    ],
+)
+def test_a_value_is_written_in_hydras_grammar(value: Override, want: str) -> None:
+    assert rendered(value) == want
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "want"),
+    [
+        ({"train.group_size": 16}, "actor_rollout_ref.rollout.n", "16"),
+        ({"train.num_prompts": 6}, "data.train_batch_size", "6"),
+        ({"train.num_prompts": 6}, "actor_rollout_ref.actor.ppo_mini_batch_size", "6"),
+        ({"train.num_updates": 3}, "actor_rollout_ref.actor.ppo_epochs", "3"),
+        ({"train.kl_weight": 0.0}, "actor_rollout_ref.actor.use_kl_loss", "False"),
+        ({"train.clip_ratio_c": 0}, "actor_rollout_ref.actor.clip_ratio_c", "1000000000.0"),
+        ({"train.clip_ratio_c": 3}, "actor_rollout_ref.actor.clip_ratio_c", "3.0"),
+        ({"train.max_grad_norm": 0}, "actor_rollout_ref.actor.grad_clip", "1000000000.0"),
+        (
+            {"train.loss_aggregation": "seq-mean-token-mean"},
+            "actor_rollout_ref.actor.loss_agg_mode",
+            "'seq-mean-token-mean'",
+        ),
+        ({"train.temperature": 0.9}, "actor_rollout_ref.rollout.temperature", "0.9"),
+        ({"episode.max_turns": 4}, "+actor_rollout_ref.rollout.limit_images", "5"),
+        ({"train.checkpoint_every": 7}, "trainer.save_freq", "7"),
+    ],
+)
+def test_our_settings_are_those_of_verl(ours: dict[str, object], theirs: str, want: str) -> None:
+    assert named(override_config(RunConfig(), ours))[theirs] == want
+
+
+def test_every_conversation_of_the_settings_fits() -> None:
+    config = override_config(RunConfig(), {"view.max_pixels": 28 * 28 * 100, "episode.max_reply_tokens": 50})
+    got = named(config)
+    assert int(got["data.max_prompt_length"]) >= 100 + 300
+    assert int(got["data.max_response_length"]) >= 2 * 100 + 3 * 50
+
+
+def test_what_a_plan_overrides_wins_with_or_without_a_plus() -> None:
+    changes: dict[str, Override] = {
+        "trainer.save_freq": 3,
+        "actor_rollout_ref.rollout.limit_images": 9,
+        "+actor_rollout_ref.rollout.engine_kwargs.vllm.seed": 1,
+    }
+    got = named(plan=replace(PLAN, overrides=changes))
+    assert got["trainer.save_freq"] == "3" and got["+actor_rollout_ref.rollout.limit_images"] == "9"
+    assert got["+actor_rollout_ref.rollout.engine_kwargs.vllm.seed"] == "1"
+
+
+def test_nothing_is_validated_unless_there_are_rows_for_it() -> None:
+    assert (named()["trainer.test_freq"], named()["trainer.val_before_train"]) == ("-1", "False")
+    assert named(plan=replace(PLAN, val_rows=Path("/val")))["trainer.val_before_train"] == "True"
+
+
+@pytest.mark.parametrize(
+    "settings", [{"reward.advantage_eps": 0.1}, {"train.learning_rate": 2.0}], ids=["advantage_eps", "learning_rate"]
+)
+def test_what_verl_would_take_otherwise_is_refused(settings: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(settings))):
+        overrides(override_config(RunConfig(), settings), PLAN)
