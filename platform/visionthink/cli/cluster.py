@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from visionthink.cli.settings import Settings, takes_settings
+from visionthink.config import RunConfig
 from visionthink.errors import ConfigError
 
 app = typer.Typer(help="What runs on a Kubernetes cluster.", no_args_is_help=True, rich_markup_mode=None)
@@ -52,8 +53,20 @@ def training(
 
     given = {"cluster.namespace": namespace} if namespace is not None else {}
     config = settings.with_overrides(given).resolve()
+    _check_memory(config)
     job = TrainingJob(run_id=run_id, program=tuple(program or ()), num_steps=config.train.num_steps)
     print(to_yaml([pytorch_job(config, job)]), end="")
+
+
+def _check_memory(config: RunConfig) -> None:
+    """Refuse a training that its machines cannot hold, where the base model is here to be measured."""
+    from visionthink.model.bundled import base_folder
+    from visionthink.storage.json_file import read_json
+    from visionthink.training.verl.memory import check_memory, shape_of
+
+    shape = base_folder(config.model.base) / "config.json"
+    if shape.is_file():
+        check_memory(config, shape_of(read_json(shape)))
 
 
 render.command()(takes_settings(serving, only=("config", "preset", "set_")))

@@ -10,11 +10,11 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import ray
 
 
-@ray.remote(num_cpus=1, max_restarts=0)
 class Counter:
     def add(self, number: int) -> int:
         return number + 1
@@ -38,14 +38,15 @@ def main() -> int:
         log_to_driver=False,
     )
     nodes = [node for node in ray.nodes() if node["Alive"]]
-    counters = [Counter.options(resources={f"node:{node['NodeManagerAddress']}": 0.01}).remote() for node in nodes]
+    remote: Any = ray.remote(num_cpus=1, max_restarts=0)(Counter)
+    counters = [remote.options(resources={f"node:{node['NodeManagerAddress']}": 0.01}).remote() for node in nodes]
     (given.folder / f"try-from-{count}").write_text(json.dumps({"nodes": len(nodes), "leaked": leaked()}))
     while count < given.steps:
         assert len(set(ray.get([counter.add.remote(count) for counter in counters], timeout=60))) == 1
         count += 1
         keep(told, count)
         if count == given.hold and given.fail:
-            return given.fail
+            return int(given.fail)
         while count == given.hold and not (given.folder / "go").exists():
             ray.get([counter.add.remote(count) for counter in counters], timeout=60)
             if asked_to_go:

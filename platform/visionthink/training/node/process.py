@@ -64,7 +64,7 @@ def _children() -> list[psutil.Process]:
 
 def _is_alive(one: psutil.Process) -> bool:
     try:
-        return one.status() != psutil.STATUS_ZOMBIE
+        return bool(one.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 
