@@ -39,7 +39,7 @@ class Board:
 
     def __init__(self, address: str) -> None:
         """Connect when first asked."""
-        self._address = address
+        self.address = address
         self._client: GcsClient | None = None
 
     def open_session(self, name: str) -> None:
@@ -102,16 +102,16 @@ class Board:
 
         # Ray's client takes half a minute to find that nothing listens, and one that lost its server for longer ends
         # this process: it is asked only where there is somebody, and dropped when it fails.
-        if not _is_open(self._address):
+        if not _is_open(self.address):
             self._client = None
-            raise BackendError(f"there is no Ray at {self._address}", retryable=True)
+            raise BackendError(f"there is no Ray at {self.address}", retryable=True)
         try:
             if self._client is None:
-                self._client = GcsClient(address=self._address)
+                self._client = GcsClient(address=self.address)
             yield self._client
         except (RayError, OSError, RuntimeError) as error:
             self._client = None
-            raise BackendError(f"the Ray at {self._address} does not answer: {error}", retryable=True) from error
+            raise BackendError(f"the Ray at {self.address} does not answer: {error}", retryable=True) from error
 
 
 def _is_open(address: str) -> bool:

@@ -12,7 +12,7 @@ from visionthink.training.node.board import Board
 from visionthink.training.node.exit_code import RETRY, STOPPED, of_program
 from visionthink.training.node.place import NodePlace
 from visionthink.training.node.process import end, start
-from visionthink.training.node.ray_node import RayNode, address_of, ray_command
+from visionthink.training.node.ray_node import RayNode
 from visionthink.training.node.setting import NodeSetting
 from visionthink.training.node.step_line import StepLines
 from visionthink.training.node.waiting import Deadline, StopRequest
@@ -27,15 +27,16 @@ class Head:
         setting: NodeSetting,
         program: Sequence[str],
         *,
+        board: Board,
+        ray: Sequence[str],
         env: Mapping[str, str],
         stop: StopRequest,
         say: Callable[[str], None],
     ) -> None:
-        """Run `program` with `env` once all nodes are there."""
+        """Run `program` with `env` once all nodes are there; `ray` is what starts this one's Ray."""
         self._place, self._setting, self._program = place, setting, program
         self._env, self._stop, self._say = env, stop, say
-        self._address = place.ray_address or address_of(place, setting)
-        self._board = Board(self._address)
+        self._board, self._ray = board, ray
 
     def run(self) -> int:
         """Everything, from the start of Ray to its end; the exit code of the node."""
@@ -43,7 +44,7 @@ class Head:
             return self._work(None)
         deadline = Deadline(self._setting.join_timeout_s)
         while not deadline.is_over:
-            with RayNode(ray_command(self._place, self._setting), self._env) as node:
+            with RayNode(self._ray, self._env) as node:
                 if not self._is_up(node, deadline):
                     if self._stop.is_asked:
                         return STOPPED
@@ -106,7 +107,7 @@ class Head:
 
     def _drive(self, node: RayNode | None) -> int:
         self._say(f"starting {' '.join(self._program)}")
-        program = start(self._program, {**self._env, "RAY_ADDRESS": self._address})
+        program = start(self._program, {**self._env, "RAY_ADDRESS": self._board.address})
         lines = StepLines(self._setting.steps_file, self._setting.num_steps, say=self._say)
         lost: Deadline | None = None
         while program.poll() is None:

@@ -18,8 +18,8 @@ _PORTS: Final = (
     "node-manager-port",
     "object-manager-port",
 )
-"""Of Ray's parts, counted on from its own port. A part that chooses its port has a quarter of a minute to say which,
-and its node dies when a busy machine takes longer to import it; told the port, the node does not wait for it."""
+"""Of Ray's parts, counted on from its own port, so that a NetworkPolicy can name them. And a part that chooses its port
+has a quarter of a minute to say which, or its node dies; told the port, the node waits for one part fewer."""
 
 
 def ray_command(place: NodePlace, setting: NodeSetting) -> list[str]:

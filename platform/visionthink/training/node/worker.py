@@ -4,13 +4,13 @@ Rule: a worker outlives its heads. When one is gone, or its try failed, the work
 the Master anew, and a worker that ended instead would count as a failure of its own.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from visionthink.errors import BackendError
 from visionthink.training.node.board import Board
 from visionthink.training.node.exit_code import DONE, RETRY, STOPPED, is_permanent
 from visionthink.training.node.place import NodePlace
-from visionthink.training.node.ray_node import RayNode, address_of, ray_command
+from visionthink.training.node.ray_node import RayNode
 from visionthink.training.node.setting import NodeSetting
 from visionthink.training.node.waiting import Deadline, StopRequest
 
@@ -23,24 +23,25 @@ class Worker:
         place: NodePlace,
         setting: NodeSetting,
         *,
+        board: Board,
+        ray: Sequence[str],
         env: Mapping[str, str],
         stop: StopRequest,
         say: Callable[[str], None],
     ) -> None:
-        """Join the head that `place` names."""
+        """Join the head of `board`; `ray` is what starts this node's Ray."""
         self._place, self._setting, self._env, self._stop, self._say = place, setting, env, stop, say
-        self._address = address_of(place, setting)
+        self._board, self._ray, self._address = board, ray, board.address
         self._ended: set[str] = set()
 
     def run(self) -> int:
         """Serve one head after the other; the exit code of the node."""
         while True:
-            board = Board(self._address)
-            session = self._await_head(board)
+            session = self._await_head(self._board)
             if session is None:
                 return STOPPED if self._stop.is_asked else RETRY
-            with RayNode(ray_command(self._place, self._setting), self._env) as node:
-                code = self._serve(board, session, node)
+            with RayNode(self._ray, self._env) as node:
+                code = self._serve(self._board, session, node)
             if code is not None:
                 return code
 
