@@ -42,7 +42,7 @@ class Pods:
             if rank == 0
             else Worker(where, self.setting, board=board, ray=RAY, env=ENV, stop=stop, say=say)
         )
-        self.threads[rank] = threading.Thread(target=lambda: self.codes.__setitem__(rank, node.run()))
+        self.threads[rank] = threading.Thread(target=lambda: self.codes.__setitem__(rank, node.run()), daemon=True)
         self.threads[rank].start()
 
     def code(self, rank: int) -> int:
