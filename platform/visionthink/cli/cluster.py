@@ -1,6 +1,6 @@
 """The commands `cluster ...`: what runs on Kubernetes, as YAML to read, review or apply."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -64,9 +64,10 @@ def _check_memory(config: RunConfig) -> None:
     from visionthink.storage.json_file import read_json
     from visionthink.training.verl.memory import check_memory, shape_of
 
-    shape = base_folder(config.model.base) / "config.json"
-    if shape.is_file():
-        check_memory(config, shape_of(read_json(shape)))
+    path = base_folder(config.model.base) / "config.json"
+    if path.is_file():
+        model_config: Any = read_json(path)
+        check_memory(config, shape_of(model_config))
 
 
 render.command()(takes_settings(serving, only=("config", "preset", "set_")))

@@ -54,7 +54,7 @@ class LocalProcessBackend:
         folder = self._place / name
         asked = json.loads(json.dumps(asdict(job)))
         if (folder / "job.json").exists():
-            if read_json(folder / "job.json")["asked"] != asked:
+            if self._told(name)["asked"] != asked:
                 raise ConfigError(f"job {name} in {folder} is another command; cancel it first")
             if self.describe(name).state is not JobState.FAILED:
                 return name
@@ -132,8 +132,8 @@ class LocalProcessBackend:
         path = self._place / name / "job.json"
         if not path.exists():
             raise DataError(f"there is no job {name} in {self._place}; submit it first")
-        told: Mapping[str, Any] = read_json(path)
-        return told
+        told: Any = read_json(path)
+        return dict(told)
 
     def _end(self, pid: int) -> None:
         """End the command and its keeper: their session is the keeper's own."""

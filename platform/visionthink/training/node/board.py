@@ -10,12 +10,10 @@ this process along with the head (Ray ends drivers whose cluster is gone), and t
 import contextlib
 import socket
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple
+from importlib import import_module
+from typing import Any, Final, NamedTuple
 
 from visionthink.errors import BackendError
-
-if TYPE_CHECKING:
-    from ray._raylet import GcsClient
 
 _SPACE: Final = b"visionthink"
 _SESSION: Final = "session"
@@ -40,7 +38,7 @@ class Board:
     def __init__(self, address: str) -> None:
         """Connect when first asked."""
         self.address = address
-        self._client: GcsClient | None = None
+        self._client: Any = None
 
     def open_session(self, name: str) -> None:
         """Say that this head is a new one."""
@@ -96,8 +94,7 @@ class Board:
         return None if value is None else value.decode()
 
     @contextlib.contextmanager
-    def _asking(self) -> Iterator["GcsClient"]:
-        from ray._raylet import GcsClient
+    def _asking(self) -> Iterator[Any]:
         from ray.exceptions import RayError
 
         # Ray's client takes half a minute to find that nothing listens, and one that lost its server for longer ends
@@ -107,7 +104,7 @@ class Board:
             raise BackendError(f"there is no Ray at {self.address}", retryable=True)
         try:
             if self._client is None:
-                self._client = GcsClient(address=self.address)
+                self._client = import_module("ray._raylet").GcsClient(address=self.address)
             yield self._client
         except (RayError, OSError, RuntimeError) as error:
             self._client = None

@@ -6,6 +6,7 @@ two it was. Here the plan is made and its rows are written; `run.train` carries 
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from visionthink.datasets.parquet import read_samples
 from visionthink.model.bundled import base_folder
@@ -30,7 +31,8 @@ def train_stage(task: StageTask) -> StageResult:
     task.folder.finished("label")
     plan = plan_of(task)
     if not is_complete(plan.model):
-        check_memory(task.config, shape_of(read_json(plan.base_model / "config.json")))
+        shape: Any = read_json(plan.base_model / "config.json")
+        check_memory(task.config, shape_of(shape))
         _write_rows(task, plan.train_rows)
         train(plan, task.config, on_step=_Steps(task), say=task.say)
     steps = task.folder.steps_path

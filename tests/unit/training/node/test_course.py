@@ -128,6 +128,7 @@ def test_nodes_that_are_asked_to_go_let_the_program_save(
         0, f"trap 'touch {tmp_path}/saved; exit 1' TERM", f"touch {tmp_path}/here", "while :; do sleep 0.1; done"
     )
     until((tmp_path / "here").exists)
+    until(lambda: "joining the head" in pods.said[1])
     for rank in asked:
         pods.stops[rank].ask()
     assert pods.code(0) == want[0] and (tmp_path / "saved").exists()
