@@ -30,12 +30,16 @@ from visionthink.tracking import RunSpec, Tracking, flatten, open_tracking, trac
 
 _FUNCTIONS: Final[Mapping[Stage, str]] = {
     "label": "visionthink.labeling.stage:label_stage",
-    "train": "visionthink.training.local.stage:train_stage",
     "evaluate": "visionthink.evaluation.stage:evaluate_stage",
     "register": "visionthink.registration.stage:register_stage",
     "serve": "visionthink.serving.stage:serve_stage",
 }
 """Imported when they are run: each stage loads what it needs and no more."""
+_TRAINERS: Final = {
+    "local": "visionthink.training.local.stage:train_stage",
+    "verl": "visionthink.training.verl.stage:train_stage",
+}
+"""By `train.backend`."""
 _RUNS_A_MODEL: Final = frozenset({"label", "train", "evaluate", "serve"})
 _WAIT_S: Final = 15.0
 """A try whose command was killed ends itself within a few seconds; the next one waits for that."""
@@ -103,7 +107,7 @@ def _run(stage: Stage, config: RunConfig, folder: RunFolder) -> StageResult:
             open_judge=lambda: judge_of(config, os.environ),
             open_engine=lambda uri, folder: engine_of(uri, folder, config.model, os.environ),
         )
-        result = _function(stage)(task)
+        result = _function(stage, config)(task)
         run.log_metrics({STAGE_S.key(stage=stage): stopwatch.wall_s})
     folder.keep_result(stage, result)
     return result
@@ -130,7 +134,7 @@ def check_inputs(config: RunConfig, *, trains: bool) -> None:
     if config.model.base != EMBEDDED and not (base / CARD_NAME).is_file() and config.view == ViewConfig():
         say(
             f"note: no view of a picture will have more than {config.view.max_pixels} pixels, which fits the embedded "
-            f"model and not {base}; docs/qwen2.5-vl-7b.toml has the paper's settings (--config)"
+            f"model and not {base}; --preset paper-7b-4x8 has the paper's settings"
         )
     if config.evaluate.model is not None:
         check_model(Path(config.evaluate.model))
@@ -210,8 +214,9 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _function(stage: Stage) -> Callable[[StageTask], StageResult]:
-    module, _, function = _FUNCTIONS[stage].partition(":")
+def _function(stage: Stage, config: RunConfig) -> Callable[[StageTask], StageResult]:
+    place = _TRAINERS[config.train.backend] if stage == "train" else _FUNCTIONS[stage]
+    module, _, function = place.partition(":")
     return cast("Callable[[StageTask], StageResult]", getattr(import_module(module), function))
 
 

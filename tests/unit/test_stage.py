@@ -170,4 +170,4 @@ def test_bounds_that_fit_the_small_model_alone_are_told(
     for name in files:
         (tmp_path / name).write_text("{}")
     subject.check_inputs(tiny_config({"model.base": str(tmp_path), **overrides}), trains=True)
-    assert ("docs/qwen2.5-vl-7b.toml" in capsys.readouterr().err) is is_told
+    assert ("--preset paper-7b-4x8" in capsys.readouterr().err) is is_told

@@ -18,6 +18,9 @@ from visionthink.config import RunConfig, load_config, override_config, parse_ov
 RUNS_DIR = Path("runs")
 
 _Config = Annotated[Path | None, typer.Option("--config", help="TOML file with settings.", metavar="FILE")]
+_Preset = Annotated[
+    str | None, typer.Option("--preset", help="Settings that ship with the package: `visionthink preset list`.")
+]
 _Set = Annotated[
     list[str] | None, typer.Option("--set", help="A setting, e.g. train.num_steps=80. Repeatable.", metavar="KEY=VALUE")
 ]
@@ -41,6 +44,8 @@ class Settings:
     """What the common options said."""
 
     config: Path | None = None
+    preset: str | None = None
+    """Below the file."""
     overrides: Mapping[str, object] = field(default_factory=dict)
     """By dotted key."""
     run_dir: Path | None = None
@@ -48,7 +53,7 @@ class Settings:
     """Whether families that are asked for by name and held out so far are taken off that list."""
 
     def resolve(self, base: RunConfig | None = None) -> RunConfig:
-        """The settings: a file if one was named, else `base`, else the defaults; then the options on top.
+        """The settings: a preset and a file if one was named, else `base`, else the defaults; the options on top.
 
         Paths are absolute: a run may be gone on with from another folder.
 
@@ -57,13 +62,21 @@ class Settings:
         """
         overrides = dict(self.overrides)
         if self.trains_held_out:
-            start = load_config(self.config) if base is None or self.config is not None else base
+            start = base if base is not None and not self._names_settings else self._named({})
             overrides["data.held_out_families"] = _without(start.data.held_out_families, overrides["data.families"])
-        if self.config is None and base is not None:
-            config = override_config(base, overrides)
-        else:
-            config = load_config(self.config, overrides)
+        config = (
+            override_config(base, overrides)
+            if base is not None and not self._names_settings
+            else self._named(overrides)
+        )
         return config.with_absolute_places(Path.cwd())
+
+    @property
+    def _names_settings(self) -> bool:
+        return self.config is not None or self.preset is not None
+
+    def _named(self, overrides: Mapping[str, object]) -> RunConfig:
+        return load_config(self.config, overrides, preset=self.preset)
 
     def with_overrides(self, overrides: Mapping[str, object]) -> "Settings":
         """The same with more settings, which win."""
@@ -72,6 +85,7 @@ class Settings:
 
 def _settings(
     config: _Config = None,
+    preset: _Preset = None,
     set_: _Set = None,
     seed: _Seed = None,
     world_seed: _WorldSeed = None,
@@ -91,6 +105,7 @@ def _settings(
     set_by_key = dict(map(parse_override, set_ or []))
     return Settings(
         config=config,
+        preset=preset,
         overrides=given | set_by_key,
         run_dir=run_dir,
         # Who names both lists, or writes settings out, means them.

@@ -17,6 +17,7 @@ from visionthink.cli.choosing import (
     publish_as_latest,
 )
 from visionthink.cli.machine import check_folder
+from visionthink.cli.node import node
 from visionthink.cli.settings import Settings, takes_settings
 from visionthink.config import RunConfig
 from visionthink.runs.choice import latest_run
@@ -33,8 +34,12 @@ _Model = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (label, train, evaluate, register):
+    for command in (label, evaluate, register):
         app.command()(takes_settings(command))
+    training = typer.Typer(invoke_without_command=True)
+    training.callback()(takes_settings(train))
+    training.command(context_settings={"allow_interspersed_args": False})(node)
+    app.add_typer(training, name="train")
 
 
 def label(settings: Settings) -> None:
@@ -43,9 +48,10 @@ def label(settings: Settings) -> None:
     work_on("label", chosen)
 
 
-def train(settings: Settings) -> None:
+def train(settings: Settings, context: typer.Context) -> None:
     """Teach the base model, by multi-turn GRPO on the labelled samples, when to ask for pixels."""
-    work_on("train", choose_begun_run(settings))
+    if context.invoked_subcommand is None:
+        work_on("train", choose_begun_run(settings))
 
 
 def evaluate(settings: Settings, model: _Model = None) -> None:

@@ -3,6 +3,7 @@
 from visionthink.config.cluster import ClusterConfig, ResourcesConfig, ServingConfig
 from visionthink.config.data import DataConfig, ViewConfig
 from visionthink.config.first_look import FirstLookConfig
+from visionthink.config.preset import preset_names, preset_text, preset_title
 from visionthink.config.run import RunConfig, load_config, override_config, parse_config, parse_override
 from visionthink.config.section import OPERATIONAL
 from visionthink.config.stage import (
@@ -17,6 +18,8 @@ from visionthink.config.stage import (
     TrackingConfig,
     TrainConfig,
 )
+from visionthink.config.training_job import TrainingJobConfig
+from visionthink.config.verl import VerlConfig, VerlValue
 
 __all__ = [
     "OPERATIONAL",
@@ -36,9 +39,15 @@ __all__ = [
     "ServingConfig",
     "TrackingConfig",
     "TrainConfig",
+    "TrainingJobConfig",
+    "VerlConfig",
+    "VerlValue",
     "ViewConfig",
     "load_config",
     "override_config",
     "parse_config",
     "parse_override",
+    "preset_names",
+    "preset_text",
+    "preset_title",
 ]

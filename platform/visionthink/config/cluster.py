@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from visionthink import __version__
 from visionthink.config.section import Section
+from visionthink.config.training_job import TrainingJobConfig
 
 _NAME: Final = r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$"
 _QUANTITY: Final = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|Mi|Gi|Ti|M|G|T)?$"
@@ -119,3 +120,4 @@ class ClusterConfig(Section):
     namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")] = "visionthink"
     """Where everything is put."""
     serving: ServingConfig = ServingConfig()
+    training: TrainingJobConfig = TrainingJobConfig()

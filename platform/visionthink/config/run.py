@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from visionthink.config.cluster import ClusterConfig
 from visionthink.config.data import DataConfig, ViewConfig
 from visionthink.config.first_look import FirstLookConfig
+from visionthink.config.preset import preset_text
 from visionthink.config.section import OPERATIONAL, Section
 from visionthink.config.stage import (
     EpisodeConfig,
@@ -25,6 +26,7 @@ from visionthink.config.stage import (
     TrackingConfig,
     TrainConfig,
 )
+from visionthink.config.verl import VerlConfig
 from visionthink.errors import ConfigError
 from visionthink.network import without_secrets
 
@@ -51,11 +53,21 @@ class RunConfig(Section):
     reward: RewardConfig = RewardConfig()
     label: LabelConfig = LabelConfig()
     train: TrainConfig = TrainConfig()
+    verl: VerlConfig = VerlConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     register_model: RegisterConfig = RegisterConfig()
     tracking: TrackingConfig = TrackingConfig()
     serve: ServeConfig = ServeConfig()
     cluster: Annotated[ClusterConfig, OPERATIONAL] = ClusterConfig()
+
+    @model_validator(mode="after")
+    def _fits(self) -> "RunConfig":
+        if self.train.policy != "auto" and self.reward.penalty != "none":
+            raise ValueError(
+                f"train.policy {self.train.policy} leaves nothing to ask for, but reward.penalty is "
+                f"{self.reward.penalty}; set it to none"
+            )
+        return self
 
     def digest(self) -> str:
         """Sixteen hexadecimal digits of the identity.
@@ -65,18 +77,22 @@ class RunConfig(Section):
         return hashlib.blake2b(json.dumps(self.identity(), sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
-def load_config(path: Path | None, overrides: Mapping[str, object] | None = None) -> RunConfig:
-    """The configuration in a TOML file (None: all defaults) with dotted `overrides` on top.
+def load_config(
+    path: Path | None, overrides: Mapping[str, object] | None = None, *, preset: str | None = None
+) -> RunConfig:
+    """The configuration of a preset (None: all defaults), a TOML file on top, and dotted `overrides` on top of both.
 
     Raises:
-        ConfigError: the file cannot be read, or a key or value is wrong; names the key, the value and the mend.
+        ConfigError: there is no such preset, the file cannot be read, or a key or value is wrong; names the key, the
+            value and the mend.
     """
-    tree: dict[str, Any] = {}
+    tree: dict[str, Any] = {} if preset is None else tomllib.loads(preset_text(preset))
     if path is not None:
         try:
-            tree = tomllib.loads(path.read_text(encoding="utf-8"))
+            own = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigError(f"configuration {path} cannot be read: {error}") from error
+        tree = _laid_over(tree, own)
     return parse_config(_with(tree, overrides or {}))
 
 
@@ -114,6 +130,15 @@ def parse_override(text: str) -> tuple[str, object]:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return key.strip(), value.strip()
+
+
+def _laid_over(tree: dict[str, Any], upper: dict[str, Any]) -> dict[str, Any]:
+    """Both, section by section; what `upper` says wins."""
+    merged = dict(tree)
+    for key, value in upper.items():
+        below = merged.get(key)
+        merged[key] = _laid_over(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def _with(tree: dict[str, Any], overrides: Mapping[str, object]) -> dict[str, Any]:

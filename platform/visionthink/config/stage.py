@@ -139,8 +139,14 @@ class LabelConfig(Section):
 
 
 class TrainConfig(Section):
-    """Multi-turn GRPO in torch on one machine."""
+    """Multi-turn GRPO."""
 
+    backend: Literal["local", "verl"] = "local"
+    """Who trains: `local` is torch on this machine, `verl` is veRL on Ray, with the section `verl`."""
+    policy: Literal["auto", "always_low", "always_high"] = "auto"
+    """How a picture is looked at while training: `auto` lets the model ask. `always_high` trains on the full view
+    without a tool, the paper's baseline (QwenRL) and, with all samples, its General variant. Others than `auto` take
+    `backend = "verl"` and `reward.penalty = "none"`."""
     num_steps: PositiveInt = 150
     """Optimizer steps."""
     num_prompts: PositiveInt = 16
@@ -204,6 +210,14 @@ class TrainConfig(Section):
         if 0 < value <= 1:
             raise ValueError("a ratio that is clipped from 1 on leaves no gradient; take more than 1 (veRL: 3), or 0")
         return value
+
+    @model_validator(mode="after")
+    def _policy_fits(self) -> "TrainConfig":
+        if self.policy != "auto" and self.backend != "verl":
+            raise ValueError(
+                f"policy {self.policy!r} is trained by veRL alone; set train.backend to verl, or leave the policy out"
+            )
+        return self
 
 
 class EvaluateConfig(Section):

@@ -137,7 +137,7 @@ def test_every_setting_that_was_renamed_exists() -> None:
 
 
 def test_settings_for_a_large_model_are_the_papers() -> None:
-    config = load_config(Path(__file__).parents[3] / "docs" / "qwen2.5-vl-7b.toml")
+    config = load_config(None, preset="paper-7b-4x8")
     assert (config.view.max_pixels, config.view.min_pixels) == (2048**2, 512**2)
     assert get_protocol(config.episode.protocol).name == "efficient-v1"
     assert get_protocol(config.episode.direct_protocol).name == "general-v1"

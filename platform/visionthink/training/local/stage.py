@@ -5,11 +5,9 @@ started again does what is missing, and its steps are in `steps.jsonl` and in th
 """
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 
-from visionthink import metrics as m
 from visionthink.datasets.parquet import read_samples
 from visionthink.episodes.prompting import prompting_of
 from visionthink.model.bundled import base_folder
@@ -22,9 +20,7 @@ from visionthink.storage import is_complete
 from visionthink.training.local.checkpoint import checkpoint_step
 from visionthink.training.local.rollout import Prompt
 from visionthink.training.local.trainer import LocalTrainer, Setting
-
-_NUM_LAST_STEPS: Final = 10
-"""Steps whose mean stands for the end of the training: a single step has few rollouts."""
+from visionthink.training.step_report import final_metrics, note
 
 
 def train_stage(task: StageTask) -> StageResult:
@@ -41,7 +37,7 @@ def train_stage(task: StageTask) -> StageResult:
     shutil.rmtree(checkpoints, ignore_errors=True)
     task.run.log_artifact(steps)
     return StageResult(
-        metrics=_final_metrics(read_steps(steps)),
+        metrics=final_metrics(read_steps(steps)),
         artifacts={"model": model, "steps": steps},
         facts={"num_steps": task.config.train.num_steps, "penalty": task.config.reward.penalty},
     )
@@ -73,7 +69,7 @@ def _train(task: StageTask, checkpoints: Path) -> None:
     def on_step(step: int, metrics: Mapping[str, float]) -> None:
         log.append(StepRecord(step=step, metrics=metrics))
         task.run.log_metrics(metrics, step=step)
-        progress.advance(note=_note(metrics))
+        progress.advance(note=note(metrics))
 
     trainer.run(prompts, on_step)
     save_model(loaded, task.folder.trained_model, config, extra=forecast_files(task.folder.forecast_path))
@@ -86,24 +82,3 @@ def read_prompts(path: Path) -> list[Prompt]:
         DataError: there is no such data set.
     """
     return [Prompt(sample=sample, needed=sample.needs_high_res) for sample in read_samples(path)]
-
-
-def _note(metrics: Mapping[str, float]) -> str:
-    """What a progress line says of the last step."""
-    parts = [f"reward {reward:.2f}" if (reward := metrics.get(m.REWARD_MEAN.key())) is not None else "nothing graded"]
-    rates = (("needed", m.RESIZE_RATE_NEEDED), ("not needed", m.RESIZE_RATE_NOT_NEEDED))
-    asked = [f"{metrics[metric.key()]:.0%} where {name}" for name, metric in rates if metric.key() in metrics]
-    if asked:
-        parts.append(f"asks {' and '.join(asked)}")
-    return ", ".join(parts)
-
-
-def _final_metrics(steps: Sequence[StepRecord]) -> dict[str, float]:
-    """Means over the last steps, times left out: they say nothing of the model."""
-    last = steps[-_NUM_LAST_STEPS:]
-    keys = {key for record in last for key in record.metrics if m.lookup(key).unit is not m.Unit.SECONDS}
-    means = {}
-    for key in sorted(keys):
-        values = [record.metrics[key] for record in last if key in record.metrics]
-        means[key] = sum(values) / len(values)
-    return means

@@ -1,0 +1,103 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from visionthink.config import RunConfig, load_config, override_config, preset_names
+from visionthink.errors import ConfigError
+from visionthink.model.bundled import base_folder
+from visionthink.training.verl.memory import ModelShape, check_memory, estimate_memory, shape_of
+
+# What the config.json of the published models says (Qwen/Qwen2.5-VL-7B-Instruct, -3B-Instruct).
+_VISION = {"depth": 32, "hidden_size": 1280, "intermediate_size": 3420}
+QWEN_7B = shape_of(
+    {
+        "hidden_size": 3584,
+        "intermediate_size": 18944,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 28,
+        "num_key_value_heads": 4,
+        "vocab_size": 152064,
+        "tie_word_embeddings": False,
+        "vision_config": _VISION,
+    }
+)
+QWEN_3B = shape_of(
+    {
+        "hidden_size": 2048,
+        "intermediate_size": 11008,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 2,
+        "vocab_size": 151936,
+        "tie_word_embeddings": True,
+        "vision_config": _VISION,
+    }
+)
+EMBEDDED = shape_of(json.loads((base_folder("embedded") / "config.json").read_text()))
+SHAPES = {"paper-7b-4x8": QWEN_7B, "7b-1x8": QWEN_7B, "3b-lora-1x1": QWEN_3B, "tiny-verl": EMBEDDED}
+
+
+@pytest.mark.parametrize(
+    ("shape", "want"),
+    [
+        pytest.param(QWEN_7B, 8_292_166_656, id="7B, as its model card counts"),
+        pytest.param(QWEN_3B, 3_754_622_976, id="3B, as its model card counts"),
+        pytest.param(EMBEDDED, 1_520_128, id="the model that ships, as docs/papers.md counts"),
+    ],
+)
+def test_parameters_are_counted_from_the_config(shape: ModelShape, want: int) -> None:
+    assert shape.num_parameters == pytest.approx(want, rel=1e-3)
+
+
+def test_every_preset_for_verl_has_a_shape_here() -> None:
+    assert set(SHAPES) == {name for name in preset_names() if load_config(None, preset=name).train.backend == "verl"}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_preset_fits_the_machines_that_it_names(name: str) -> None:
+    config = load_config(None, preset=name)
+    estimate = check_memory(config, SHAPES[name])
+    assert 0 < estimate.gpu_gib <= config.verl.gpu_memory_gib
+    assert 0 < estimate.host_gib <= config.verl.host_memory_gib
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes", "want"),
+    [
+        pytest.param("paper-7b-4x8", {"verl.num_nodes": 1, "verl.gpus_per_node": 2}, "optimizer", id="too few GPUs"),
+        pytest.param("7b-1x8", {"train.micro_batch_size": 16}, "train.micro_batch_size", id="a micro-batch too large"),
+        pytest.param("7b-1x8", {"verl.gpu_memory_gib": 24}, "verl.max_response_tokens", id="a GPU too small"),
+        pytest.param("3b-lora-1x1", {"verl.lora_rank": 0}, "lora_rank", id="all weights on one GPU"),
+        pytest.param(
+            "3b-lora-1x1",
+            {"verl.gradient_checkpointing": False, "train.micro_batch_size": 4},
+            "gradient_checkpointing=true",
+            id="activations kept",
+        ),
+        pytest.param("7b-1x8", {"verl.rollout_memory_ratio": 0.1}, "rollout_memory_ratio", id="no room to answer"),
+        pytest.param("7b-1x8", {"train.num_prompts": 2048}, "train.num_prompts", id="too many pixels for the host"),
+        pytest.param("3b-lora-1x1", {"verl.num_agent_workers": 90}, "num_agent_workers", id="too many processes"),
+    ],
+)
+def test_what_cannot_fit_is_refused_by_the_setting_to_lower(preset: str, changes: dict[str, Any], want: str) -> None:
+    with pytest.raises(ConfigError, match=want):
+        check_memory(override_config(load_config(None, preset=preset), changes), SHAPES[preset])
+
+
+def test_pixels_take_24_bytes_each_a_rollout() -> None:
+    config = override_config(RunConfig(), {"train.num_prompts": 4, "train.group_size": 2, "view.shrink": 2})
+    pixels = next(part for part in estimate_memory(config, EMBEDDED).host if part.name.startswith("pixels"))
+    assert pixels.gib * 1024**3 == pytest.approx(24 * 8 * 112 * 112 * 1.25)
+
+
+def test_lora_needs_neither_a_second_model_nor_most_of_the_optimizer() -> None:
+    full = load_config(None, preset="3b-lora-1x1")
+    names = {part.name: part.gib for part in estimate_memory(full, QWEN_3B).training}
+    assert "base model" not in names and names["optimizer"] < 1 < names["weights"]
+
+
+def test_config_of_another_kind_of_model_is_refused_by_what_it_lacks(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no 'hidden_size'"):
+        shape_of({"vision_config": _VISION})
