@@ -28,7 +28,7 @@ def chunk(text: str | None = None, reason: str | None = None) -> str:
 
 
 ROLE = data({**HEAD, "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]})
-WHOLE = (ROLE, chunk("hel"), chunk("lo"), chunk(reason="stop"), data({**HEAD, "choices": [], "usage": USAGE}), END)
+WHOLE = (ROLE, chunk("yel"), chunk("low"), chunk(reason="stop"), data({**HEAD, "choices": [], "usage": USAGE}), END)
 FAILED = data({"error": {"message": "out of power", "code": 500}})
 REFUSED = data({"error": {"message": "no such grammar", "code": 400}})
 BAD = JSONResponse({"error": {"message": "starting"}}, status_code=503)
@@ -103,23 +103,23 @@ async def heard(client: ChatClient, into: list[str] | None = None) -> list[str]:
 
 async def test_chunks_come_with_the_usage_at_the_end() -> None:
     with serving(WHOLE) as server:
-        assert await heard(client_of(server)) == ["hel", "lo", "7 + 2"]
+        assert await heard(client_of(server)) == ["yel", "low", "7 + 2"]
     assert server.bodies[0]["stream"] is True and server.bodies[0]["stream_options"] == {"include_usage": True}
 
 
 @pytest.mark.parametrize("failure", [BAD, (FAILED,), (ROLE, FAILED)], ids=["a status", "an error", "behind the role"])
 async def test_what_fails_before_the_first_word_is_tried_again(failure: Response | tuple[str, ...]) -> None:
     with serving(failure, WHOLE) as server:
-        assert await heard(client_of(server)) == ["hel", "lo", "7 + 2"]
+        assert await heard(client_of(server)) == ["yel", "low", "7 + 2"]
     assert len(server.bodies) == 2
 
 
 async def test_what_fails_behind_the_first_word_is_not_tried_again() -> None:
     texts: list[str] = []
     told = "error 500 in the stream: out of power"
-    with serving((ROLE, chunk("hel"), FAILED), WHOLE) as server, pytest.raises(ChatError, match=told) as caught:
+    with serving((ROLE, chunk("yel"), FAILED), WHOLE) as server, pytest.raises(ChatError, match=told) as caught:
         await heard(client_of(server), texts)
-    assert texts == ["hel"] and len(server.bodies) == 1 and caught.value.retryable
+    assert texts == ["yel"] and len(server.bodies) == 1 and caught.value.retryable
 
 
 async def test_a_refusal_in_the_stream_is_not_tried_again() -> None:
@@ -137,19 +137,19 @@ async def test_rubbish_is_no_completion(lines: tuple[str, ...]) -> None:
 async def test_a_server_that_counts_in_no_stream_is_asked_without() -> None:
     unknown = JSONResponse({"error": {"message": "unknown field stream_options"}}, status_code=400)
     with serving(unknown, WHOLE) as server:
-        assert await heard(client_of(server)) == ["hel", "lo", "7 + 2"]
+        assert await heard(client_of(server)) == ["yel", "low", "7 + 2"]
     assert "stream_options" not in server.bodies[1]
 
 
 async def test_the_deadline_bounds_the_whole_stream() -> None:
     told = r"no answer within 0\.3 s"
-    with serving((ROLE, chunk("hel")), wait=never) as server, pytest.raises(ChatError, match=told) as caught:
+    with serving((ROLE, chunk("yel")), wait=never) as server, pytest.raises(ChatError, match=told) as caught:
         await heard(client_of(server, timeout_s=0.3, max_retries=0))
     assert caught.value.retryable
 
 
 async def test_a_stream_that_is_left_closes_its_connection_and_gives_it_back() -> None:
-    with serving((ROLE, chunk("hel")), wait=never) as server:
+    with serving((ROLE, chunk("yel")), wait=never) as server:
         client = client_of(server)  # of one connection
         for _ in range(2):
             chunks = client.stream([{"role": "user", "content": "hi"}], SAMPLING)
@@ -163,7 +163,7 @@ async def test_a_stream_that_is_left_closes_its_connection_and_gives_it_back() -
 
 
 async def test_a_stream_that_is_cancelled_closes_its_connection() -> None:
-    with serving((ROLE, chunk("hel")), wait=never) as server:
+    with serving((ROLE, chunk("yel")), wait=never) as server:
         client, texts = client_of(server), list[str]()
         task = asyncio.create_task(heard(client, texts))
         async with asyncio.timeout(10):

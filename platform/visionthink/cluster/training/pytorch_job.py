@@ -169,10 +169,7 @@ def _volumes(settings: TrainingJobConfig) -> list[Json]:
 
 def _mounts(settings: TrainingJobConfig) -> list[Json]:
     own: list[Json] = [{"name": "dshm", "mountPath": "/dev/shm"}, {"name": "scratch", "mountPath": _SCRATCH}]
-    return [
-        *own,
-        *(
-            {"name": name, "mountPath": path, "readOnly": is_read_only}
-            for name, path, is_read_only, _ in _places(settings)
-        ),
+    places: list[Json] = [
+        {"name": name, "mountPath": path, "readOnly": is_read_only} for name, path, is_read_only, _ in _places(settings)
     ]
+    return [*own, *places]

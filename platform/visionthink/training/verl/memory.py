@@ -126,7 +126,7 @@ def _tower_parameters(vision: Mapping[str, Any], out: int) -> int:
     merged = side * vision.get("spatial_merge_size", 2) ** 2
     block = 4 * side * side + 4 * side + 3 * side * inner + 2 * inner + side + 2 * side
     merger = side + merged * merged + merged + merged * out + out
-    return depth * block + 3 * vision.get("temporal_patch_size", 2) * patch * patch * side + merger
+    return int(depth * block + 3 * vision.get("temporal_patch_size", 2) * patch * patch * side + merger)
 
 
 def estimate_memory(config: RunConfig, shape: ModelShape) -> MemoryEstimate:

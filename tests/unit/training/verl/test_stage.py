@@ -50,7 +50,7 @@ def test_training_that_cannot_fit_is_refused_before_anything_is_written(tmp_path
     task = maker.task("train")
     for name in ("label", "train"):
         (tmp_path / "run" / name).mkdir(exist_ok=True)
-    done = {"metrics": {}, "artifacts": {}, "confusion": None, "html": None, "facts": {}}
+    done: dict[str, object] = {"metrics": {}, "artifacts": {}, "confusion": None, "html": None, "facts": {}}
     (tmp_path / "run" / "label" / "result.json").write_text(json.dumps(done))
     with pytest.raises(ConfigError, match="GiB"):
         train_stage(task)
