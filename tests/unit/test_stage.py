@@ -53,7 +53,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[StageTask], S
     functions = dict(FUNCTIONS)
     tracking = Tracking(tracker=NullTracker(), registry=NullRegistry())
     monkeypatch.setattr(subject, "tracking_of", lambda config, folder, env: tracking)
-    monkeypatch.setattr(subject, "_function", functions.__getitem__)
+    monkeypatch.setattr(subject, "_function", lambda stage, config: functions[stage])
     monkeypatch.setattr(subject, "_RUNS_A_MODEL", frozenset())
     CALLS.clear()
     return functions

@@ -35,6 +35,8 @@ from visionthink.core.first_look import (
     FirstLookRule,
     LookCosts,
     LookDecision,
+    features_of,
+    token_costs,
 )
 from visionthink.core.format import FormatRule, format_ok
 from visionthink.core.gate import (
@@ -95,6 +97,7 @@ from visionthink.core.reward import (
 )
 from visionthink.core.sample import Sample
 from visionthink.core.tool import Look, ResizeImage, Tool, ToolBox
+from visionthink.core.trace import DrawnToken
 
 __all__ = [
     "IMAGE_MARKER",
@@ -116,6 +119,7 @@ __all__ = [
     "ContenderRole",
     "CropImage",
     "Decision",
+    "DrawnToken",
     "EmptyReply",
     "EpisodeSpec",
     "EpisodeState",
@@ -172,6 +176,7 @@ __all__ = [
     "decide_promotion",
     "direct_ratio",
     "enlarged_view",
+    "features_of",
     "fitted",
     "format_ok",
     "full_view",
@@ -191,6 +196,7 @@ __all__ = [
     "start",
     "to_original",
     "to_view",
+    "token_costs",
     "view_scale",
     "visual_tokens",
 ]

@@ -18,12 +18,11 @@ import openai
 from openai.types.chat import (
     ChatCompletion,
     ChatCompletionChunk,
-    ChatCompletionMessage,
     ChatCompletionMessageParam,
 )
-from openai.types.chat.chat_completion_chunk import ChoiceDelta
 
 from visionthink.core.json_value import Json
+from visionthink.engines.chat_check import checked, checked_chunk
 from visionthink.engines.chat_error import RETRYABLE_STATUS, ChatError, chat_error, retry_after_s, told
 from visionthink.engines.dialect import ChatSampling, Dialect, adapted
 from visionthink.engines.endpoint import Address, Balance, Health, parse_place
@@ -100,7 +99,7 @@ class _Begun(NamedTuple):
                 chunk = await anext(self.stream)
             except StopAsyncIteration:
                 return None
-        return _checked_chunk(chunk)
+        return checked_chunk(chunk)
 
 
 class _Found(NamedTuple, Generic[Result]):
@@ -290,7 +289,7 @@ class ChatClient:
         # The package's own timeout restarts with every byte that arrives; this one bounds the whole try.
         async with asyncio.timeout(self._timeout_s):
             completion = await client.chat.completions.create(model=self.model, messages=messages, extra_body=fields)
-        return _checked(completion)
+        return checked(completion)
 
     async def _begun(
         self,
@@ -358,44 +357,6 @@ def open_client(
         retry=None if max_retries is None else RetryRule(max_retries=max_retries),
         is_wish=is_wish,
     )
-
-
-def _checked(completion: object) -> ChatCompletion:
-    """The completion, if it is one: the package builds its objects from any JSON, and hands other texts through.
-
-    Raises:
-        ValueError: it is none.
-    """
-    choices = completion.choices if isinstance(completion, ChatCompletion) else None
-    is_sound = isinstance(choices, list) and all(
-        isinstance(message := getattr(choice, "message", None), ChatCompletionMessage)
-        and isinstance(message.content, str | None)
-        for choice in choices
-    )
-    if not isinstance(completion, ChatCompletion) or not is_sound or not _counts(completion.usage):
-        raise ValueError(f"this is no chat completion: {str(completion)[:200]!r}")
-    return completion
-
-
-def _counts(usage: object) -> bool:
-    """Whether the tokens that a server tells, if it tells them, are numbers."""
-    names = ("prompt_tokens", "completion_tokens")
-    return usage is None or all(isinstance(getattr(usage, name, None), int) for name in names)
-
-
-def _checked_chunk(chunk: object) -> ChatCompletionChunk:
-    """The chunk, if it is one.
-
-    Raises:
-        ValueError: it is none.
-    """
-    choices = chunk.choices if isinstance(chunk, ChatCompletionChunk) else None
-    is_sound = isinstance(choices, list) and all(
-        isinstance(getattr(choice, "delta", None), ChoiceDelta) for choice in choices
-    )
-    if not isinstance(chunk, ChatCompletionChunk) or not is_sound:
-        raise ValueError(f"this is no chunk of a chat completion: {str(chunk)[:200]!r}")
-    return chunk
 
 
 def _says_something(chunk: ChatCompletionChunk) -> bool:

@@ -65,11 +65,11 @@ def test_config_shows_what_the_options_came_to(capsys: pytest.CaptureFixture[str
 def test_settings_are_printed_without_passwords_and_with_a_word(
     form: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    judge = "judge.uri=openai:https://h/v1?model=m&api_key=secret"
-    settings = ["--set", "tracking.uri=http://me:secret@mlflow:5000", "--set", judge]
+    judge = "judge.uri=openai:https://h/v1?model=m&api_key=hush-hush"
+    settings = ["--set", "tracking.uri=http://me:hush-hush@mlflow:5000", "--set", judge]
     assert run_command(["config", *form, *settings]) == 0
     told = capsys.readouterr()
-    assert "secret" not in told.out and "http://mlflow:5000" in told.out
+    assert "hush-hush" not in told.out and "http://mlflow:5000" in told.out
     assert told.err.startswith("note: passwords and keys are left out")
 
 
@@ -82,9 +82,13 @@ def test_printed_json_holds_nothing_that_a_pipeline_would_replace(capsys: pytest
 
 @pytest.mark.parametrize(
     "setting",
-    ["judge.uri=http://me:secret@h", "judge.uri=openai:ftp://me:secret@h", "judge.url=http://h?api_key=secret"],
+    [
+        "judge.uri=http://me:hush-hush@h",
+        "judge.uri=openai:ftp://me:hush-hush@h",
+        "judge.url=http://h?api_key=hush-hush",
+    ],
 )
 def test_refused_setting_is_told_without_its_password(setting: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["config", "--set", setting]) == 2
     told = capsys.readouterr().err
-    assert "judge.ur" in told and "secret" not in told
+    assert "judge.ur" in told and "hush-hush" not in told

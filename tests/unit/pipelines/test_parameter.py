@@ -31,8 +31,8 @@ def test_parameter_means_the_same_and_holds_no_word_of_others(word: str) -> None
 
 
 SECRETS = {
-    "tracking.uri": "http://me:secret@mlflow:5000",
-    "judge.uri": "openai:https://me:secret@h/v1?model=m&api_key=secret",
+    "tracking.uri": "http://me:hush-hush@mlflow:5000",
+    "judge.uri": "openai:https://me:hush-hush@h/v1?model=m&api_key=hush-hush",
 }
 
 
@@ -40,7 +40,7 @@ def test_parameter_holds_no_password_and_the_run_s_folder_gives_it_back(tmp_path
     config = tiny_config(SECRETS)
     RunFolder(tmp_path).begin(config)
     parameter = to_parameter(config.model_dump_json())
-    assert "secret" not in parameter
+    assert "hush-hush" not in parameter
     assert parse_config(whole_config(parameter, tmp_path)) == config
 
 

@@ -116,7 +116,7 @@ async def test_the_judge_sees_the_clean_question_and_the_extracted_answer() -> N
     await collected([saying("A"), ""], judge=judge)
     question = "what letter is printed on the shape ?"
     assert judge.items == [
-        GradeItem(question=question, answer="A", prediction=prediction) for prediction in ("A", None)
+        GradeItem(question=question, answer="A", prediction=prediction, family="mark") for prediction in ("A", None)
     ]
 
 
