@@ -13,6 +13,10 @@ _Gpus = Annotated[int, typer.Option("--gpus", help="GPUs of each node.")]
 _Port = Annotated[
     int, typer.Option("--ray-port", help="Where Ray listens on the first node; it takes seven more behind it.")
 ]
+_PartPort = Annotated[
+    int | None,
+    typer.Option("--part-port", help="First of those seven. Default: behind --ray-port; nodes of one machine differ."),
+]
 _Ip = Annotated[str | None, typer.Option("--node-ip", help="Address of this node. Default: found by Ray.")]
 _TempDir = Annotated[Path | None, typer.Option("--temp-dir", help="Ray's sockets and logs; a short path.")]
 _Store = Annotated[int | None, typer.Option("--object-store-bytes", help="Shared memory of this node for Ray.")]
@@ -33,6 +37,7 @@ def node(
     cpus: _Cpus = 1,
     gpus: _Gpus = 0,
     ray_port: _Port = 6379,
+    part_port: _PartPort = None,
     node_ip: _Ip = None,
     temp_dir: _TempDir = None,
     object_store_bytes: _Store = None,
@@ -56,6 +61,7 @@ def node(
         num_cpus=cpus,
         num_gpus=gpus,
         ray_port=ray_port,
+        part_port=part_port,
         node_ip=node_ip,
         temp_dir=temp_dir,
         object_store_bytes=object_store_bytes,

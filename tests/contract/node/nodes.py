@@ -41,7 +41,12 @@ class Job:
                 self.pods[rank] = subprocess.Popen(
                     [
                         *(sys.executable, "-m", "visionthink", "train", "node", f"--node-ip=127.0.0.{rank + 2}"),
-                        *(f"--ray-port={self.port}", f"--temp-dir={self.ray_dir}", "--object-store-bytes=78643200"),
+                        *(
+                            f"--ray-port={self.port}",
+                            f"--part-port={self.port + 1 + 8 * rank}",
+                            f"--temp-dir={self.ray_dir}",
+                            "--object-store-bytes=78643200",
+                        ),
                         *("--head-timeout=5", "--lost-timeout=5", "--farewell-timeout=10"),
                         *(f"--join-timeout={START_S:g}", "--grace=60", *self.options),
                         *("--", sys.executable, str(_PROGRAM), f"--folder={self.folder}", *self.program),
@@ -130,10 +135,10 @@ def free_port() -> int:
     """The first of eight in a row that nobody listens on; below those that systems hand out by themselves."""
     for first in random.Random(os.getpid()).sample(range(20000, 30000, 8), 50):
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            for port in range(first, first + 8):
+            for port in range(first, first + 1 + 8 * NUM_NODES):
                 stack.enter_context(socket.socket()).bind(("", port))
             return first
-    raise AssertionError("no eight ports in a row are free")
+    raise AssertionError("not enough ports in a row are free")
 
 
 def until(condition: Callable[[], bool], within_s: float = START_S) -> None:

@@ -30,8 +30,8 @@ def ray_command(place: NodePlace, setting: NodeSetting) -> list[str]:
         "num-gpus": setting.num_gpus,
         "object-store-memory": setting.object_store_bytes,
         "temp-dir": setting.temp_dir if place.is_head else None,
-        **{name: setting.ray_port + number for number, name in enumerate(_PORTS, start=1)},
-        "dashboard-port": setting.ray_port + len(_PORTS) + 1 if place.is_head else None,
+        **{name: setting.first_part_port + number for number, name in enumerate(_PORTS)},
+        "dashboard-port": setting.first_part_port + len(_PORTS) if place.is_head else None,
     }
     role = (
         ["--head", f"--port={setting.ray_port}", "--include-dashboard=false"]

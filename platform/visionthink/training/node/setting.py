@@ -16,6 +16,8 @@ class NodeSetting:
     """GPUs of each node."""
     ray_port: int = 6379
     """Where the head's Ray listens; its parts, on every node, take the seven ports behind it."""
+    part_port: int | None = None
+    """First port of this node's own parts, where nodes share a machine; None is the one behind `ray_port`."""
     node_ip: str | None = None
     """Address of this node; None lets Ray find it."""
     temp_dir: Path | None = None
@@ -43,6 +45,11 @@ class NodeSetting:
         """Refuse times and counts that mean nothing."""
         if self.num_cpus < 1 or self.num_gpus < 0:
             raise ConfigError(f"a node has at least one CPU, and GPUs from 0 on, got {self.num_cpus}, {self.num_gpus}")
+
+    @property
+    def first_part_port(self) -> int:
+        """Where the ports of Ray's parts begin on this node."""
+        return self.ray_port + 1 if self.part_port is None else self.part_port
 
     @property
     def program_grace_s(self) -> float:
