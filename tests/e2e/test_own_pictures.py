@@ -84,7 +84,7 @@ def test_link_that_is_named_is_followed(tmp_path: Path, program: Program) -> Non
 @pytest.mark.parametrize(
     ("image", "want"),
     [
-        ("data:image/png;base64," + "*" * 400_000, "base64 is broken"),
+        ("data:image/png;base64," + "*" * 400_000, "base64 of the data URL is broken"),
         ("x" * 400_000, "is longer than"),
         ("/etc/passwd", "set data.images"),
         ("s3://somebody/else.png", "a bucket that was not opened"),

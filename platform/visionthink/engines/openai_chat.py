@@ -13,6 +13,8 @@ import re
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from contextvars import copy_context
+from functools import partial
 from typing import Final, assert_never
 
 from openai.types.chat import ChatCompletionContentPartParam, ChatCompletionMessageParam
@@ -95,7 +97,8 @@ class OpenAIChatEngine:
 
     def prepare(self, picture: Image.Image, view: View) -> None:
         """Encode a view in a thread; a request that shows it meanwhile waits for that."""
-        asyncio.get_running_loop().run_in_executor(None, self._urls.get, picture, view)
+        encode = partial(copy_context().run, self._urls.get, picture, view)  # a span of it belongs to the present turn
+        asyncio.get_running_loop().run_in_executor(None, encode)
 
     async def is_ready(self) -> bool:
         """Whether the server answers and lists the model."""

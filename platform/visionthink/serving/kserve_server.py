@@ -39,18 +39,28 @@ _PER_REQUEST: Final = ("kserve.trace", "uvicorn.access")
 class OwnPaths(BaseRoute):
     """The paths of an app, answered by the app as a whole: with its middleware and its own errors."""
 
-    def __init__(self, app: FastAPI) -> None:
-        """Answer with `app`."""
+    def __init__(self, app: FastAPI, others: Sequence[BaseRoute]) -> None:
+        """Answer with `app`; `others` are the server's own routes, which it adds to when it starts."""
         self._app = app
+        self._others = others
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Whether the app has the path, with whatever method."""
-        found = any(route.matches(scope)[0] is not Match.NONE for route in self._app.router.routes)
-        return (Match.FULL if found and scope["type"] != "lifespan" else Match.NONE), {}
+        """Whether the app has the path; with another method, where nobody else has it with this one."""
+        if scope["type"] == "lifespan":
+            return Match.NONE, {}
+        own = _best(self._app.router.routes, scope)
+        is_ours = own is Match.FULL or (
+            own is Match.PARTIAL and _best([one for one in self._others if one is not self], scope) is not Match.FULL
+        )
+        return (Match.FULL if is_ours else Match.NONE), {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the app answer."""
         await self._app(scope, receive, send)
+
+
+def _best(routes: Sequence[BaseRoute], scope: Scope) -> Match:
+    return max((route.matches(scope)[0] for route in routes), key=lambda found: found.value, default=Match.NONE)
 
 
 class LoopModel(kserve.Model):  # type: ignore[misc]  # kserve ships no types
@@ -96,7 +106,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
 
 def install(app: FastAPI) -> None:
     """Let KServe's server answer with `app` wherever `app` has the path; `app` starts and ends with it."""
-    kserve_app.router.routes.insert(0, OwnPaths(app))
+    kserve_app.router.routes.insert(0, OwnPaths(app, kserve_app.router.routes))
     kserve_app.router.lifespan_context = lambda _: app.router.lifespan_context(app)
 
 

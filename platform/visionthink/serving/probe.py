@@ -13,8 +13,17 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from visionthink import __version__
 from visionthink.serving.api_error import no_such_model
 from visionthink.serving.readiness import Readiness
+from visionthink.serving.schema import ErrorBody
 
 _PROBES: Final = frozenset({"/healthz", "/metrics"})
+
+
+_NOT_READY: Final[dict[int | str, dict[str, object]]] = {
+    503: {"description": "The engine does not answer, or not for this model, or the server is ending."}
+}
+_NOT_SERVED: Final[dict[int | str, dict[str, object]]] = {
+    404: {"model": ErrorBody, "description": "Another model is served here."}
+}
 
 
 def is_probe(path: str) -> bool:
@@ -29,11 +38,11 @@ def add_probes(app: FastAPI, readiness: Readiness, model_name: str, registry: Co
     async def live() -> dict[str, bool]:
         return {"live": True}
 
-    @app.get("/healthz")
+    @app.get("/healthz", response_class=PlainTextResponse)
     async def healthz() -> PlainTextResponse:
         return PlainTextResponse("ok")
 
-    @app.get("/v2/health/ready")
+    @app.get("/v2/health/ready", responses=_NOT_READY)
     async def ready() -> JSONResponse:
         return _told({}, await readiness.is_ready())
 
@@ -41,20 +50,20 @@ def add_probes(app: FastAPI, readiness: Readiness, model_name: str, registry: Co
     async def server() -> dict[str, object]:
         return {"name": "visionthink", "version": __version__, "extensions": []}
 
-    @app.get("/v2/models/{name:path}/ready", response_model=None)
+    @app.get("/v2/models/{name:path}/ready", response_model=None, responses={**_NOT_READY, **_NOT_SERVED})
     async def model_ready(name: str) -> JSONResponse:
         if name != model_name:
             return no_such_model(name, model_name).response()
         return _told({"name": name}, await readiness.is_ready())
 
-    @app.get("/v2/models/{name:path}", response_model=None)
+    @app.get("/v2/models/{name:path}", response_model=None, responses=_NOT_SERVED)
     async def model(name: str) -> JSONResponse:
         if name != model_name:
             return no_such_model(name, model_name).response()
         # Questions come in by OpenAI's API alone, so there are no tensors to tell of.
         return JSONResponse({"name": name, "versions": [], "platform": "visionthink", "inputs": [], "outputs": []})
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse)
     async def scrape() -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 

@@ -155,7 +155,7 @@ async def test_models_are_listed() -> None:
         ({"messages": [question("http://example.org/cat.png")]}, 400, "not fetched"),
         ({"messages": [question("data:image/png;base64,aGVsbG8=")]}, 400, "no picture"),
         ({"messages": [question(text="<image> and <image> ?")]}, 400, "<image>"),
-        ({"best_of": 2}, 400, "best_of is not supported"),
+        ({"extra_body": {"best_of": 2}}, 400, "best_of is not supported"),
         ({"messages": [question(data_url(noise(300, 300)))]}, 413, "300x300"),
         ({"messages": [question(text="x" * 600_000)]}, 413, "larger than"),
         ({"messages": []}, 422, "messages"),

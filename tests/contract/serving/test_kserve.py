@@ -76,8 +76,8 @@ def test_the_app_has_its_paths_and_kserve_has_the_others(tmp_path: Path) -> None
         assert http.get("/v2/health/live").json() == {"live": True}
         unready = http.get("/v2/health/ready")
         assert (unready.status_code, unready.json()) == (503, {"ready": False}), "there is no engine"
-        assert http.get("/v2").json()["name"] == "kserve"
-        assert http.get("/v2/models/scripted/ready").json() == {"name": "scripted", "ready": True}
+        assert http.get("/v2").json()["name"] == "visionthink"
+        assert http.get("/v2/models/scripted/ready").json() == {"name": "scripted", "ready": False}
         refused = http.post("/v2/models/scripted/infer", json={"inputs": []})
         assert refused.status_code == 400 and "/v1/chat/completions" in refused.text
         metrics = http.get("/metrics").text
