@@ -104,6 +104,10 @@ cluster-e2e: setup setup-vllm ## Serving on a Kubernetes cluster with KServe: KU
 	VISIONTHINK_VLLM_PYTHON="$(abspath $(VENV_VLLM))/bin/python" \
 	$(BIN)/pytest -rs -m cluster tests/cluster $(ARGS)
 
+.PHONY: test-node
+test-node: setup ## Three real Ray nodes of one training on this machine: how each end of a node comes out (ten minutes)
+	$(BIN)/pytest -rs -m node tests/contract/node $(ARGS)
+
 .PHONY: bench
 bench: setup ## Speed of labelling, training steps and serving on this machine
 	$(BIN)/python benchmarks/speed.py $(ARGS)

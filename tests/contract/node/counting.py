@@ -29,14 +29,13 @@ def main() -> int:
     given = parser.parse_args()
     told = given.folder / "count.json"
     count = json.loads(told.read_text())["count"] if told.exists() else 0
-    asked_to_go = []
-    signal.signal(signal.SIGTERM, lambda *_: asked_to_go.append(True))
-
     ray.init(
         address=os.environ["RAY_ADDRESS"],
         _node_ip_address=os.environ["RAY_ADDRESS"].partition(":")[0],
         log_to_driver=False,
     )
+    asked_to_go = []
+    signal.signal(signal.SIGTERM, lambda *_: asked_to_go.append(True))  # behind Ray's start, which sets its own
     nodes = [node for node in ray.nodes() if node["Alive"]]
     remote: Any = ray.remote(num_cpus=1, max_restarts=0)(Counter)
     counters = [remote.options(resources={f"node:{node['NodeManagerAddress']}": 0.01}).remote() for node in nodes]

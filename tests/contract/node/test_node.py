@@ -7,7 +7,7 @@ import pytest
 from tests.contract.node.nodes import NUM_NODES, SIGTERM, job, until
 
 pytest.importorskip("ray", reason="extra `ray` is not installed")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.node, pytest.mark.slow, pytest.mark.timeout(600)]
 EVERY = range(NUM_NODES)
 
 
