@@ -1,7 +1,6 @@
 """A real S3 server for the contract tests: SeaweedFS, one process a session, on free ports of the loopback."""
 
 import contextlib
-import http.client
 import os
 import shutil
 import socket
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from botocore.exceptions import BotoCoreError, ClientError
 
 from visionthink.storage.s3 import connect
 
@@ -122,7 +122,7 @@ def _started(folder: Path) -> Iterator[S3Server | None]:
             stderr=subprocess.STDOUT,
         )
         try:
-            yield server if _ready(process, ports["s3.port"], server.bucket, folder / "server.log") else None
+            yield server if _ready(process, server, folder / "server.log") else None
         finally:
             _stop(process)
 
@@ -136,28 +136,29 @@ def _free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def _ready(process: subprocess.Popen[bytes], port: int, bucket: str, log: Path) -> bool:
-    """Wait until the server takes connections and has made the bucket; False when it ended instead."""
-    deadline = time.monotonic() + _READY_TIMEOUT_S
-    while process.poll() is None:
-        if time.monotonic() > deadline:
-            pytest.fail(f"the S3 server was not ready after {_READY_TIMEOUT_S} s; see {log}")
-        if _has_bucket(port, bucket):
-            return True
-        time.sleep(0.05)
+def _ready(process: subprocess.Popen[bytes], server: S3Server, log: Path) -> bool:
+    """Wait until the server takes a signed request and has made the bucket; False when it ended instead."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _enter(server, monkeypatch)
+        client = connect(connect_timeout_s=5, read_timeout_s=5, max_attempts=1)
+    with contextlib.closing(client):
+        deadline = time.monotonic() + _READY_TIMEOUT_S
+        while process.poll() is None:
+            if time.monotonic() > deadline:
+                pytest.fail(f"the S3 server was not ready after {_READY_TIMEOUT_S} s; see {log}")
+            if _has_bucket(client, server.bucket):
+                return True
+            time.sleep(0.05)
     return False
 
 
-def _has_bucket(port: int, bucket: str) -> bool:
-    """Ask without credentials: 403 for a bucket that exists, 404 before."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+def _has_bucket(client: "S3Client", bucket: str) -> bool:
+    """Ask with credentials: a request without them gets 403 for a bucket that does not exist yet, too."""
     try:
-        connection.request("HEAD", f"/{bucket}")
-        return connection.getresponse().status in (200, 403)
-    except OSError:
+        client.list_objects_v2(Bucket=bucket)
+    except (ClientError, BotoCoreError):
         return False
-    finally:
-        connection.close()
+    return True
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
