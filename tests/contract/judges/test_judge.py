@@ -1,6 +1,7 @@
 """What every judge promises; the judge that asks a language model does so over real HTTP."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,10 +32,9 @@ SILENT = GradeItem(question="what color ?", answer="red", prediction=None)
 
 def fair(request: Request) -> ScriptLine:
     """A language model that compares as the rule does."""
-    lines = request.messages[-1].text.splitlines()
-    question, answer, prediction = (line.partition("**: ")[2] for line in lines if line[:2] in ("1.", "2.", "3."))
-    is_right = tell(GradeItem(question=question, answer=answer, prediction=prediction)) is Told.RIGHT
-    return f"<think>{answer}? 10 or 1.</think>\nScore: {int(is_right)}"
+    shown = json.loads(request.messages[-1].text)
+    item = GradeItem(question=shown["question"], answer=shown["true_answers"][0], prediction=shown["predicted_answer"])
+    return f"<think>{item.answer}? 10 or 1.</think>\nScore: {int(tell(item) is Told.RIGHT)}"
 
 
 @contextmanager
