@@ -194,7 +194,7 @@ JUDGE_COUNTS = {
     "num_told": _metric("judge/num_told", Unit.COUNT, _UP, "Answers that the rule told, so nobody was asked.", "stage"),
     "num_remembered": _metric("judge/num_remembered", Unit.COUNT, _UP, "Answers with a verdict of before.", "stage"),
     "num_calls": _metric("judge/num_calls", Unit.COUNT, _DOWN, "Questions put to the language model.", "stage"),
-    "num_tokens": _metric("judge/num_tokens", Unit.TOKENS, _DOWN, "Tokens of questions and replies.", "stage"),
+    "num_tokens": _metric("judge/num_tokens", Unit.COUNT, _DOWN, "Tokens of questions and replies.", "stage"),
     "num_unclear": _metric("judge/num_unclear", Unit.COUNT, _DOWN, "Replies without a clear verdict.", "stage"),
     "num_failed": _metric("judge/num_failed", Unit.COUNT, _DOWN, "Grades that could not be had.", "stage"),
 }
