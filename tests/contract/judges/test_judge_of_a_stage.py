@@ -1,4 +1,4 @@
-"""What the judge of a stage did is told to the tracker, however the stage ends; what it said lies in the run's folder."""
+"""What a stage's judge did is told to the tracker, however the stage ends; what it said lies in the run's folder."""
 
 import asyncio
 from pathlib import Path
