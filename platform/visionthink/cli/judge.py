@@ -18,6 +18,7 @@ from visionthink.errors import ConfigError, DataError
 from visionthink.judges.agreement import Agreement, Judged, agreement_of, judged_before, judged_now
 from visionthink.judges.call_log import read_calls
 from visionthink.judges.judge import GradeItem
+from visionthink.judges.prompt import INQUIRY
 from visionthink.judges.told import Told
 from visionthink.runs.folder import RunFolder
 
@@ -57,7 +58,8 @@ def agreement(
     if items is not None and calls is not None:
         raise ConfigError("--items and --calls both say which answers to compare; leave one out")
     if calls is not None:
-        judged = [judged_before(call.item, call.correct) for call in read_calls(calls)]
+        own = (call for call in read_calls(calls) if call.prompt != INQUIRY)  # benchmarks ask for something else
+        judged = [judged_before(call.item, call.correct) for call in own]
     elif items is not None:
         judged = _asked(read_items(items), settings.resolve(), None)
     else:

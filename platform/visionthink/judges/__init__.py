@@ -5,7 +5,7 @@ Rule: importing this package loads no HTTP client. `open_judge` imports the judg
 
 from visionthink.errors import ConfigError
 from visionthink.judges.call_log import CallLog
-from visionthink.judges.judge import Grade, GradeItem, Judge
+from visionthink.judges.judge import Grade, GradeItem, Inquiry, Judge
 from visionthink.judges.limits import JudgeLimits
 from visionthink.judges.rule import RuleJudge
 from visionthink.judges.rule_first import RuleFirstJudge
@@ -15,6 +15,7 @@ __all__ = [
     "CallLog",
     "Grade",
     "GradeItem",
+    "Inquiry",
     "Judge",
     "JudgeLimits",
     "JudgeTally",

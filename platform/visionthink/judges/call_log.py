@@ -26,9 +26,9 @@ _MAX_VERDICTS: Final = 1_000_000
 """In memory; beyond that the oldest are forgotten, some 150 MB."""
 
 
-def call_key(model: str, system: str, question: str) -> str:
-    """What a verdict is remembered by: the model's name and both texts that it was asked with."""
-    text = json.dumps([model, system, question])
+def call_key(model: str, *texts: str) -> str:
+    """What a verdict is remembered by: the model's name, and all texts that the verdict depends on."""
+    text = json.dumps([model, *texts])
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
@@ -86,7 +86,7 @@ class JudgeCall:
                 "answers": [str(), *_] as answers,
                 "correct": None | float() | int() as correct,
                 "num_tokens": int(),
-            } if set(value) == set(cls.__slots__) and correct in (None, 0, 1):
+            } if set(value) == set(cls.__slots__) and (correct is None or 0 <= correct <= 1):
                 return cls(**{**value, "answers": tuple(map(str, answers))})  # type: ignore[arg-type]
             case _:
                 raise DataError(f"not a call of a judge: {line[:80]!r}")

@@ -16,7 +16,7 @@ from visionthink.errors import JudgeError
 from visionthink.judges.call_log import CallLog, JudgeCall, call_key
 from visionthink.judges.judge import Grade, GradeItem
 from visionthink.judges.limits import JudgeLimits
-from visionthink.judges.prompt import STRICT, JudgePrompt
+from visionthink.judges.prompt import STRICT, JudgePrompt, prompt_of
 from visionthink.judges.tally import JudgeTally
 
 _NUM_TRIES: Final = 3  # as released
@@ -24,6 +24,16 @@ _TEMPERATURE_STEP: Final = 0.2  # as released: tries at 0, 0.2 and 0.4
 _CHARS_PER_TOKEN: Final = 4
 """Of a server that does not tell what it counted; rough, for English text."""
 _NO_ANSWER: Final = Grade(correct=0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Question:
+    """What a language model is asked about an item."""
+
+    prompt: JudgePrompt
+    text: str
+    call: JudgeCall
+    """The call, of which nothing has come yet."""
 
 
 @dataclass(slots=True)
@@ -73,12 +83,13 @@ class OpenAIJudge:
         """
         if item.prediction is None or not item.prediction.strip():
             return _NO_ANSWER
-        key = call_key(self._client.model, self._prompt.system, self._prompt.ask(item))
+        question = self._question(item)
+        key = question.call.key
         known = self._log.verdict(key)
         if known is not None:
             self._tally.num_remembered += 1
             return Grade(correct=known)
-        shared = self._shared.get(key) or self._share(key, item)
+        shared = self._shared.get(key) or self._share(question)
         shared.num_waiting += 1
         try:
             return await asyncio.shield(shared.task)
@@ -91,9 +102,27 @@ class OpenAIJudge:
         """Close the connections."""
         await self._client.aclose()
 
-    def _share(self, key: str, item: GradeItem) -> _Shared:
-        self._shared[key] = _Shared(asyncio.create_task(self._graded(key, item)))
-        return self._shared[key]
+    def _question(self, item: GradeItem) -> _Question:
+        """The judge's own question, or the one that a benchmark asks in its place."""
+        prompt = self._prompt if item.inquiry is None else prompt_of(item.inquiry)
+        text = prompt.ask(item)
+        # What a benchmark reads in a reply may depend on the answers, which its text need not name.
+        call = JudgeCall(
+            key=call_key(self._client.model, prompt.system, text, *item.answers),
+            run=self._log.run,
+            model=self._client.model,
+            prompt=prompt.name,
+            question=item.question,
+            answers=item.answers,
+            prediction=item.prediction or "",
+            family=item.family,
+            error="given up",
+        )
+        return _Question(prompt=prompt, text=text, call=call)
+
+    def _share(self, question: _Question) -> _Shared:
+        shared = self._shared[question.call.key] = _Shared(asyncio.create_task(self._graded(question)))
+        return shared
 
     def _leave(self, key: str, shared: _Shared) -> None:
         """Nobody waits any more: a grade that is not there is given up."""
@@ -102,10 +131,10 @@ class OpenAIJudge:
         if not shared.task.done():
             shared.task.cancel()
 
-    async def _graded(self, key: str, item: GradeItem) -> Grade:
+    async def _graded(self, question: _Question) -> Grade:
         try:
             async with asyncio.timeout(self._limits.grade_timeout_s):
-                grade = await self._asked(key, item)
+                grade = await self._asked(question)
         except TimeoutError:
             error = (
                 f"the judge {self._client.model!r} gave no verdict within {self._limits.grade_timeout_s:g} s "
@@ -115,11 +144,11 @@ class OpenAIJudge:
         self._tally.num_failed += grade.failed
         return grade
 
-    async def _asked(self, key: str, item: GradeItem) -> Grade:
+    async def _asked(self, question: _Question) -> Grade:
         reply = ""
         for attempt in range(_NUM_TRIES):
             try:
-                call = await self._call(key, item, temperature=_TEMPERATURE_STEP * attempt)
+                call = await self._call(question, temperature=_TEMPERATURE_STEP * attempt)
             except ChatError as error:
                 if error.is_of_service:
                     raise JudgeError(f"{error}; check judge.uri and OPENAI_API_KEY", retryable=False) from error
@@ -131,14 +160,13 @@ class OpenAIJudge:
         error_text = f"the judge gave no clear score in {_NUM_TRIES} tries, the last reply was {reply[:200]!r}"
         return Grade(correct=0.0, failed=True, error=error_text, retryable=False)
 
-    async def _call(self, key: str, item: GradeItem, *, temperature: float) -> JudgeCall:
+    async def _call(self, question: _Question, *, temperature: float) -> JudgeCall:
         """One call, which is kept whatever comes of it: one that failed or was given up may have cost as much."""
         self._check_limits()
-        question = self._prompt.ask(item)
-        call = self._begun(key, item)
+        call = question.call
         self._num_under_way += 1
         try:
-            call = self._answered(call, question, await self._completion(question, temperature))
+            call = _answered(question, await self._completion(question, temperature))
         except ChatError as failure:
             call = replace(call, error=str(failure))
             raise
@@ -148,25 +176,6 @@ class OpenAIJudge:
             self._tally.num_tokens += call.num_tokens
             self._log.append(call)
         return call
-
-    def _begun(self, key: str, item: GradeItem) -> JudgeCall:
-        """A call of which nothing has come yet."""
-        return JudgeCall(
-            key=key,
-            run=self._log.run,
-            model=self._client.model,
-            prompt=self._prompt.name,
-            question=item.question,
-            answers=item.answers,
-            prediction=item.prediction or "",
-            family=item.family,
-            error="given up",
-        )
-
-    def _answered(self, call: JudgeCall, question: str, completion: ChatCompletion) -> JudgeCall:
-        reply = _text(completion)
-        num_tokens = _num_tokens(completion, self._prompt.system + question)
-        return replace(call, reply=reply, correct=self._prompt.read(reply), error=None, num_tokens=num_tokens)
 
     def _check_limits(self) -> None:
         """Refuse a further call when the run has spent what it may."""
@@ -183,13 +192,23 @@ class OpenAIJudge:
                 retryable=False,
             )
 
-    async def _completion(self, question: str, temperature: float) -> ChatCompletion:
-        messages: list[ChatCompletionMessageParam] = [
-            {"role": "system", "content": self._prompt.system},
-            {"role": "user", "content": question},
-        ]
+    async def _completion(self, question: _Question, temperature: float) -> ChatCompletion:
+        messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": question.text}]
+        if question.prompt.system:
+            messages.insert(0, {"role": "system", "content": question.prompt.system})
         sampling = ChatSampling(temperature=temperature, top_p=1.0, max_tokens=self._max_reply_tokens, seed=None)
         return await self._client.complete(messages, sampling)
+
+
+def _answered(question: _Question, completion: ChatCompletion) -> JudgeCall:
+    reply = _text(completion)
+    return replace(
+        question.call,
+        reply=reply,
+        correct=question.prompt.read(reply),
+        error=None,
+        num_tokens=_num_tokens(completion, question.prompt.system + question.text),
+    )
 
 
 def _text(completion: ChatCompletion) -> str:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from visionthink.errors import ConfigError
-from visionthink.judges.judge import GradeItem
-from visionthink.judges.verdict import read_score, read_yes_no
+from visionthink.judges.judge import GradeItem, Inquiry
+from visionthink.judges.verdict import parse_verdict, parse_yes_no, without_thought
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +22,7 @@ class JudgePrompt:
 
     name: str
     system: str
+    """The text before all; none where it is empty."""
     ask: Callable[[GradeItem], str]
     """The user text for one item."""
     read: Callable[[str], float | None]
@@ -38,6 +39,19 @@ def prompt_named(name: str) -> JudgePrompt:
         raise ConfigError(f"there is no judge's prompt {name!r}; choose one of {', '.join(PROMPTS)}")
     return PROMPTS[name]
 
+
+def prompt_of(inquiry: Inquiry) -> JudgePrompt:
+    """A benchmark's own question, with no other text around it."""
+    return JudgePrompt(
+        name=INQUIRY,
+        system="",
+        ask=lambda item: inquiry.text,
+        read=lambda reply: inquiry.read(without_thought(reply)),
+    )
+
+
+INQUIRY: Final = "inquiry"
+"""What the questions of benchmarks are called."""
 
 _STRICT_SYSTEM: Final = """\
 You decide whether a predicted answer to a question about a picture means the same as the true answer. You do not see \
@@ -130,11 +144,11 @@ def _truth(item: GradeItem) -> str:
     return f" (there are several, and a prediction that matches any one of them is correct): {quoted}"
 
 
-STRICT: Final = JudgePrompt(name="strict", system=_STRICT_SYSTEM, ask=_strict, read=read_score)
+STRICT: Final = JudgePrompt(name="strict", system=_STRICT_SYSTEM, ask=_strict, read=parse_verdict)
 """Ours."""
-PAPER: Final = JudgePrompt(name="paper", system=_PAPER_SYSTEM, ask=_paper, read=read_score)
+PAPER: Final = JudgePrompt(name="paper", system=_PAPER_SYSTEM, ask=_paper, read=parse_verdict)
 """The judge that the paper trains and evaluates with, GPT-4o (released code: `general_qa_tool`, `llm-as-judge.py`)."""
-VERIFIER: Final = JudgePrompt(name="verifier", system=_VERIFIER_SYSTEM, ask=_verifier, read=read_yes_no)
+VERIFIER: Final = JudgePrompt(name="verifier", system=_VERIFIER_SYSTEM, ask=_verifier, read=parse_yes_no)
 """The open one of its General variant, Qwen3-1.7B (released code: `verifier.py`)."""
 PROMPTS: Final = {prompt.name: prompt for prompt in (STRICT, PAPER, VERIFIER)}
 """By the name that `judge.prompt` takes."""

@@ -22,9 +22,14 @@ _BARE: Final = re.compile(r"[\s*_`\"'\[({]*([01])(?:\.0*)?[\s*_`\"'\])}]*")
 _YES_NO: Final = re.compile(r"\[\[\s*(yes|no)\s*\]\]", re.IGNORECASE)
 
 
-def read_score(reply: str) -> float | None:
+def without_thought(reply: str) -> str:
+    """What a model says once it has thought."""
+    return _THOUGHT.sub("", reply)
+
+
+def parse_verdict(reply: str) -> float | None:
     """1.0 or 0.0 of "Score: 1" or "Score: 0"; None when the reply names no score, or names both."""
-    text = _THOUGHT.sub("", reply)
+    text = without_thought(reply)
     scores: set[str] = set()
     for score, rest in _SCORE.findall(text):
         scores |= {score, *_DIGIT.findall(rest)}  # "Score: 1, no, 0" names both
@@ -33,7 +38,7 @@ def read_score(reply: str) -> float | None:
     return float(scores.pop()) if len(scores) == 1 else None
 
 
-def read_yes_no(reply: str) -> float | None:
+def parse_yes_no(reply: str) -> float | None:
     """1.0 of "[[YES]]", 0.0 of "[[NO]]"; None when the reply says neither, or both."""
-    said = {word.lower() for word in _YES_NO.findall(_THOUGHT.sub("", reply))}
+    said = {word.lower() for word in _YES_NO.findall(without_thought(reply))}
     return float(said == {"yes"}) if len(said) == 1 else None

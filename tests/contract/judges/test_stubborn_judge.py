@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,7 @@ from visionthink.engines import Request, ScriptedEngine, ScriptLine
 from visionthink.engines.chat_client import ChatClient, RetryRule
 from visionthink.episodes.runner import Work
 from visionthink.errors import JudgeError
-from visionthink.judges import CallLog, Grade, GradeItem, JudgeLimits, JudgeTally, RuleFirstJudge
+from visionthink.judges import CallLog, Grade, GradeItem, Inquiry, JudgeLimits, JudgeTally, RuleFirstJudge
 from visionthink.judges.call_log import read_calls
 from visionthink.judges.openai_judge import OpenAIJudge
 from visionthink.judges.prompt import PAPER, VERIFIER
@@ -176,6 +177,35 @@ async def test_the_verifier_is_asked_and_read_in_its_own_way() -> None:
         assert [(await judge.grade(other(number))).correct for number in (1, 2)] == [1.0, 0.0]
         await judge.aclose()
     assert engine.requests[0].messages[-1].text.startswith("Problem: 1 : what color ?\nAnswer 1 (**Model")
+
+
+async def test_a_benchmarks_own_question_is_asked_alone_and_read_in_its_way() -> None:
+    def read(reply: str) -> float | None:
+        return {"half": 0.5, "<all>": 1.0}.get(reply)
+
+    engine, _, judge_of = scripted(["<think>half</think><all>", "Score: 1", "half"])
+    items = [replace(other(number), inquiry=Inquiry(text=f"how much of {number}?", read=read)) for number in (1, 2)]
+    with background_server(chat_server(engine), ready_path=None) as url:
+        judge = judge_of(url)
+        assert [(await judge.grade(item)).correct for item in (*items, *items)] == [1.0, 0.5, 1.0, 0.5]
+        await judge.aclose()
+    assert [[message.text for message in request.messages] for request in engine.requests] == [
+        ["how much of 1?"],
+        ["how much of 2?"],
+        ["how much of 2?"],
+    ]
+
+
+async def test_a_verdict_on_other_answers_is_another_one() -> None:
+    """What a benchmark reads may depend on the answers, which its question does not name."""
+    engine, _, judge_of = scripted(["red", "red"])
+    with background_server(chat_server(engine), ready_path=None) as url:
+        judge = judge_of(url)
+        for answer in ("red", "blue"):
+            inquiry = Inquiry(text="which?", read=lambda reply, want=answer: float(reply == want))  # type: ignore[misc]
+            item = GradeItem(question="which ?", answer=answer, prediction="it is red", inquiry=inquiry)
+            assert (await judge.grade(item)).correct == float(answer == "red")
+        await judge.aclose()
 
 
 async def test_a_verdict_is_remembered_by_model_prompt_and_text(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ DAMAGE = {
     "no JSON": lambda text: text + b"{{{\n",
     "no text": lambda text: text + b"\xff\xfe\x00\n",
     "another record": lambda text: text + b'{"key": "b"}\n',
-    "a verdict that is none": lambda text: text + call("b").to_line().replace(b'"correct": 1.0', b'"correct": 0.3'),
+    "a verdict that is none": lambda text: text + call("b").to_line().replace(b'"correct": 1.0', b'"correct": 1.5'),
     "too deep": lambda text: text + b"[" * 200_000 + b"\n",
 }
 

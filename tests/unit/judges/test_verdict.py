@@ -3,17 +3,17 @@
 import pytest
 from tests.fakes.judge_reply import CLEAR, UNCLEAR
 
-from visionthink.judges.verdict import read_score, read_yes_no
+from visionthink.judges.verdict import parse_verdict, parse_yes_no
 
 
 @pytest.mark.parametrize(("reply", "want"), CLEAR.items())
 def test_a_clear_score_is_a_verdict(reply: str, want: float) -> None:
-    assert read_score(reply) == want
+    assert parse_verdict(reply) == want
 
 
 @pytest.mark.parametrize("reply", UNCLEAR)
 def test_an_unclear_reply_is_none(reply: str) -> None:
-    assert read_score(reply) is None
+    assert parse_verdict(reply) is None
 
 
 @pytest.mark.parametrize(
@@ -27,9 +27,9 @@ def test_an_unclear_reply_is_none(reply: str) -> None:
     ],
 )
 def test_the_verifier_says_yes_or_no(reply: str, want: float) -> None:
-    assert read_yes_no(reply) == want
+    assert parse_yes_no(reply) == want
 
 
 @pytest.mark.parametrize("reply", ["", "YES", "[YES]", "[[MAYBE]]", "[[YES]] or [[NO]]", "<think>[[YES]]", "Score: 1"])
 def test_a_verifier_that_says_neither_or_both_is_none(reply: str) -> None:
-    assert read_yes_no(reply) is None
+    assert parse_yes_no(reply) is None
