@@ -165,7 +165,11 @@ EVAL_VISUAL_TOKEN_RATIO = _metric(
     "Visual tokens divided by those of the full view; can exceed 1.",
     "row",
 )
+EVAL_REPLY_TOKENS_MEAN = _metric(
+    "eval/reply_tokens_mean", Unit.TOKENS, _DEPENDS, "Mean number of tokens that the model wrote, all turns.", "row"
+)
 EVAL_LATENCY_S = _metric("eval/latency_s", Unit.SECONDS, _DOWN, "Mean seconds from question to final answer.", "row")
+EVAL_LATENCY_P50_S = _metric("eval/latency_p50_s", Unit.SECONDS, _DOWN, "Median of the same.", "row")
 EVAL_LATENCY_P95_S = _metric("eval/latency_p95_s", Unit.SECONDS, _DOWN, "95th percentile of the same.", "row")
 
 EVAL_FAMILY_ACCURACY = _metric(

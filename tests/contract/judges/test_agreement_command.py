@@ -92,6 +92,7 @@ def test_answers_of_a_run_are_judged_by_both(
             asked=False,
             shortcut=False,
             visual_tokens=4,
+            reply_tokens=9,
             num_turns=1,
             outcome="answered",
         ).to_dict()
