@@ -28,7 +28,11 @@ def graded_items(folder: RunFolder, config: RunConfig, say: Say) -> list[GradeIt
     missing = {answer.id for answer in answers} - samples.keys()
     if missing:
         raise DataError(f"the data set has no sample {min(missing)!r} any more, of which {folder.path} holds an answer")
-    items = (_item(samples[answer.id], benchmark.read(answer.got)) for answer in answers if (answer.got or "").strip())
+    items = (
+        _item(samples[answer.id], benchmark.read(answer.got))
+        for answer in answers
+        if answer.got is not None and answer.got.strip()
+    )
     return list(dict.fromkeys(items))
 
 

@@ -86,7 +86,9 @@ class JudgeCall:
                 "answers": [str(), *_] as answers,
                 "correct": None | float() | int() as correct,
                 "num_tokens": int(),
-            } if set(value) == set(cls.__slots__) and (correct is None or 0 <= correct <= 1):
+            } if (
+                isinstance(value, dict) and set(value) == set(cls.__slots__) and (correct is None or 0 <= correct <= 1)
+            ):
                 return cls(**{**value, "answers": tuple(map(str, answers))})  # type: ignore[arg-type]
             case _:
                 raise DataError(f"not a call of a judge: {line[:80]!r}")

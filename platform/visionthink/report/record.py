@@ -88,6 +88,19 @@ def of_role(contenders: Sequence[ContenderFigures], role: ContenderRole) -> Cont
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkFigures:
+    """How all contenders did on one benchmark."""
+
+    name: str
+    """As the settings call it, or `picture world`, or a data set."""
+    contenders: tuple[ContenderFigures, ...]
+    official: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """By name of the contender, the figures under which the benchmark is published, in its units."""
+    origin: str = ""
+    """The run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FamilyFigures:
     """How one contender did on one family of questions."""
 
@@ -196,6 +209,8 @@ class ReportInput:
     subtitle: str = ""
     """One line below the title: model, run id, date."""
     contenders: tuple[ContenderFigures, ...] = ()
+    benchmarks: tuple[BenchmarkFigures, ...] = ()
+    """What is laid side by side by benchmark: of one run, or of several."""
     families: tuple[FamilyFigures, ...] = ()
     curves: tuple[Curve, ...] = ()
     confusion: Confusion | None = None

@@ -27,7 +27,7 @@ from visionthink.serving.server import background_server
 
 RED: Final = GradeItem(question="what color ?", answer="red", prediction="red")
 FOREVER_S: Final = 3600.0
-COMPLETION: Final[Json] = {
+COMPLETION: Final[dict[str, Json]] = {
     "id": "1",
     "object": "chat.completion",
     "created": 1,
