@@ -224,6 +224,7 @@ def report_input() -> ReportInput:
         title="Embedded picture world, seed 0",
         subtitle="tiny Qwen2.5-VL, 1.2 M parameters · run 20261123-181500 · 1,200 held-out questions",
         contenders=contenders(),
+        benchmarks=(BenchmarkFigures(name="picture world", contenders=contenders(), origin="run 20261123-181500"),),
         families=families(),
         curves=curves(),
         confusion=Confusion(needed_asked=393, needed_answered=7, not_needed_asked=9, not_needed_answered=791),

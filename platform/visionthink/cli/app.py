@@ -13,7 +13,7 @@ from typing import Final
 import typer
 
 from visionthink import __version__
-from visionthink.cli import base_model, cluster, config, judge, pipeline, preset, run, serve, stage, ui, world
+from visionthink.cli import base_model, cluster, config, judge, pipeline, preset, report, run, serve, stage, ui, world
 from visionthink.cli.machine import settle_in
 from visionthink.errors import VisionThinkError
 from visionthink.runs.failure import INTERRUPTED
@@ -30,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _module in (run, stage, serve, ui, config, world):
+for _module in (run, stage, serve, ui, report, config, world):
     _module.add_to(app)
 app.add_typer(base_model.app, name="base-model")
 app.add_typer(pipeline.app, name="pipeline")
