@@ -151,6 +151,28 @@ def _ratios(measured: Sequence[Measured], bootstrap: Bootstrap) -> dict[str, Jso
     return {"visual_token_ratio": _interval(tokens), "accuracy_ratio": _interval(accuracy)}
 
 
+def _paired_facts(measured: Sequence[Measured]) -> Json:
+    """The candidate against each of the others, question by question."""
+    candidate = _of_role(measured, ContenderRole.CANDIDATE)
+    if candidate is None:
+        return {}
+    return {
+        one.contender.name: _record(compared(candidate.answers, one.answers))
+        for one in measured
+        if one is not candidate
+    }
+
+
+def _oracle(measured: Sequence[Measured]) -> Oracle | None:
+    """What a perfect choice of the view gives."""
+    low, high = _of_role(measured, ContenderRole.QUARTER_VIEW), _of_role(measured, ContenderRole.FULL_VIEW)
+    return oracle(low.answers, high.answers) if low and high else None
+
+
+def _record(record: Paired | Oracle | None) -> Json:
+    return None if record is None else asdict(record)
+
+
 def _beside_each_other(
     measured: Sequence[Measured], figures: Sequence[ContenderFigures]
 ) -> tuple[ContenderFigures, ...]:
@@ -172,28 +194,6 @@ def _beside_each_other(
             )
         )
     return tuple(found)
-
-
-def _paired_facts(measured: Sequence[Measured]) -> Json:
-    """The candidate against each of the others, question by question."""
-    candidate = _of_role(measured, ContenderRole.CANDIDATE)
-    if candidate is None:
-        return {}
-    return {
-        one.contender.name: _record(compared(candidate.answers, one.answers))
-        for one in measured
-        if one is not candidate
-    }
-
-
-def _oracle(measured: Sequence[Measured]) -> Oracle | None:
-    """What a perfect choice of the view gives."""
-    low, high = _of_role(measured, ContenderRole.QUARTER_VIEW), _of_role(measured, ContenderRole.FULL_VIEW)
-    return oracle(low.answers, high.answers) if low and high else None
-
-
-def _record(record: Paired | Oracle | None) -> Json:
-    return None if record is None else asdict(record)
 
 
 def _held_out_facts(measured: Sequence[Measured]) -> Json:
