@@ -113,7 +113,8 @@ def _run(stage: Stage, config: RunConfig, folder: RunFolder) -> StageResult:
         try:
             result = _function(stage, config)(task)
         finally:
-            run.log_metrics(_judge_metrics(tally, stage))
+            if not tally.is_empty:
+                run.log_metrics(_judge_metrics(tally, stage))
         run.log_metrics({STAGE_S.key(stage=stage): stopwatch.wall_s})
     folder.keep_result(stage, result)
     return result
@@ -182,9 +183,8 @@ def judge_of(
 
 
 def _judge_metrics(tally: JudgeTally, stage: Stage) -> dict[str, float]:
-    """What the judge of a stage did, under its registered names; nothing where no language model was to be asked."""
-    counts = {} if tally.is_empty else asdict(tally)
-    return {metric.key(stage=stage): float(counts[name]) for name, metric in JUDGE_COUNTS.items() if name in counts}
+    """What the judge of a stage did, under its registered names."""
+    return {JUDGE_COUNTS[name].key(stage=stage): float(count) for name, count in asdict(tally).items()}
 
 
 def engine_of(uri: str, folder: Path, settings: ModelConfig, env: Mapping[str, str]) -> Engine:
