@@ -105,7 +105,7 @@ class OpenAIJudge:
     def _question(self, item: GradeItem) -> _Question:
         """The judge's own question, or the one that a benchmark asks in its place."""
         prompt = self._prompt if item.inquiry is None else prompt_of(item.inquiry)
-        text = prompt.ask(item)
+        text = prompt.ask(item).encode("utf-8", "replace").decode()  # half a character cannot be sent
         # What a benchmark reads in a reply may depend on the answers, which its text need not name.
         call = JudgeCall(
             key=call_key(self._client.model, prompt.system, text, *item.answers),

@@ -196,6 +196,15 @@ async def test_a_benchmarks_own_question_is_asked_alone_and_read_in_its_way() ->
     ]
 
 
+async def test_half_a_character_in_a_prediction_is_judged_as_any_other() -> None:
+    engine, _, judge_of = scripted(["Score: 0"])
+    with background_server(chat_server(engine), ready_path=None) as url:
+        judge = judge_of(url)
+        assert await judge.grade(replace(RED, prediction="red \ud83d")) == Grade(correct=0.0)
+        await judge.aclose()
+    assert json.loads(engine.requests[0].messages[-1].text)["predicted_answer"] == "red ?"
+
+
 async def test_a_verdict_on_other_answers_is_another_one() -> None:
     """What a benchmark reads may depend on the answers, which its question does not name."""
     engine, _, judge_of = scripted(["red", "red"])
