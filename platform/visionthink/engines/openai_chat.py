@@ -50,7 +50,7 @@ class OpenAIChatEngine:
         max_view_bytes: int = 256 * 2**20,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """Ask through `client`; keep at most `max_view_bytes` of encoded views, pictures included."""
+        """Ask through `client`; keep at most `max_view_bytes` of encoded views."""
         self._client = client
         self._clock = clock
         self._parts: ViewCache[bytes] = ViewCache(_part, size_bytes=len, max_bytes=max_view_bytes)
