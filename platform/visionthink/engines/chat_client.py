@@ -36,6 +36,8 @@ _COUNTED: Final[Json] = {"include_usage": True}
 
 Messages: TypeAlias = Sequence[ChatCompletionMessageParam] | bytes
 """The conversation, or the JSON text of it."""
+Later: TypeAlias = Messages | Callable[[], Awaitable[Messages]]
+"""The same, or what makes it once it is needed."""
 Result = TypeVar("Result")
 Given = TypeVar("Given", covariant=True)
 
@@ -63,7 +65,7 @@ class RetryRule:
 class _Ask(NamedTuple):
     """What is asked."""
 
-    messages: Messages | Callable[[], Messages]
+    messages: Later
     sampling: ChatSampling
 
 
@@ -151,9 +153,13 @@ class ChatClient:
         self._connections: tuple[_Connection, ...] = ()
 
     async def complete(
-        self, messages: Messages | Callable[[], Messages], sampling: ChatSampling, *, session: str | None = None
+        self,
+        messages: Later,
+        sampling: ChatSampling,
+        *,
+        session: str | None = None,
     ) -> ChatCompletion:
-        """The completion. `messages` may be a function, called in a thread each time a connection is free.
+        """The completion. `messages` may be a function, called each time a connection is free.
 
         Raises:
             ChatError: it could not be had; `retryable` when the tries ran out, not when a server refused.
@@ -163,7 +169,11 @@ class ChatClient:
         return found.result
 
     async def stream(
-        self, messages: Messages | Callable[[], Messages], sampling: ChatSampling, *, session: str | None = None
+        self,
+        messages: Later,
+        sampling: ChatSampling,
+        *,
+        session: str | None = None,
     ) -> AsyncGenerator[ChatCompletionChunk, None]:
         """The completion's chunks as they come; the same as `complete`, but nothing is tried again behind a first word.
 
@@ -244,8 +254,7 @@ class ChatClient:
         connection, health = self._connection(index), self._balance.servers[index]
         stack.enter_context(_counted(health))
         await stack.enter_async_context(connection.slots)
-        # Cutting and compressing a view takes long enough to stall every other request of this loop.
-        made = await asyncio.to_thread(ask.messages) if callable(ask.messages) else ask.messages
+        made = await ask.messages() if callable(ask.messages) else ask.messages
         return await self._sent(connection.server, way, made, ask, stack)
 
     async def _sent(

@@ -11,7 +11,7 @@ import base64
 import json
 import re
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from contextvars import copy_context
 from functools import partial
@@ -107,12 +107,19 @@ class OpenAIChatEngine:
         """Close the connections."""
         await self._client.aclose()
 
-    def _later(self, request: Request, watch: "_Watch") -> Callable[[], bytes]:
-        def messages() -> bytes:
+    def _later(self, request: Request, watch: "_Watch") -> Callable[[], Awaitable[bytes]]:
+        async def messages() -> bytes:
             watch.start()  # the wait for a connection is ours, not the model's
-            return _list(self._message(message, request.picture) for message in request.messages)
+            views = (view for message in request.messages for view in message.views)
+            if all(self._parts.has(request.picture, view) for view in views):
+                return self._messages(request)
+            # Cutting and encoding a view takes long enough to stall every other request of this loop.
+            return await asyncio.to_thread(self._messages, request)
 
         return messages
+
+    def _messages(self, request: Request) -> bytes:
+        return _list(self._message(message, request.picture) for message in request.messages)
 
     def _message(self, message: Message, picture: Image.Image) -> bytes:
         content = self._content(message, picture) if message.views else _json(message.text)

@@ -47,6 +47,12 @@ class ViewCache(Generic[Made]):
         """What the kept entries weigh."""
         return self._held_bytes
 
+    def has(self, picture: Image.Image, view: View) -> bool:
+        """Whether `get` would return at once."""
+        with self._lock:
+            self._forget_gone()
+            return (id(picture), view) in self._entries
+
     def get(self, picture: Image.Image, view: View) -> Made:
         """The kept value, one that another thread is making, or a new one."""
         key = (id(picture), view)

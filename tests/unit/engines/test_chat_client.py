@@ -279,7 +279,7 @@ async def test_fields_of_the_address_and_the_key_reach_the_server() -> None:
 async def test_what_a_request_holds_is_made_when_a_connection_is_free() -> None:
     made = most = 0
 
-    def messages() -> list[ChatCompletionMessageParam]:
+    async def messages() -> list[ChatCompletionMessageParam]:
         nonlocal made
         made += 1
         return [{"role": "user", "content": "hi"}]

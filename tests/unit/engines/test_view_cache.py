@@ -28,8 +28,10 @@ class Maker:
 def test_a_view_is_made_once() -> None:
     maker = Maker()
     cache = ViewCache(maker, size_bytes=len, max_bytes=10_000)
+    assert not cache.has(A, SMALL)
     assert cache.get(A, SMALL) is cache.get(A, SMALL)
     assert len(maker.made) == 1
+    assert cache.has(A, SMALL) and not cache.has(A, LARGE) and not cache.has(B, SMALL)
 
 
 def test_equal_pixels_in_another_picture_are_another_entry() -> None:
