@@ -1,7 +1,7 @@
 """The chart as Helm itself renders it.
 
-Helm is VISIONTHINK_HELM, the one on the PATH, the one that `make setup-chart` got, or the one of a cluster kit beside the
-checkout. Without any, these tests are skipped.
+Helm is VISIONTHINK_HELM, the one on the PATH, the one that `make setup-chart` got, or the one of a cluster kit beside
+the checkout. Without any, these tests are skipped.
 """
 
 import json

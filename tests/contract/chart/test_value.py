@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.contract.chart.conftest import CHART, Helm
+from tests.contract.chart.conftest import APIS, CHART, Helm
 
 FREE = ("podSecurityContext", "containerSecurityContext", "affinity", "settings", "global", "extraObjects")
 """What Kubernetes or the package checks, and not the chart."""
@@ -46,7 +46,10 @@ def test_wrong_value_is_refused_with_its_key(helm: Helm, values: dict[str, objec
         ({"judge.enabled": True}, "judge.model is empty"),
         ({"kueue.enabled": True}, "kueue.clusterQueue is empty"),
         ({"serving.timeoutSeconds": 30}, "serving.timeoutSeconds is 30 and serving.loop.settings.timeout_s 60"),
-        ({"serving.loop.settings": {"timeout_s": 90}}, "serving.drainSeconds is 60 and serving.loop.settings.timeout_s 90"),
+        (
+            {"serving.loop.settings": {"timeout_s": 90}},
+            "serving.drainSeconds is 60 and serving.loop.settings.timeout_s 90",
+        ),
         ({"serving.minReplicas": 9}, "serving.minReplicas (9) is above serving.maxReplicas (4)"),
     ],
 )
@@ -56,7 +59,13 @@ def test_values_that_contradict_each_other_are_refused(helm: Helm, values: dict[
 
 def test_everything_that_is_wrong_is_told_at_once(helm: Helm) -> None:
     refusal = helm.refusal({"kueue.enabled": True, "judge.enabled": True}, apis=())
-    for told in ("kueue.clusterQueue", "judge.model", "install Kueue", "serving.enabled=false", "training.enabled=false"):
+    for told in (
+        "kueue.clusterQueue",
+        "judge.model",
+        "install Kueue",
+        "serving.enabled=false",
+        "training.enabled=false",
+    ):
         assert told in refusal
 
 
@@ -82,8 +91,6 @@ def test_everything_that_is_wrong_is_told_at_once(helm: Helm) -> None:
 def test_missing_operator_is_told_with_the_way_out(
     helm: Helm, values: dict[str, object], api: str, way_out: dict[str, object]
 ) -> None:
-    from tests.contract.chart.conftest import APIS
-
     apis = [one for one in APIS if one != api]
     refusal = helm.refusal(values, apis=apis)
     ((key, value),) = way_out.items()
