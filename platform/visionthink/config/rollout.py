@@ -50,8 +50,7 @@ class SloConfig(Section):
 
 
 class RolloutConfig(Section):
-    """How a new version comes into use on a cluster. The gate's demands have the names of
-    `core.rollout_gate.RolloutGate`."""
+    """How a new version comes into use on a cluster; demands are called as in `core.rollout_gate.RolloutGate`."""
 
     percents: tuple[int, ...] = (5, 25, 50)
     """Shares of the canary, rising from 1 to 99; none at all promotes what passed the evaluation at once."""

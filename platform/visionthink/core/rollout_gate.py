@@ -1,9 +1,9 @@
 """Whether a version that runs dark may get requests: it against the version in use, both asked the same questions.
 
 Rule: as in `core.gate`, every demand is checked, each finding carries its figures, and what was not measured fails. But
-where that gate judges a model, this one judges two endpoints as they run: the same pods, code and settings that requests
-will meet. So its demands are differences, and the accuracy's is made of the lower end of its interval: a version may be
-as good, and must not be able to be much worse.
+where that gate judges a model, this one judges two endpoints as they run: the very pods, code and settings that
+requests will meet. So its demands are differences, and the accuracy's is made of the lower end of its interval: a
+version may be as good, and must not be able to be much worse.
 """
 
 from collections.abc import Iterator
