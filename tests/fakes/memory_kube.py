@@ -4,7 +4,7 @@ It has the methods of `cluster.client.Cluster` that a rollout uses. Pods take ti
 to see a route, controllers write statuses in between, and every request that would have gone to nobody is noted.
 """
 
-import copy
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,7 +63,7 @@ class MemoryKube:
 
     def get(self, manifest: Manifest) -> dict[str, Any] | None:
         self._tick()
-        return copy.deepcopy(self.objects.get(_key(manifest)))
+        return _copy(self.objects.get(_key(manifest)))
 
     def list(self, manifest: Manifest, *, labels: str) -> list[dict[str, Any]]:
         self._tick()
@@ -98,13 +98,13 @@ class MemoryKube:
         is_changed = before is None or before["spec"] != after["spec"]
         about["generation"] = old.get("generation", 0) + is_changed
         about["resourceVersion"] = str(int(old.get("resourceVersion", 0)) + 1)
-        self.objects[key] = copy.deepcopy(after)
+        self.objects[key] = _copy(after)
         if key[0] == "HTTPRoute":
             backends = after["spec"]["rules"][0]["backendRefs"]
             self.routed.append((self.clock.time_s, {one["name"]: one["weight"] for one in backends}))
             self._check("a new route")
         self._reconcile()
-        return copy.deepcopy(after)
+        return _copy(after)
 
     def _tick(self) -> None:
         self.clock.sleep(CALL_S)
@@ -164,7 +164,10 @@ class MemoryKube:
 def _pod(service: str, num_ready: int) -> dict[str, Any]:
     waiting = {"reason": "ImagePullBackOff", "message": "no such image"}
     state = {"running": {}} if num_ready else {"waiting": waiting}
-    return {"metadata": {"name": service}, "status": {"containerStatuses": [{"name": "kserve-container", "state": state}]}}
+    return {
+        "metadata": {"name": service},
+        "status": {"containerStatuses": [{"name": "kserve-container", "state": state}]},
+    }
 
 
 def _key(manifest: Mapping[str, Any]) -> tuple[str, str]:
@@ -175,10 +178,14 @@ def _service(name: str, predictor: Mapping[str, Any]) -> str:
     return "-".join(filter(None, (name, predictor.get("name"), "predictor")))
 
 
+def _copy(value: Any) -> Any:
+    return json.loads(json.dumps(value))
+
+
 def _merged(target: Any, change: Any) -> Any:
     """RFC 7386."""
     if not isinstance(change, Mapping):
-        return copy.deepcopy(change)
+        return _copy(change)
     result = dict(target) if isinstance(target, Mapping) else {}
     for key, value in change.items():
         if value is None:

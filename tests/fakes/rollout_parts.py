@@ -165,7 +165,10 @@ class World:
 
     def facts(self) -> dict[str, Any]:
         """The end state, and how often it was changed on the way there."""
-        service, route = self.kube.objects["InferenceService", SERVICE], self.kube.objects["HTTPRoute", f"{SERVICE}-versions"]
+        service, route = (
+            self.kube.objects["InferenceService", SERVICE],
+            self.kube.objects["HTTPRoute", f"{SERVICE}-versions"],
+        )
         return {
             "service": service["spec"],
             "route": route["spec"],

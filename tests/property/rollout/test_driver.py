@@ -1,5 +1,6 @@
 """A rollout ends alike wherever its process is killed and whichever call fails, and nobody's request is lost."""
 
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +12,9 @@ from tests.fakes.rollout_parts import GOOD, V1, V2, Fate, World
 from visionthink.core.rollout import Phase
 from visionthink.rollout import RolloutRecord
 
-BLOWS = st.dictionaries(
-    st.integers(0, 400),
-    st.sampled_from(["killed before", "killed behind", "failed before", "failed behind"]),
-    max_size=12,
-)
+BLOW_KINDS = ("killed before", "killed behind", "failed before", "failed behind")
+BLOWS = st.dictionaries(st.integers(0, 250), st.sampled_from(BLOW_KINDS), max_size=12)
+STRIDE = 2 if os.environ.get("HYPOTHESIS_PROFILE") != "thorough" else 1
 ENDS = {
     "good": Phase.PROMOTED,
     "never starts": Phase.ROLLED_BACK,
@@ -25,7 +24,7 @@ ENDS = {
 
 
 def world(kind: str, num_replicas: int) -> World:
-    made = World(num_replicas=num_replicas, percents=[10, 50])
+    made = World(num_replicas=num_replicas, percents=[10, 50], hold_s=10, poll_s=5)
     if kind == "never starts":
         made.kube.broken.add(V2.uri)
     if kind == "answers wrongly":
@@ -48,7 +47,7 @@ def comparable(record: RolloutRecord) -> RolloutRecord:
 
 
 @pytest.mark.parametrize("kind", ENDS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(blows=BLOWS, num_replicas=st.sampled_from([1, 4]))
 def test_the_end_is_that_of_an_undisturbed_rollout(kind: str, blows: dict[int, str], num_replicas: int) -> None:
     want, record, _ = undisturbed(kind, num_replicas)
@@ -60,12 +59,13 @@ def test_the_end_is_that_of_an_undisturbed_rollout(kind: str, blows: dict[int, s
     assert made.alias.wrong == []
 
 
-@pytest.mark.parametrize("blow", ["killed before", "killed behind", "failed before", "failed behind"])
+@pytest.mark.slow
+@pytest.mark.parametrize("blow", BLOW_KINDS)
 @pytest.mark.parametrize("kind", ["good", "fails requests"])
-def test_every_single_call_may_be_the_last(kind: str, blow: str) -> None:
+def test_any_single_call_may_be_the_last(kind: str, blow: str) -> None:
     want, _, num_calls = undisturbed(kind, 2)
     assert num_calls > 50
-    for number in range(num_calls):
+    for number in range(BLOW_KINDS.index(blow), num_calls, STRIDE):
         made = world(kind, 2)
         made.ended(Fate({number: blow}))
         assert (made.facts(), made.kube.lost, made.alias.wrong) == (want, [], []), number
