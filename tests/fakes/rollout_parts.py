@@ -163,6 +163,10 @@ class World:
                 continue
         raise AssertionError("it fails more often than it is struck")
 
+    def kube_record(self) -> RolloutRecord | None:
+        """What is written down."""
+        return self.rollout().cluster.look().record
+
     def facts(self) -> dict[str, Any]:
         """The end state, and how often it was changed on the way there."""
         service, route = (
