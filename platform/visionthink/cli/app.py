@@ -13,7 +13,7 @@ from typing import Final
 import typer
 
 from visionthink import __version__
-from visionthink.cli import base_model, cluster, config, pipeline, preset, run, serve, stage, ui, world
+from visionthink.cli import base_model, cluster, config, pipeline, preset, rollout, run, serve, stage, ui, world
 from visionthink.cli.machine import settle_in
 from visionthink.errors import VisionThinkError
 from visionthink.runs.failure import INTERRUPTED
@@ -36,6 +36,7 @@ app.add_typer(base_model.app, name="base-model")
 app.add_typer(pipeline.app, name="pipeline")
 app.add_typer(preset.app, name="preset")
 app.add_typer(cluster.app, name="cluster")
+app.add_typer(rollout.app, name="rollout")
 
 
 def _show_version(wanted: bool) -> None:

@@ -13,6 +13,7 @@ from visionthink.config.cluster import ClusterConfig
 from visionthink.config.data import DataConfig, ViewConfig
 from visionthink.config.first_look import FirstLookConfig
 from visionthink.config.preset import preset_text
+from visionthink.config.rollout import RolloutConfig
 from visionthink.config.section import OPERATIONAL, Section
 from visionthink.config.stage import (
     EpisodeConfig,
@@ -59,6 +60,7 @@ class RunConfig(Section):
     tracking: TrackingConfig = TrackingConfig()
     serve: ServeConfig = ServeConfig()
     cluster: Annotated[ClusterConfig, OPERATIONAL] = ClusterConfig()
+    rollout: Annotated[RolloutConfig, OPERATIONAL] = RolloutConfig()
 
     @model_validator(mode="after")
     def _fits(self) -> "RunConfig":
