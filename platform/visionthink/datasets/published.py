@@ -17,7 +17,6 @@ from visionthink.datasets.value import is_missing, listed_texts_of, text_of
 _NUM_PICTURES: Final = 7
 _PICTURES: Final = tuple(f"image_{number}" for number in range(1, _NUM_PICTURES + 1))
 """The columns of MMMU, most of them empty."""
-_FIRST_PICTURE: Final = {_PICTURES[0]: OURS.required["images"]}
 _SHOWN: Final = re.compile(r"<image (\d+)>")
 
 Details = Mapping[str, Callable[[object, str], tuple[str, ...]]]
@@ -38,18 +37,17 @@ def _named(
     details: Details | None = None,
     *,
     optional: tuple[str, ...] = (),
-    also: Mapping[str, str] | None = None,
     made: tuple[str, ...] = (),
     completed: Callable[[Cells], Cells] = as_it_is,
     **names: str,
 ) -> Schema:
     """The schema of a set: our columns and what it calls them, and details, which are required unless `optional`.
 
-    `made` are names that the table lacks and `completed` makes, of required columns that stand in `also`.
+    `made` are names that the table lacks and `completed` makes.
     """
     details = details or {}
     meanings = {names[ours]: meaning for ours, meaning in OURS.required.items() if names[ours] not in made}
-    meanings |= {name: f"the {name} of a question" for name in details if name not in optional} | dict(also or {})
+    meanings |= {name: f"the {name} of a question" for name in details if name not in optional}
     others = [name for name in (*names.values(), *optional) if name not in meanings and name not in made]
     return Schema(
         required={name.partition(".")[0]: meaning for name, meaning in meanings.items()},
@@ -61,7 +59,7 @@ def _named(
 
 
 def _with_one_picture(cells: Cells) -> Cells:
-    """A row of MMMU with the one picture that its question shows, whose place the question marks.
+    """A row of MMMU with the one picture that its question shows as its first, and its place marked in the question.
 
     Raises:
         NotAskableError: the question shows several pictures, or none.
@@ -71,7 +69,11 @@ def _with_one_picture(cells: Cells) -> Cells:
     if len(shown) != 1:
         raise NotAskableError(f"its question shows {len(shown)} pictures, and an episode has one")
     marker = f"<image {shown[0]}>"
-    return {**cells, "question": question.replace(marker, IMAGE_MARKER, 1), "picture": cells.get(f"image_{shown[0]}")}
+    return {
+        **cells,
+        "question": question.replace(marker, IMAGE_MARKER, 1),
+        _PICTURES[0]: cells.get(f"image_{shown[0]}"),
+    }
 
 
 def _with_subject(cells: Cells) -> Cells:
@@ -162,11 +164,10 @@ PUBLISHED: Final[Mapping[str, Published]] = {
         schema=_named(
             {"options": _choices, "question_type": text_in},
             optional=_PICTURES[1:],
-            also=_FIRST_PICTURE,
-            made=("picture", "subject"),
+            made=("subject",),
             completed=_with_subject,
             problem="question",
-            images="picture",
+            images=_PICTURES[0],
             original_answer="answer",
             doc_id="id",
             family="subject",
@@ -179,11 +180,9 @@ PUBLISHED: Final[Mapping[str, Published]] = {
         schema=_named(
             {"options": _choices},
             optional=_PICTURES[1:],
-            also=_FIRST_PICTURE,
-            made=("picture",),
             completed=_with_one_picture,
             problem="question",
-            images="picture",
+            images=_PICTURES[0],
             original_answer="answer",
             doc_id="id",
             family="subject",
