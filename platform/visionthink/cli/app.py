@@ -13,7 +13,20 @@ from typing import Final
 import typer
 
 from visionthink import __version__
-from visionthink.cli import base_model, cluster, config, pipeline, preset, rollout, run, serve, stage, ui, world
+from visionthink.cli import (
+    base_model,
+    benchmarks,
+    cluster,
+    config,
+    pipeline,
+    preset,
+    rollout,
+    run,
+    serve,
+    stage,
+    ui,
+    world,
+)
 from visionthink.cli.machine import settle_in
 from visionthink.errors import VisionThinkError
 from visionthink.runs.failure import INTERRUPTED
@@ -33,6 +46,7 @@ app = typer.Typer(
 for _module in (run, stage, serve, ui, config, world):
     _module.add_to(app)
 app.add_typer(base_model.app, name="base-model")
+app.add_typer(benchmarks.app, name="benchmarks")
 app.add_typer(pipeline.app, name="pipeline")
 app.add_typer(preset.app, name="preset")
 app.add_typer(cluster.app, name="cluster")

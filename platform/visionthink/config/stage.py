@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
@@ -220,6 +220,24 @@ class TrainConfig(Section):
         return self
 
 
+BenchmarkName: TypeAlias = Literal[
+    "chartqa",
+    "docvqa",
+    "mathverse",
+    "mathvista",
+    "mmbench",
+    "mme",
+    "mmmu",
+    "mmmu_pro",
+    "mmmu_pro_vision",
+    "mmvet",
+    "ocrbench",
+    "pope",
+    "realworldqa",
+    "vstar",
+]
+
+
 class EvaluateConfig(Section):
     """Greedy evaluation: the base model at either size and free to ask, the trained model, and the model in use."""
 
@@ -228,7 +246,7 @@ class EvaluateConfig(Section):
     trained."""
     engine: Annotated[str, OPERATIONAL] = Field(default="transformers", pattern=r"^(transformers|openai:https?://.+)$")
     """Where the judged model's replies come from; see `model.engine`, which names the base model's."""
-    benchmark: Literal["chartqa", "docvqa", "mme", "ocrbench", "pope", "realworldqa"] | None = None
+    benchmark: BenchmarkName | None = None
     """Public benchmark to evaluate on, with its own words and scores; its rows lie at `data.eval_source`, in the
     columns of the published set. None: the picture world, or rows of one's own that the judge grades."""
     num_samples: PositiveInt = 600

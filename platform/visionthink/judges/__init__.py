@@ -4,11 +4,11 @@ Rule: importing this package loads no HTTP client. `open_judge` imports the judg
 """
 
 from visionthink.errors import ConfigError
-from visionthink.judges.judge import Grade, GradeItem, Judge
+from visionthink.judges.judge import Grade, GradeItem, Inquiry, Judge
 from visionthink.judges.rule import RuleJudge
 from visionthink.judges.rule_first import RuleFirstJudge
 
-__all__ = ["Grade", "GradeItem", "Judge", "RuleFirstJudge", "RuleJudge", "open_judge"]
+__all__ = ["Grade", "GradeItem", "Inquiry", "Judge", "RuleFirstJudge", "RuleJudge", "open_judge"]
 
 
 def open_judge(uri: str, *, api_key: str | None = None, timeout_s: float = 120.0, max_connections: int = 64) -> Judge:

@@ -5,8 +5,21 @@ again or counted apart (an unreachable server is no evidence that the model was 
 tell right from wrong says that too, instead of guessing.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inquiry:
+    """What a benchmark asks a judge about an item in its own words, in place of the judge's."""
+
+    text: str
+    """All that a language model is told: one message, no other text around it."""
+    read: Callable[[str], float | None] = field(compare=False)
+    """What a reply makes the prediction worth, 0 to 1; None where it says nothing clear, and is asked for again."""
+    ruled: float | None = field(default=None, compare=False)
+    """What the benchmark's rule makes it worth, for a judge that goes by rules; None where the rule cannot tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +37,10 @@ class GradeItem:
     """Further answers that count as right."""
     family: str = ""
     """Kind of question; a benchmark may score its kinds by different rules."""
+    details: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False, repr=False)
+    """Further cells of the sample's row, by the names of their columns."""
+    inquiry: Inquiry | None = None
+    """What is asked in place of the judge's own question."""
 
     @property
     def answers(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from openai.types.chat import ChatCompletionMessageParam
 from visionthink.engines.chat_client import ChatClient, ChatError, ChatSampling
 from visionthink.errors import JudgeError
 from visionthink.judges.judge import Grade, GradeItem
-from visionthink.judges.verdict import SYSTEM, judge_question, parse_verdict
+from visionthink.judges.verdict import SYSTEM, judge_question, parse_verdict, without_thought
 
 _NUM_TRIES: Final = 3  # as released
 _TEMPERATURE_STEP: Final = 0.2  # as released: tries at 0, 0.2 and 0.4
@@ -92,17 +92,16 @@ class OpenAIJudge:
                 if error.is_of_service:
                     raise JudgeError(f"{error}; check judge.uri and OPENAI_API_KEY", retryable=False) from error
                 return Grade(correct=0.0, failed=True, error=str(error), retryable=error.retryable)
-            verdict = parse_verdict(reply)
+            verdict = parse_verdict(reply) if item.inquiry is None else item.inquiry.read(without_thought(reply))
             if verdict is not None:
                 return Grade(correct=verdict)
         error_text = f"the judge gave no clear score in {_NUM_TRIES} tries, the last reply was {reply[:200]!r}"
         return Grade(correct=0.0, failed=True, error=error_text, retryable=False)
 
     async def _reply(self, item: GradeItem, *, temperature: float) -> str:
-        messages: list[ChatCompletionMessageParam] = [
-            {"role": "system", "content": SYSTEM},
-            {"role": "user", "content": judge_question(item)},
-        ]
+        messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": judge_question(item)}]
+        if item.inquiry is None:
+            messages.insert(0, {"role": "system", "content": SYSTEM})
         sampling = ChatSampling(temperature=temperature, top_p=1.0, max_tokens=self._max_tokens, seed=None)
         completion = await self._client.complete(messages, sampling)
         return (completion.choices[0].message.content or "") if completion.choices else ""

@@ -55,8 +55,13 @@ class RuleJudge:
     """Grades by what answer and prediction are: options, numbers with units, dates, formulas, lists, words."""
 
     async def grade(self, item: GradeItem) -> Grade:
-        """1.0 where the prediction means one of the answers, 0.0 where it means none, failed where no rule can tell."""
-        return _GRADES[tell(item)]
+        """1.0 where the prediction means one of the answers, 0.0 where it means none, failed where no rule can tell.
+
+        Of an inquiry it is what the rule that goes with it says.
+        """
+        if item.inquiry is None:
+            return _GRADES[tell(item)]
+        return _UNTOLD if item.inquiry.ruled is None else Grade(correct=item.inquiry.ruled)
 
     async def aclose(self) -> None:
         """Nothing to give back."""

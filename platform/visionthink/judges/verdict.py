@@ -52,7 +52,9 @@ _BARE: Final = re.compile(r"\W*([01])(?:\.0)?\W*")
 
 
 def judge_question(item: GradeItem) -> str:
-    """The user text for one item."""
+    """The user text for one item; of an inquiry, its own."""
+    if item.inquiry is not None:
+        return item.inquiry.text
     return _QUESTION.format(item.question, _truth(item), item.prediction or "") + _CRITERIA
 
 
@@ -64,9 +66,14 @@ def _truth(item: GradeItem) -> str:
     return f" (there are several, and a prediction that matches any one of them is correct): {quoted}"
 
 
+def without_thought(reply: str) -> str:
+    """What a model says once it has thought."""
+    return _THOUGHT.sub("", reply)
+
+
 def parse_verdict(reply: str) -> float | None:
     """1.0 or 0.0; None when the reply names no score, or names both."""
-    text = _THOUGHT.sub("", reply)
+    text = without_thought(reply)
     scores = set(_SCORE.findall(text))
     if not scores and (bare := _BARE.fullmatch(text)):
         scores = {bare.group(1)}
