@@ -165,7 +165,11 @@ EVAL_VISUAL_TOKEN_RATIO = _metric(
     "Visual tokens divided by those of the full view; can exceed 1.",
     "row",
 )
+EVAL_REPLY_TOKENS_MEAN = _metric(
+    "eval/reply_tokens_mean", Unit.TOKENS, _DEPENDS, "Mean number of tokens that the model wrote, all turns.", "row"
+)
 EVAL_LATENCY_S = _metric("eval/latency_s", Unit.SECONDS, _DOWN, "Mean seconds from question to final answer.", "row")
+EVAL_LATENCY_P50_S = _metric("eval/latency_p50_s", Unit.SECONDS, _DOWN, "Median of the same.", "row")
 EVAL_LATENCY_P95_S = _metric("eval/latency_p95_s", Unit.SECONDS, _DOWN, "95th percentile of the same.", "row")
 
 EVAL_FAMILY_ACCURACY = _metric(
@@ -188,6 +192,17 @@ EVAL_OFFICIAL = _metric(
     "row",
     "figure",
 )
+
+# --- the judge of a stage that asks a language model, in one try of the stage ---
+JUDGE_COUNTS = {
+    "num_told": _metric("judge/num_told", Unit.COUNT, _UP, "Answers that the rule told, so nobody was asked.", "stage"),
+    "num_remembered": _metric("judge/num_remembered", Unit.COUNT, _UP, "Answers with a verdict of before.", "stage"),
+    "num_calls": _metric("judge/num_calls", Unit.COUNT, _DOWN, "Questions put to the language model.", "stage"),
+    "num_tokens": _metric("judge/num_tokens", Unit.COUNT, _DOWN, "Tokens of questions and replies.", "stage"),
+    "num_unclear": _metric("judge/num_unclear", Unit.COUNT, _DOWN, "Replies without a clear verdict.", "stage"),
+    "num_failed": _metric("judge/num_failed", Unit.COUNT, _DOWN, "Grades that could not be had.", "stage"),
+}
+"""By field of `judges.tally.JudgeTally`."""
 
 # --- a whole stage ---
 STAGE_S = _metric("stage/wall_s", Unit.SECONDS, _DOWN, "Wall time of a stage; `total` is the whole pipeline.", "stage")

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import Final, TypedDict, cast
@@ -18,8 +19,9 @@ from visionthink.engines import LOCAL, Engine, open_engine
 from visionthink.engines.endpoint import parse_place, split_place
 from visionthink.episodes.prompting import prompting_of
 from visionthink.errors import ConfigError, StorageError
-from visionthink.judges import Judge, open_judge
-from visionthink.metrics import STAGE_S
+from visionthink.judges import Judge, JudgeTally
+from visionthink.judges.settings import judge_of_settings
+from visionthink.metrics import JUDGE_COUNTS, STAGE_S
 from visionthink.model.bundled import EMBEDDED, base_folder, check_model
 from visionthink.model.card import CARD_NAME
 from visionthink.network import check_reachable
@@ -95,6 +97,7 @@ def _run(stage: Stage, config: RunConfig, folder: RunFolder) -> StageResult:
     tracking = tracking_of(config, folder, os.environ)
     with Stopwatch(folder.seconds_path(stage)) as stopwatch, tracked(tracking.tracker, spec) as run:
         run.log_params(flatten(config.model_dump(mode="json")))
+        tally = JudgeTally()
         task = StageTask(
             stage=stage,
             config=config,
@@ -104,10 +107,14 @@ def _run(stage: Stage, config: RunConfig, folder: RunFolder) -> StageResult:
             registry=tracking.registry,
             say=say,
             clock=time.perf_counter,
-            open_judge=lambda: judge_of(config, os.environ),
+            open_judge=lambda: judge_of(config, os.environ, folder=folder, tally=tally),
             open_engine=lambda uri, folder: engine_of(uri, folder, config.model, os.environ),
         )
-        result = _function(stage, config)(task)
+        try:
+            result = _function(stage, config)(task)
+        finally:
+            if not tally.is_empty:
+                run.log_metrics(_judge_metrics(tally, stage))
         run.log_metrics({STAGE_S.key(stage=stage): stopwatch.wall_s})
     folder.keep_result(stage, result)
     return result
@@ -159,15 +166,25 @@ def _check_servers(uri: str) -> None:
             check_reachable(part)
 
 
-def judge_of(config: RunConfig, env: Mapping[str, str]) -> Judge:
-    """The judge as the settings say, with its key from the environment."""
-    settings = config.judge
-    return open_judge(
-        settings.uri,
+def judge_of(
+    config: RunConfig, env: Mapping[str, str], *, folder: RunFolder | None = None, tally: JudgeTally | None = None
+) -> Judge:
+    """The judge as the settings say, with its key from the environment; verdicts are remembered in the run's `folder`.
+
+    What it does is added to `tally`.
+    """
+    return judge_of_settings(
+        config.judge,
         api_key=env.get("OPENAI_API_KEY"),
-        timeout_s=settings.timeout_s,
-        max_connections=settings.max_connections,
+        calls_path=None if folder is None else folder.judge_calls_path,
+        run_id="" if folder is None else folder.run_id,
+        tally=tally,
     )
+
+
+def _judge_metrics(tally: JudgeTally, stage: Stage) -> dict[str, float]:
+    """What the judge of a stage did, under its registered names."""
+    return {JUDGE_COUNTS[name].key(stage=stage): float(count) for name, count in asdict(tally).items()}
 
 
 def engine_of(uri: str, folder: Path, settings: ModelConfig, env: Mapping[str, str]) -> Engine:

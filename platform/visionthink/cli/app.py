@@ -18,8 +18,10 @@ from visionthink.cli import (
     benchmarks,
     cluster,
     config,
+    judge,
     pipeline,
     preset,
+    report,
     rollout,
     run,
     serve,
@@ -43,11 +45,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _module in (run, stage, serve, ui, config, world):
+for _module in (run, stage, serve, ui, report, config, world):
     _module.add_to(app)
 app.add_typer(base_model.app, name="base-model")
 app.add_typer(benchmarks.app, name="benchmarks")
 app.add_typer(pipeline.app, name="pipeline")
+app.add_typer(judge.app, name="judge")
 app.add_typer(preset.app, name="preset")
 app.add_typer(cluster.app, name="cluster")
 app.add_typer(rollout.app, name="rollout")

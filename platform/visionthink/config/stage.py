@@ -109,10 +109,24 @@ class JudgeConfig(Section):
     `openai:http://HOST:PORT/v1?model=NAME` asks a language model, with the key in OPENAI_API_KEY; `rule+openai:...`
     asks it only for what the rule cannot tell. A judge that fails is never a wrong answer: the sample or the group is
     dropped."""
+    prompt: Literal["strict", "paper", "verifier"] = "strict"
+    """The texts that a language model is asked with: ours, which take the prediction for data; `paper`, the paper's for
+    GPT-4o; or `verifier`, those of its open judge, Qwen3-1.7B."""
     timeout_s: Annotated[Positive, OPERATIONAL] = 120.0
-    """Of one question to the language model."""
+    """Of one try of one question to the language model."""
+    grade_timeout_s: Annotated[Positive, OPERATIONAL] = 300.0
+    """Of one grade, with all tries and with all that it waits for; then it has failed."""
     max_connections: Annotated[PositiveInt, OPERATIONAL] = 64
     """Questions in flight."""
+    max_calls: Annotated[PositiveInt | None, OPERATIONAL] = None
+    """Questions that a run may put to the language model, in all its stages and tries; None: no bound. Then the stage
+    stops, and what is not judged yet stays open."""
+    max_tokens: Annotated[PositiveInt | None, OPERATIONAL] = None
+    """The same for tokens, of questions and replies; those of the last calls in flight come on top."""
+    cache: Annotated[str | None, Place(), OPERATIONAL] = None
+    """File of every question and what was said, one JSON object a line: no verdict in it is asked for again. Several
+    runs may name one. None: `judge/calls.jsonl` in the run's folder, and under veRL the memory of each worker, which
+    then also counts what it may spend for itself."""
 
 
 class LabelConfig(Section):

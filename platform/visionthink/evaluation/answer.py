@@ -36,6 +36,8 @@ class Answer:
     """Whether it began with the full view because a call was likely."""
     visual_tokens: int
     """As its contender counts them."""
+    reply_tokens: int
+    """That the model wrote, all turns."""
     num_turns: int
     outcome: str
 
@@ -74,6 +76,7 @@ def to_answer(sample: Sample, end: End, visual_tokens: Callable[[Trace], int]) -
                 asked=finish.trace.asked,
                 shortcut=finish.trace.shortcut,
                 visual_tokens=visual_tokens(finish.trace),
+                reply_tokens=finish.trace.num_reply_tokens,
                 num_turns=len(finish.trace.turns),
                 outcome=finish.outcome.value,
             )
@@ -90,6 +93,7 @@ def _answer(
     asked: bool = False,
     shortcut: bool = False,
     visual_tokens: int = 0,
+    reply_tokens: int = 0,
     num_turns: int = 0,
     outcome: str = Outcome.FAILED.value,
 ) -> Answer:
@@ -104,6 +108,7 @@ def _answer(
         asked=asked,
         shortcut=shortcut,
         visual_tokens=visual_tokens,
+        reply_tokens=reply_tokens,
         num_turns=num_turns,
         outcome=outcome,
     )

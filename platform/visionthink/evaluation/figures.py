@@ -84,6 +84,11 @@ def contender_figures(
         resize_rate_not_needed=resize_rate(answers, needed=False),
         shortcut_rate=None if contender.first_look == "off" else mean(answers, lambda answer: answer.shortcut),
         latency_s=latency.mean_s,
+        latency_p50_s=latency.p50_s,
+        latency_p95_s=latency.p95_s,
+        reply_tokens=mean(answers, lambda answer: answer.reply_tokens),
+        accuracy_asked=mean_score([answer for answer in answers if answer.asked]),
+        accuracy_direct=mean_score([answer for answer in answers if not answer.asked]),
     )
 
 
@@ -162,7 +167,9 @@ def eval_metrics(
             m.EVAL_SHORTCUT_RATE: figures.shortcut_rate,
             m.EVAL_VISUAL_TOKENS_MEAN: figures.visual_tokens.value,
             m.EVAL_VISUAL_TOKEN_RATIO: figures.visual_tokens.value / most if most else None,
+            m.EVAL_REPLY_TOKENS_MEAN: figures.reply_tokens,
             m.EVAL_LATENCY_S: latencies[figures.name].mean_s,
+            m.EVAL_LATENCY_P50_S: latencies[figures.name].p50_s,
             m.EVAL_LATENCY_P95_S: latencies[figures.name].p95_s,
         }
         values |= {metric.key(row=figures.name): value for metric, value in pairs.items()}

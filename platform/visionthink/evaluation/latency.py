@@ -29,6 +29,12 @@ class Latency:
         return _mean(self._seconds())
 
     @property
+    def p50_s(self) -> float | None:
+        """Median over the headline families."""
+        seconds = self._seconds()
+        return float(np.median(seconds)) if seconds else None
+
+    @property
     def p95_s(self) -> float | None:
         """95th percentile over the headline families; of a few dozen samples it is close to the slowest."""
         seconds = self._seconds()

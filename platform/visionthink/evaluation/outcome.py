@@ -5,7 +5,7 @@ are formed once, and page, tracker, gate and summary are handed the same ones.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from visionthink.core.gate import ContenderRole
 from visionthink.core.json_value import Json
@@ -29,7 +29,14 @@ from visionthink.evaluation.figures import (
 from visionthink.evaluation.incumbent import Incumbent
 from visionthink.evaluation.interval import Bootstrap, ratio_interval
 from visionthink.evaluation.latency import Latency
-from visionthink.report.record import Confusion, ContenderFigures, FamilyFigures, Interval
+from visionthink.report.record import (
+    Confusion,
+    ContenderFigures,
+    FamilyFigures,
+    Interval,
+    PairedFigures,
+    of_role,
+)
 from visionthink.runs.result import StageResult
 
 _COMPARED = (ContenderRole.CANDIDATE, ContenderRole.FULL_VIEW, ContenderRole.BASE, ContenderRole.INCUMBENT)
@@ -96,9 +103,12 @@ def evaluation_of(
                 f"no answer of the {one.contender.label} could be graded, the first with: {one.answers[0].error}",
                 retryable=True,
             )
-    contenders = tuple(
-        contender_figures(one.contender, one.answers, one.latency, total=benchmark.total, bootstrap=bootstrap)
-        for one in measured
+    contenders = _beside_each_other(
+        measured,
+        [
+            contender_figures(one.contender, one.answers, one.latency, total=benchmark.total, bootstrap=bootstrap)
+            for one in measured
+        ],
     )
     families = tuple(
         figures
@@ -163,6 +173,29 @@ def _record(record: Paired | Oracle | None) -> Json:
     return None if record is None else asdict(record)
 
 
+def _beside_each_other(
+    measured: Sequence[Measured], figures: Sequence[ContenderFigures]
+) -> tuple[ContenderFigures, ...]:
+    """The figures of each, with those that compare it with others."""
+    candidate, best = _of_role(measured, ContenderRole.CANDIDATE), _oracle(measured)
+    high = of_role(figures, ContenderRole.FULL_VIEW)
+    most = high.visual_tokens.value if high else 0.0
+    found = []
+    for one, own in zip(measured, figures, strict=True):
+        is_other = candidate is not None and one is not candidate
+        pair = compared(candidate.answers, one.answers) if candidate is not None and is_other else None
+        score = mean_score(one.answers)
+        found.append(
+            replace(
+                own,
+                visual_token_ratio=own.visual_tokens.value / most if most else None,
+                regret=None if best is None or score is None else best.accuracy - score,
+                paired=None if pair is None else PairedFigures(**asdict(pair)),
+            )
+        )
+    return tuple(found)
+
+
 def _held_out_facts(measured: Sequence[Measured]) -> Json:
     """The families that took no part in training; None where there are none."""
     candidate = _of_role(measured, ContenderRole.CANDIDATE)
@@ -203,6 +236,11 @@ def _contender_facts(figures: ContenderFigures) -> Json:
         "resize_rate_needed": figures.resize_rate_needed,
         "resize_rate_not_needed": figures.resize_rate_not_needed,
         "shortcut_rate": figures.shortcut_rate,
+        "reply_tokens": figures.reply_tokens,
+        "accuracy_asked": figures.accuracy_asked,
+        "accuracy_direct": figures.accuracy_direct,
+        "regret": figures.regret,
+        "visual_token_ratio": figures.visual_token_ratio,
     }
 
 

@@ -14,7 +14,7 @@ from visionthink.evaluation.benchmarks import Benchmark
 from visionthink.evaluation.example import choose_examples, num_views, to_example
 from visionthink.evaluation.incumbent import Incumbent
 from visionthink.evaluation.outcome import Evaluation, Measured
-from visionthink.report import Curve, Example, ReportInput, render_figures, render_report
+from visionthink.report import BenchmarkFigures, Curve, Example, ReportInput, render_figures, render_report
 from visionthink.report.shown_view import MAX_BYTES
 from visionthink.runs import STAGES, RunFolder, StageTask
 from visionthink.runs.step_log import read_steps
@@ -75,6 +75,14 @@ def report_input(
         title=f"{place[:1].upper()}{place[1:]}, seed {config.seed}",
         subtitle=f"run {task.folder.run_id} · {num_questions:,} held-out questions · base model {config.model.base}",
         contenders=evaluation.contenders,
+        benchmarks=(
+            BenchmarkFigures(
+                name=str(evaluation.facts["benchmark"]),
+                contenders=evaluation.contenders,
+                official=evaluation.official,
+                origin=f"run {task.folder.run_id}",
+            ),
+        ),
         families=evaluation.families,
         curves=curves_of(task.folder),
         confusion=evaluation.confusion,

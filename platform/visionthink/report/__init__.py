@@ -6,6 +6,7 @@ matplotlib and Jinja are loaded on first use.
 
 from visionthink.report.page import render_figures, render_report
 from visionthink.report.record import (
+    BenchmarkFigures,
     Confusion,
     ContenderFigures,
     Curve,
@@ -23,6 +24,7 @@ from visionthink.report.theme import DARK, LIGHT, Theme
 __all__ = [
     "DARK",
     "LIGHT",
+    "BenchmarkFigures",
     "Confusion",
     "ContenderFigures",
     "Curve",

@@ -6,15 +6,17 @@ a dark screen, on paper, and in the frame in which Kubeflow shows HTML. All text
 
 import base64
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
+from visionthink.report.benchmark_figure import benchmark_figure, benchmark_title
 from visionthink.report.confusion_figure import confusion_figure
 from visionthink.report.family_figure import family_figure, grouped, num_hidden
 from visionthink.report.headline import headline, tiles, tokens_text
 from visionthink.report.learning_figure import learning_figure
 from visionthink.report.pareto_figure import pareto_figure
-from visionthink.report.record import ReportInput
+from visionthink.report.published import compared_with_paper, score_text
+from visionthink.report.record import BenchmarkFigures, ReportInput
 from visionthink.report.theme import DARK, LIGHT, Theme, png
 
 if TYPE_CHECKING:
@@ -29,6 +31,13 @@ def render_figures(report: ReportInput, theme: Theme = LIGHT) -> dict[str, bytes
     painters: dict[str, Callable[[], Figure]] = {}
     if report.contenders:
         painters["pareto.png"] = lambda: pareto_figure(report.contenders, theme)
+    if len(report.benchmarks) > 1:
+        painters["benchmarks.png"] = lambda: benchmark_figure(report.benchmarks, theme)
+        painters |= {
+            f"pareto-{number}.png": partial(pareto_figure, one.contenders, theme)
+            for number, one in enumerate(report.benchmarks, start=1)
+            if one.contenders
+        }
     if report.confusion is not None:
         confusion = report.confusion
         painters["confusion.png"] = lambda: confusion_figure(confusion, theme)
@@ -51,6 +60,8 @@ def render_report(report: ReportInput) -> str:
         figures=_as_urls(light),
         dark_figures=_as_urls(dark),
         data_url=data_url,
+        paper=compared_with_paper(report.benchmarks),
+        score_text=score_text,
         longest_s=max((seconds for stage, seconds in report.seconds.items() if stage != "total"), default=0.0),
     )
 
@@ -75,12 +86,39 @@ def _template() -> "Template":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": _percent, "tokens": tokens_text, "seconds": _seconds}
+    environment.filters |= {
+        "percent": _percent,
+        "tokens": tokens_text,
+        "seconds": _seconds,
+        "points": _points,
+        "p_value": _p_value,
+        "number": _number,
+        "official_names": official_names,
+        "title_of": benchmark_title,
+    }
     return environment.get_template(_TEMPLATE)
+
+
+def official_names(benchmark: BenchmarkFigures) -> list[str]:
+    """The figures under which a benchmark is published, in the order in which they are told."""
+    return list(dict.fromkeys(name for figures in benchmark.official.values() for name in figures))
 
 
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
+
+
+def _points(difference: float | None) -> str:
+    """A difference of two shares in points of a hundred, its sign written out."""
+    return "-" if difference is None else f"{100 * difference:+.1f}".replace("-", "−")  # noqa: RUF001
+
+
+def _p_value(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _seconds(seconds: float | None) -> str:

@@ -20,6 +20,21 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PairedFigures:
+    """The candidate against another contender, on the questions that both answered."""
+
+    num_samples: int
+    difference: float
+    """Mean score of the candidate minus that of the other."""
+    won: int
+    """Questions on which the candidate scored higher ..."""
+    lost: int
+    """... and lower."""
+    p_value: float
+    """How often chance alone would be as uneven."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ContenderFigures:
     """How one contender did on the whole held-out split."""
 
@@ -46,6 +61,20 @@ class ContenderFigures:
     """Share of samples that began with the full view; None where the shortcut was off."""
     latency_s: float | None
     """Mean seconds from question to final answer; None where none was measured."""
+    latency_p50_s: float | None = None
+    latency_p95_s: float | None = None
+    reply_tokens: float | None = None
+    """Mean tokens that the model wrote, all turns."""
+    accuracy_asked: float | None = None
+    """Mean score where a further view was shown; None where none was."""
+    accuracy_direct: float | None = None
+    """The same where none was shown."""
+    regret: float | None = None
+    """What a perfect choice of the view by the base model would score more; None where it is not known."""
+    visual_token_ratio: float | None = None
+    """Visual tokens over those of the full view; None where that was not measured."""
+    paired: PairedFigures | None = None
+    """The candidate against this one; None of itself, and where they share no question."""
 
     @property
     def num_failed(self) -> int:
@@ -56,6 +85,19 @@ class ContenderFigures:
 def of_role(contenders: Sequence[ContenderFigures], role: ContenderRole) -> ContenderFigures | None:
     """Return the first contender of a role, None where nobody has it."""
     return next((figures for figures in contenders if figures.role is role), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkFigures:
+    """How all contenders did on one benchmark."""
+
+    name: str
+    """As the settings call it, or `picture world`, or a data set."""
+    contenders: tuple[ContenderFigures, ...]
+    official: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """By name of the contender, the figures under which the benchmark is published, in its units."""
+    origin: str = ""
+    """The run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +209,8 @@ class ReportInput:
     subtitle: str = ""
     """One line below the title: model, run id, date."""
     contenders: tuple[ContenderFigures, ...] = ()
+    benchmarks: tuple[BenchmarkFigures, ...] = ()
+    """What is laid side by side by benchmark: of one run, or of several."""
     families: tuple[FamilyFigures, ...] = ()
     curves: tuple[Curve, ...] = ()
     confusion: Confusion | None = None

@@ -10,6 +10,7 @@ runs/
     │   ├── result.json            written last: a stage that has one is done
     │   ├── error.json             why the last try failed: see failure.py
     │   └── seconds.json           wall time, summed over all tries
+    ├── judge/calls.jsonl          what a language model was asked to judge, and said, unless `judge.cache` names a file
     ├── missed/                    what the tracker is still to be sent, while there is anything
     ├── report.html
     └── summary.json               written last: a run that has one is done
@@ -106,6 +107,11 @@ class RunFolder:
     def steps_path(self) -> Path:
         """Metrics of each training step, one JSON object a line."""
         return self.stage_dir("train") / "steps.jsonl"
+
+    @property
+    def judge_calls_path(self) -> Path:
+        """What a language model was asked to judge, and what it said."""
+        return self.path / "judge" / "calls.jsonl"
 
     @property
     def dataset_path(self) -> Path:

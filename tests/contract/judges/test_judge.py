@@ -1,6 +1,7 @@
 """What every judge promises; the judge that asks a language model does so over real HTTP."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -35,10 +36,9 @@ def fair(request: Request) -> ScriptLine:
     if "How near" in request.messages[-1].text:
         assert [message.text for message in request.messages] == [INQUIRY.text]
         return "<think>3 of 10, or 0.1?</think>0.7"
-    lines = request.messages[-1].text.splitlines()
-    question, answer, prediction = (line.partition("**: ")[2] for line in lines if line[:2] in ("1.", "2.", "3."))
-    is_right = tell(GradeItem(question=question, answer=answer, prediction=prediction)) is Told.RIGHT
-    return f"<think>{answer}? 10 or 1.</think>\nScore: {int(is_right)}"
+    shown = json.loads(request.messages[-1].text)
+    item = GradeItem(question=shown["question"], answer=shown["true_answers"][0], prediction=shown["predicted_answer"])
+    return f"<think>{item.answer}? 10 or 1.</think>\nScore: {int(tell(item) is Told.RIGHT)}"
 
 
 @contextmanager

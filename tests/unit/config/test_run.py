@@ -30,7 +30,8 @@ def test_digest_differs_for_other_settings_only() -> None:
     [
         {"model.threads": 7},
         {"model.batch_size": 3},
-        {"judge.timeout_s": 3.0, "judge.max_connections": 2},
+        {"judge.timeout_s": 3.0, "judge.max_connections": 2, "judge.grade_timeout_s": 9.0},
+        {"judge.max_calls": 3, "judge.max_tokens": 9, "judge.cache": "/verdicts.jsonl"},
         {"train.micro_batch_size": 1, "train.checkpoint_every": 7},
         {
             "tracking.uri": "http://mlflow",

@@ -39,6 +39,7 @@ def answer(
         asked=asked,
         shortcut=False,
         visual_tokens=20 if asked else 4,
+        reply_tokens=30 if asked else 12,
         num_turns=1 + asked,
         outcome="answered",
     )

@@ -1,59 +1,35 @@
-"""Only a clear score is a verdict."""
+"""Only a clear verdict is one."""
 
 import pytest
+from tests.fakes.judge_reply import CLEAR, UNCLEAR
 
-from visionthink.judges import GradeItem
-from visionthink.judges.verdict import judge_question, parse_verdict
+from visionthink.judges.verdict import parse_verdict, parse_yes_no
+
+
+@pytest.mark.parametrize(("reply", "want"), CLEAR.items())
+def test_a_clear_score_is_a_verdict(reply: str, want: float) -> None:
+    assert parse_verdict(reply) == want
+
+
+@pytest.mark.parametrize("reply", UNCLEAR)
+def test_an_unclear_reply_is_none(reply: str) -> None:
+    assert parse_verdict(reply) is None
 
 
 @pytest.mark.parametrize(
     ("reply", "want"),
     [
-        ("Score: 1", 1.0),
-        ("Score: 0", 0.0),
-        ("**Score:** 1", 1.0),
-        ("The prediction is wrong.\n\nscore: 0.0", 0.0),
-        ("1", 1.0),
-        (" 0.", 0.0),
-        ("<think>Score: 0? No, 10 of 10.</think>\nScore: 1", 1.0),
-        ("Score: 1. I am sure. Score: 1", 1.0),
-        ("Score: 0 ... out of 10", 0.0),
+        ("[[YES]]", 1.0),
+        ("[[NO]]", 0.0),
+        ("Both say 47.\n\n[[ yes ]]", 1.0),
+        ("<think>[[NO]]? They are the same.</think>[[YES]]", 1.0),
+        ("[[YES]] [[YES]]", 1.0),
     ],
 )
-def test_a_clear_score_is_a_verdict(reply: str, want: float) -> None:
-    assert parse_verdict(reply) == want
+def test_the_verifier_says_yes_or_no(reply: str, want: float) -> None:
+    assert parse_yes_no(reply) == want
 
 
-@pytest.mark.parametrize(
-    "reply",
-    [
-        "",
-        "correct",
-        "Score: 0 or 1",
-        "Score: 10",
-        "Score: 1/10",
-        "Score: 0.5",
-        "Score: 1 ... no, Score: 0",
-        "10",
-        "I count 1 circle.",
-        "<think>Score: 1",
-        "underscore: 1",
-    ],
-)
-def test_an_unclear_reply_is_none(reply: str) -> None:
-    assert parse_verdict(reply) is None
-
-
-def test_the_question_holds_the_texts_as_they_are() -> None:
-    text = judge_question(GradeItem(question="what {answer} ?", answer="{0}", prediction=r"\boxed{x}"))
-    assert "1. **Question Related to the Image**: what {answer} ?\n" in text
-    assert "2. **Ground Truth Answer**: {0}\n" in text
-    assert "3. **Model Predicted Answer**: \\boxed{x}\n" in text
-    assert text.endswith('"Score: 0 or 1"')
-
-
-def test_the_question_shows_every_answer_that_counts() -> None:
-    item = GradeItem(question="how many ?", answer="8", other_answers=("eight people", "8"), prediction="8")
-    line = judge_question(item).split("\n")[3]
-    assert line.startswith("2. **Ground Truth Answer** (") and line.endswith(': "8" | "eight people"')
-    assert "any one of them" in line
+@pytest.mark.parametrize("reply", ["", "YES", "[YES]", "[[MAYBE]]", "[[YES]] or [[NO]]", "<think>[[YES]]", "Score: 1"])
+def test_a_verifier_that_says_neither_or_both_is_none(reply: str) -> None:
+    assert parse_yes_no(reply) is None

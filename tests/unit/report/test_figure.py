@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.fakes.report_input import champion, contenders, curves, families, report_input
+from tests.fakes.report_input import benchmarks, champion, contenders, curves, families, report_input
 
 from visionthink import metrics
 from visionthink.core.gate import ContenderRole
 from visionthink.report import DARK, LIGHT, Confusion, ContenderFigures, Curve, Interval, Theme
+from visionthink.report.benchmark_figure import benchmark_figure
 from visionthink.report.confusion_figure import confusion_figure
 from visionthink.report.family_figure import MAX_FAMILIES, family_figure, grouped, num_hidden
 from visionthink.report.learning_figure import learning_figure, running_mean, spread
@@ -230,3 +231,14 @@ def test_every_contender_has_a_shape_of_its_own() -> None:
 def test_report_input_of_the_tests_is_complete() -> None:
     report = report_input()
     assert all(getattr(report, field.name) for field in dataclasses.fields(report))
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_benchmark_figure_names_every_benchmark_and_contender(count: int) -> None:
+    figure = benchmark_figure(benchmarks()[:count], LIGHT)
+    shown = [text.get_text() for text in texts(figure)]
+    assert {"ChartQA", "MME", "POPE", "picture world"} & set(shown) == set(
+        ["ChartQA", "MME", "POPE", "picture world"][:count]
+    )
+    assert shown.count("trained model") == count and "78.1%" in shown
+    assert_all_text_is_inside(figure)

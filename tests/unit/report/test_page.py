@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
-from tests.fakes.report_input import champion, example, report_input
+from tests.fakes.report_input import benchmarks, champion, example, report_input
 
 from visionthink.core.gate import ContenderRole
 from visionthink.report import DARK, LIGHT, ReportInput, ShownTurn, render_figures, render_report
@@ -120,7 +120,18 @@ Change = Callable[[ReportInput], ReportInput]
             lambda report: dataclasses.replace(
                 report,
                 contenders=tuple(
-                    dataclasses.replace(one, resize_rate_needed=None, resize_rate_not_needed=None, latency_s=None)
+                    dataclasses.replace(
+                        one,
+                        resize_rate_needed=None,
+                        resize_rate_not_needed=None,
+                        latency_s=None,
+                        latency_p50_s=None,
+                        latency_p95_s=None,
+                        reply_tokens=None,
+                        regret=None,
+                        visual_token_ratio=None,
+                        paired=None,
+                    )
                     for one in report.contenders
                 ),
                 families=tuple(dataclasses.replace(family, needs_high_res=None) for family in report.families),
@@ -134,6 +145,34 @@ def test_page_shows_what_there_is(change: Change) -> None:
     html = render_report(change(dataclasses.replace(report_input(), curves=())))
     Page(html)
     assert "nan" not in html.split("<main>")[1].split("data:")[0] and "None" not in re.sub(r"data:[^\"]+", "", html)
+
+
+def test_page_tells_time_length_choice_and_pairs(html: str) -> None:
+    told = " ".join(re.sub(r"<[^>]+>", " ", html.split("<main>")[1]).split())
+    assert "trained model 97.6% 96.7–98.5 9.4 58.5% 33.5% 98.3% 1.1% 1,200" in told  # noqa: RUF001
+    assert "trained model 0.015 0.020 18.0 96.6% 98.0% +0.8" in told
+    assert "base model +14.7 183 7 1,010 &lt; 0.001" in told
+    assert "full view always −0.5 1 7 1,192 0.210" in told  # noqa: RUF001
+    assert "Beside the paper" not in told and "By benchmark" not in told
+
+
+def test_page_of_several_benchmarks_has_bars_tables_and_the_papers_own() -> None:
+    pope = dataclasses.replace(benchmarks()[2], contenders=(*benchmarks()[2].contenders, champion()))
+    report = ReportInput(title="x", benchmarks=(*benchmarks()[:2], pope, benchmarks()[3]))
+    page = Page(html := render_report(report))
+    assert page.headings == ["x", "By benchmark", "Beside the paper", "ChartQA", "MME", "POPE", "picture world"]
+    told = " ".join(re.sub(r"<[^>]+>", " ", html.split("<main>")[1]).split())
+    assert "visual tokens, % of full ChartQA MME POPE Qwen2.5-VL-7B, full view 100 79.8 2,316 86.7" in told
+    assert "ours: full view always 100.0 79.8 2,316 86.7" in told
+    assert "VisionThink, as published 51.3 79.8 2,400 86.0 ours: trained model 58.5 78.1 2,307 86.0" in told
+    assert "3 more questions of the model in use stand in no figure" in told
+    assert "augmented human quarter view only 0.7 0.55" in told
+    assert "51.3 % is the paper's share" in html_text(told) and "looked through by people" in told
+    assert list(render_figures(report)) == ["benchmarks.png", *(f"pareto-{number}.png" for number in range(1, 5))]
+
+
+def html_text(text: str) -> str:
+    return text.replace("&#39;", "'")
 
 
 def test_page_names_what_failed_and_why() -> None:

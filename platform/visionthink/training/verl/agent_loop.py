@@ -17,7 +17,7 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetr
 
 from visionthink.config import parse_config
 from visionthink.engines.encoding import Encoder, Pixels
-from visionthink.judges import open_judge
+from visionthink.judges.settings import judge_of_settings
 from visionthink.samples import decoded
 from visionthink.training.verl.picture_cache import Originals, PictureFiles
 from visionthink.training.verl.rollout import HeldRollout, RolloutHolder
@@ -85,11 +85,11 @@ def _new_holder(trainer_config: Any, processor: Any) -> RolloutHolder:
     return RolloutHolder(
         config,
         Encoder(processor),
-        open_judge(
-            config.judge.uri,
+        judge_of_settings(
+            config.judge,
             api_key=os.environ.get("OPENAI_API_KEY"),
-            timeout_s=config.judge.timeout_s,
-            max_connections=config.judge.max_connections,
+            calls_path=None,  # the run's folder may be out of a node's reach
+            run_id=str(trainer_config.trainer.experiment_name),
         ),
         Originals(files, lambda sample: decoded(sample, config.data)),
         room=Room(prompt=int(rollout.prompt_length), total=min(total, int(rollout.max_model_len or total))),
