@@ -47,7 +47,7 @@ class CachedEngine:
     """The engine behind it, where a folder does not know the reply."""
 
     def __init__(self, engine: Engine, folder: Path, *, identity: Mapping[str, Json]) -> None:
-        """Keep replies of `engine` in `folder`. Engines of one `identity` give the same replies to the same requests."""
+        """Keep replies of `engine` in `folder`; engines of one `identity` reply alike to equal requests."""
         self._engine = engine
         self._entries = CacheFolder(folder)
         self._identity = dict(identity)
