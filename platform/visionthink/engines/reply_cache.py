@@ -12,9 +12,9 @@ import hashlib
 import json
 import weakref
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from PIL import Image
 
@@ -29,6 +29,8 @@ _FORM: Final = 1
 """Of key and entry; another number is another cache."""
 _DRAWING: Final = ("temperature", "top_p", "top_k", "min_p", "seed", "num_top_log_probs")
 """The wishes that change no greedy reply."""
+_NOT_KEPT: Final = frozenset({"log_probs", "drawn"})
+"""What is told of a reply beyond what an episode needs."""
 _SMALL_PIXELS: Final = 2**18
 """Pixels that are hashed faster than handed to another thread."""
 
@@ -123,34 +125,21 @@ def _wishes(sampling: Sampling) -> dict[str, object]:
     return {name: value for name, value in asdict(sampling).items() if name not in _DRAWING}
 
 
-def _written(reply: ModelReply) -> Json:
-    return {
-        "text": reply.text,
-        "finish_reason": reply.finish_reason.value,
-        "token_ids": None if reply.token_ids is None else [*reply.token_ids],
-        "num_prompt_tokens": reply.num_prompt_tokens,
-        "num_reply_tokens": reply.num_reply_tokens,
-        "latency_s": reply.latency_s,
-    }
+def _written(reply: ModelReply) -> dict[str, Json]:
+    kept = {field.name: getattr(reply, field.name) for field in fields(reply) if field.name not in _NOT_KEPT}
+    return kept | {"token_ids": None if reply.token_ids is None else [*reply.token_ids]}
 
 
 def _read(entry: Json) -> ModelReply | None:
-    match entry:
-        case {
-            "text": str(text),
-            "finish_reason": str(reason),
-            "token_ids": list() | None as ids,
-            "num_prompt_tokens": int(num_prompt_tokens),
-            "num_reply_tokens": int(num_reply_tokens),
-            "latency_s": int() | float() as latency_s,
-        }:
-            return ModelReply(
-                text=text,
-                finish_reason=FinishReason(reason),
-                token_ids=None if ids is None else tuple(index for index in ids if isinstance(index, int)),
-                num_prompt_tokens=num_prompt_tokens,
-                num_reply_tokens=num_reply_tokens,
-                latency_s=latency_s,
-            )
-        case _:
-            return None
+    """The reply in an entry; None where there is none, or one of a version that told other things of a reply."""
+    if not isinstance(entry, dict) or entry.keys() | _NOT_KEPT != {field.name for field in fields(ModelReply)}:
+        return None
+    told: dict[str, Any] = entry
+    ids = told["token_ids"]
+    return ModelReply(
+        **{
+            **told,
+            "finish_reason": FinishReason(told["finish_reason"]),
+            "token_ids": None if ids is None else tuple(ids),
+        }
+    )

@@ -13,6 +13,7 @@ from visionthink.core.json_value import Json
 from visionthink.engines import AnswerForm, Request, Sampling, ScriptedEngine
 from visionthink.engines.reply_cache import CachedEngine, identity_of
 from visionthink.engines.scripted import ScriptLine
+from visionthink.storage.cache_folder import CacheFolder
 
 GREEDY = Sampling(temperature=0.0, max_tokens=20)
 REQUEST = Request(messages=(system("look"), user(view(56, 56), "which colour ?")), picture=noise(), sampling=GREEDY)
@@ -165,6 +166,18 @@ async def test_a_damaged_entry_is_asked_again(tmp_path: Path) -> None:
     await engine(tmp_path)[0].reply(REQUEST)
     (path,) = tmp_path.glob("*/*.json")
     path.write_bytes(path.read_bytes()[:-3])
+    again, behind = engine(tmp_path)
+    assert await again.reply(REQUEST) == SAID
+    assert len(behind.requests) == 1
+
+
+async def test_an_entry_that_tells_less_than_is_known_of_a_reply_now_is_asked_again(tmp_path: Path) -> None:
+    await engine(tmp_path)[0].reply(REQUEST)
+    (path,) = tmp_path.glob("*/*.json")
+    entries = CacheFolder(tmp_path)
+    entry = entries.find(path.stem)
+    assert isinstance(entry, dict)
+    entries.keep(path.stem, {name: value for name, value in entry.items() if name != "num_reply_tokens"})
     again, behind = engine(tmp_path)
     assert await again.reply(REQUEST) == SAID
     assert len(behind.requests) == 1
