@@ -22,6 +22,9 @@ _RECYCLED_RATIO: Final = 0.3
 _CLUSTER_SIZE: Final = 10
 """Recycled tokens that become one (1 / theta)."""
 
+_ROUNDING: Final = 1e-5
+"""Where all texts are alike each is the mean, up to rounding, and all rate."""
+
 
 class Clusters(NamedTuple):
     """M tokens in C groups."""
@@ -38,8 +41,7 @@ def raters(visual: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
     Relevance is the mean over the visual tokens, [n, D], of softmax(H_v H_q^T) over the text tokens, [t, D].
     """
     relevance = (visual.float() @ text.float().T).softmax(dim=-1).mean(dim=0)
-    # Rounding must not leave nobody: where all are alike, each is the mean.
-    return relevance >= torch.minimum(relevance.mean(), relevance.max())
+    return relevance >= relevance.mean() * (1 - _ROUNDING)
 
 
 def num_after(num_tokens: int, rank: int, *, budget: int, is_last: bool) -> int:
