@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field, ValidationError, model_validator
 
 from visionthink.config.cluster import ClusterConfig
+from visionthink.config.contender import parse_contender
 from visionthink.config.data import DataConfig, ViewConfig
 from visionthink.config.first_look import FirstLookConfig
 from visionthink.config.preset import preset_text
@@ -67,6 +68,15 @@ class RunConfig(Section):
                 f"train.policy {self.train.policy} leaves nothing to ask for, but reward.penalty is "
                 f"{self.reward.penalty}; set it to none"
             )
+        for text in self.evaluate.contenders:
+            name = parse_contender(text)
+            engine = self.evaluate.engine if name.plain == "trained" else self.model.engine
+            if engine != "transformers":
+                raise ValueError(
+                    f"evaluate.contenders has {text}, but {name.plain} answers from {without_secrets(engine)}; only "
+                    "the engine transformers can drop visual tokens: set "
+                    f"{'evaluate' if name.plain == 'trained' else 'model'}.engine to it, or leave the contender out"
+                )
         return self
 
     def digest(self) -> str:

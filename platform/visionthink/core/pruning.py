@@ -1,7 +1,7 @@
 """How a model is made to drop visual tokens, and how many it keeps. Pure.
 
-Rule: the methods are those of three papers; what they compute stands in `engines.pruning`. Here stand their names, their
-settings and every count, so that a setting that no model can follow is refused before one is loaded.
+Rule: the methods are those of three papers; what they compute stands in `engines.pruning`. Here stand their names,
+settings and counts, so that a setting that no model can follow is refused before one is loaded.
 """
 
 import math
@@ -16,6 +16,12 @@ PruningMethod: TypeAlias = Literal["fastv", "sparsevlm", "visionzip"]
 METHODS: Final[tuple[PruningMethod, ...]] = get_args(PruningMethod)
 TITLES: Final[dict[PruningMethod, str]] = {"fastv": "FastV", "sparsevlm": "SparseVLM", "visionzip": "VisionZip"}
 """What their papers call them."""
+_LAYERS: Final[dict[PruningMethod, str]] = {
+    "fastv": "evaluate.fastv_layer",
+    "sparsevlm": "evaluate.sparsevlm_layers",
+    "visionzip": "a model's number of layers",
+}
+"""What is set to choose the layers; VisionZip's is never one of them."""
 _WRITTEN: Final = re.compile(r"(?P<method>[a-z]+)@(?P<ratio>[0-9]*\.?[0-9]+)")
 
 
@@ -53,8 +59,8 @@ class Pruning:
         lowest = 0 if self.method == "visionzip" else 1
         if not self.layers or list(self.layers) != sorted(set(self.layers)) or self.layers[0] < lowest:
             raise ConfigError(
-                f"{TITLES[self.method]} cannot drop tokens before the layers {list(self.layers)}; give layers that rise, "
-                f"from {lowest} on"
+                f"{TITLES[self.method]} cannot drop tokens before the layers {list(self.layers)}; give layers that "
+                f"rise, from {lowest} on"
             )
 
     def check_depth(self, num_layers: int) -> None:
@@ -65,8 +71,8 @@ class Pruning:
         """
         if self.layers[-1] >= num_layers:
             raise ConfigError(
-                f"{TITLES[self.method]} is to drop tokens before layer {self.layers[-1]}, counted from 0, but the model "
-                f"has {num_layers} layers; set evaluate.{self.method}_layers to layers below {num_layers}"
+                f"{TITLES[self.method]} is to drop tokens before layer {self.layers[-1]}, counted from 0, but the "
+                f"model has {num_layers} layers; set {_LAYERS[self.method]} below {num_layers}"
             )
 
 

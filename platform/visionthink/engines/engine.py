@@ -230,7 +230,7 @@ def pruned_engine(engine: Engine, pruning: Pruning | None) -> Engine:
         return engine
     if not isinstance(engine, CanPrune):
         raise ConfigError(
-            f"{type(engine).__name__} cannot drop visual tokens; {pruning.method} needs the engine `transformers`, which "
-            "runs the model in this process"
+            f"{type(engine).__name__} cannot drop visual tokens; {pruning.method} needs the engine `transformers`, "
+            "which runs the model in this process"
         )
     return engine.pruned(pruning)

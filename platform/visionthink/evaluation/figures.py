@@ -84,6 +84,7 @@ def contender_figures(
         resize_rate_not_needed=resize_rate(answers, needed=False),
         shortcut_rate=None if contender.first_look == "off" else mean(answers, lambda answer: answer.shortcut),
         latency_s=latency.mean_s,
+        drops_tokens=contender.pruning is not None,
     )
 
 

@@ -203,6 +203,7 @@ def _contender_facts(figures: ContenderFigures) -> Json:
         "resize_rate_needed": figures.resize_rate_needed,
         "resize_rate_not_needed": figures.resize_rate_not_needed,
         "shortcut_rate": figures.shortcut_rate,
+        "drops_tokens": figures.drops_tokens,
     }
 
 

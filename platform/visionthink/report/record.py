@@ -46,6 +46,8 @@ class ContenderFigures:
     """Share of samples that began with the full view; None where the shortcut was off."""
     latency_s: float | None
     """Mean seconds from question to final answer; None where none was measured."""
+    drops_tokens: bool = False
+    """Whether the model drops visual tokens on its way; they are then counted by layer, and this is the mean."""
 
     @property
     def num_failed(self) -> int:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pytest
 import torch
@@ -45,7 +45,9 @@ def conversations(draw: st.DrawFn) -> list[Message]:
 @st.composite
 def prunings(draw: st.DrawFn) -> Pruning:
     method, layers = draw(
-        st.sampled_from([("fastv", (1,)), ("fastv", (2,)), ("sparsevlm", (1, 2)), ("sparsevlm", (2,)), ("visionzip", (0,))])
+        st.sampled_from(
+            [("fastv", (1,)), ("fastv", (2,)), ("sparsevlm", (1, 2)), ("sparsevlm", (2,)), ("visionzip", (0,))]
+        )
     )
     ratio = draw(st.sampled_from([0.05, 0.3, 0.5, 0.7, 1.0]))
     return Pruning(method=method, layers=layers, retained_ratio=ratio, spares_first=draw(st.booleans()))  # type: ignore[arg-type]
@@ -72,7 +74,7 @@ def spoken(rows: Sequence[Encoded], pruning: Pruning | None, num_tokens: int) ->
         if pruning is not None:
             layout = layout_of(batch.input_ids == ENCODER.image_id, [row.views for row in rows], pruning, unit=UNIT)
             run = stack.enter_context(pruned(model, pruning, layout))
-        made = model.generate(**batch.shared_inputs(model), generation_config=config)  # type: ignore[operator]
+        made: Any = cast("Any", model).generate(**batch.shared_inputs(model), generation_config=config)
     ids = made.sequences[:, batch.input_ids.shape[1] :].tolist()
     return Spoken(ids, torch.stack(made.logits, dim=1), [] if run is None else run.num_visual_tokens())
 

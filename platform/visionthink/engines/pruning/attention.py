@@ -24,6 +24,6 @@ def given(
 def received(queries: torch.Tensor, keys: torch.Tensor, *, scaling: float, chunk: int = 128) -> torch.Tensor:
     """[K]: the attention that each key gets, mean over all queries and heads; `chunk` queries at a time."""
     total = torch.zeros(keys.shape[1], device=keys.device)
-    for part in queries.split(chunk, dim=1):
+    for part in torch.split(queries, chunk, dim=1):
         total += given(part, keys, scaling=scaling).sum(dim=0)
     return total / queries.shape[1]

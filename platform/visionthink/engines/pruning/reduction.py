@@ -23,7 +23,7 @@ class Reduction(NamedTuple):
 class Packing(NamedTuple):
     """Where each column of a smaller batch comes from."""
 
-    index: torch.Tensor
+    source: torch.Tensor
     """int64 [B, M]: the column of the larger batch."""
     valid: torch.Tensor
     """Bool [B, M]: false on padding, which is on the left."""
@@ -39,5 +39,5 @@ def top(scores: torch.Tensor, count: int) -> torch.Tensor:
 def packed(keep: torch.Tensor) -> Packing:
     """How rows of which only `keep` (bool [B, L]) is left stand side by side, padded on the left."""
     num_columns = int(keep.sum(dim=1).max())
-    index = keep.long().argsort(dim=1, stable=True)[:, keep.shape[1] - num_columns :]
-    return Packing(index, keep.gather(1, index))
+    source = keep.long().argsort(dim=1, stable=True)[:, keep.shape[1] - num_columns :]
+    return Packing(source, keep.gather(1, source))

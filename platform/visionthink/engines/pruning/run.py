@@ -72,13 +72,13 @@ class _Columns:
 
     def only(self, keep: torch.Tensor) -> "_Columns":
         """Those of `keep` (bool [B, L]), in rows padded on the left."""
-        index, valid = packed(keep)
-        wide = index[:, :, None]
+        source, valid = packed(keep)
+        wide = source[:, :, None]
         return _Columns(
             hidden=self.hidden.gather(1, wide.expand(-1, -1, self.hidden.shape[2])),
             valid=valid,
-            view_of=self.view_of.gather(1, index).masked_fill(~valid, -1),
-            is_rater=self.is_rater.gather(1, index) & valid,
+            view_of=self.view_of.gather(1, source).masked_fill(~valid, -1),
+            is_rater=self.is_rater.gather(1, source) & valid,
             cos=self.cos.gather(1, wide.expand(-1, -1, self.cos.shape[2])),
             sin=self.sin.gather(1, wide.expand(-1, -1, self.sin.shape[2])),
         )
@@ -165,9 +165,7 @@ class PrunedRun:
             self.num_computed.append((now.view_of >= 0).sum(dim=1).tolist())
         return now.hidden
 
-    def _next(
-        self, hidden: torch.Tensor, positions: tuple[torch.Tensor, torch.Tensor], cache: Any
-    ) -> torch.Tensor:
+    def _next(self, hidden: torch.Tensor, positions: tuple[torch.Tensor, torch.Tensor], cache: Any) -> torch.Tensor:
         for number, layer in enumerate(self.model.layers):
             valid = torch.nn.functional.pad(self._valid[number], (0, hidden.shape[1]), value=True)
             self._valid[number] = valid
@@ -244,7 +242,7 @@ class PrunedRun:
     def _zipped(self, view_of: torch.Tensor, hidden: torch.Tensor) -> Reduction:
         """VisionZip, view after view: each was seen by itself."""
         kept, merged = torch.ones_like(view_of, dtype=torch.bool), hidden.clone()
-        for view in view_of.unique().tolist():
+        for view in sorted(set(view_of.tolist())):
             own, seen = view_of == view, self._seen(view)
             budget = num_retained(int(own.sum()), self.pruning.retained_ratio)
             left = reduce_visionzip(seen.attention, seen.keys, hidden[own], budget)
@@ -272,9 +270,7 @@ def check_prunable(model: Qwen2_5_VLForConditionalGeneration, pruning: Pruning) 
 
 
 @contextmanager
-def pruned(
-    model: Qwen2_5_VLForConditionalGeneration, pruning: Pruning, layout: Layout
-) -> Generator[PrunedRun]:
+def pruned(model: Qwen2_5_VLForConditionalGeneration, pruning: Pruning, layout: Layout) -> Generator[PrunedRun]:
     """Let `model` drop tokens of one batch; encode its views and generate within."""
     language_model = cast("Any", model).model.language_model
     with ExitStack() as stack:

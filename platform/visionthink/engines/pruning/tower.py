@@ -49,7 +49,7 @@ class TowerWatch:
         attention = torch.cat(
             [
                 received(query.transpose(0, 1), key.transpose(0, 1), scaling=module.scaling)
-                for query, key in zip(queries.split(counts), keys.split(counts), strict=True)
+                for query, key in zip(torch.split(queries, counts), torch.split(keys, counts), strict=True)
             ]
         )
         self._keep(attention, raw.float().mean(dim=1), counts)
@@ -66,8 +66,8 @@ class TowerWatch:
         )
         order = window_index.argsort()
         sizes = [count // unit for count in counts]
-        of_tokens = attention.view(-1, unit).mean(dim=1)[order].split(sizes)
-        key_of_tokens = keys.view(-1, unit, keys.shape[-1]).mean(dim=1)[order].split(sizes)
+        of_tokens = torch.split(attention.view(-1, unit).mean(dim=1)[order], sizes)
+        key_of_tokens = torch.split(keys.view(-1, unit, keys.shape[-1]).mean(dim=1)[order], sizes)
         self.views += map(TowerTokens, of_tokens, key_of_tokens)
 
 
