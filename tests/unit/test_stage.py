@@ -171,3 +171,9 @@ def test_bounds_that_fit_the_small_model_alone_are_told(
         (tmp_path / name).write_text("{}")
     subject.check_inputs(tiny_config({"model.base": str(tmp_path), **overrides}), trains=True)
     assert ("--preset paper-7b-4x8" in capsys.readouterr().err) is is_told
+
+
+def test_tokens_dropped_before_a_layer_that_is_not_there_are_refused_before_a_run_is_begun() -> None:
+    config = tiny_config({"evaluate.contenders": ["always_high+sparsevlm@0.5"], "evaluate.sparsevlm_layers": [2, 6]})
+    with pytest.raises(ConfigError, match="before layer 6, counted from 0, but the model has 3 layers"):
+        subject.check_inputs(config, trains=True)
