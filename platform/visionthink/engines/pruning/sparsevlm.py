@@ -1,11 +1,12 @@
-"""SparseVLM (arXiv 2410.04417, sections 3.2 to 3.4). Pure.
+"""SparseVLM (arXiv 2410.04417v4, sections 3.2 and 3.3). Pure.
 
 Rule: text rates pictures. The words that the picture is about (the raters) are chosen once, from the embeddings. Before
 each of a few layers, visual tokens are scored by the attention that the raters gave them; the rank of that matrix says
 how many are redundant; the best of those that go are merged into a few that stay, by density-peak clustering.
 
-What the paper leaves open is taken from its released code: a recycled token is the mean of its cluster (section 3.4
-writes a sum, which would grow with the cluster), 30 % of the dropped tokens are recycled, ten of them into one.
+What the paper leaves open is taken from its released code: 30 % of the dropped tokens are recycled, ten of them into
+one, and distances are over sqrt(D). So is the mean of a cluster, where equation 10 writes a sum: that would grow with
+the cluster, and no token that the model knows weighs as much.
 """
 
 from typing import Final, NamedTuple
@@ -15,10 +16,10 @@ import torch
 from visionthink.engines.pruning.reduction import Reduction, top
 
 _SCALE: Final = 0.5
-"""Lambda, the share of the redundant tokens that a layer drops (3.3). With it the released lists come out: 300 of
+"""Lambda, the share of the redundant tokens that a layer drops (equation 7). With it the released lists come out: 300 of
 LLaVA's 576 tokens pass the first layer where some twenty raters look on."""
 _RECYCLED_RATIO: Final = 0.3
-"""Tau: the share of the dropped tokens that are recycled (3.4)."""
+"""Tau: the share of the dropped tokens that are recycled (3.3)."""
 _CLUSTER_SIZE: Final = 10
 """Recycled tokens that become one (1 / theta)."""
 
@@ -36,7 +37,7 @@ class Clusters(NamedTuple):
 
 
 def raters(visual: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
-    """Bool [t]: the text tokens that are at least as relevant to the picture as the mean (3.2).
+    """Bool [t]: the text tokens that are at least as relevant to the picture as the mean (equations 5 and 6).
 
     Relevance is the mean over the visual tokens, [n, D], of softmax(H_v H_q^T) over the text tokens, [t, D].
     """
@@ -45,7 +46,7 @@ def raters(visual: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
 
 
 def num_after(num_tokens: int, rank: int, *, budget: int, is_last: bool) -> int:
-    """How many of `num_tokens` pass a layer (3.3: N = lambda * (L_v - rank(P)) go).
+    """How many of `num_tokens` pass a layer (equation 7: N = lambda * (L_v - rank(P)) go).
 
     Never fewer than `budget`; the last layer leaves just these. The paper fits lambda to a budget, this cuts off at it.
     """
@@ -65,7 +66,7 @@ def reduce_sparsevlm(ratings: torch.Tensor, hidden: torch.Tensor, num_left: int)
     num_dropped = num_tokens - num_left
     if not num_dropped:
         return Reduction(torch.ones(num_tokens, dtype=torch.bool, device=hidden.device), hidden)
-    scores = ratings.mean(dim=0)
+    scores = ratings.mean(dim=0)  # equation 3
     num_recycled = int(_RECYCLED_RATIO * num_dropped) + 1
     num_clusters = min(num_recycled // _CLUSTER_SIZE + 1, num_left - 1)
     kept = top(scores, num_left - num_clusters)
@@ -81,9 +82,10 @@ def reduce_sparsevlm(ratings: torch.Tensor, hidden: torch.Tensor, num_left: int)
 
 
 def clusters(hidden: torch.Tensor, num_clusters: int) -> Clusters:
-    """Density peaks: centres are dense and far from anything denser; the rest joins the nearest centre (3.4).
+    """Density peaks: centres are dense and far from anything denser (equations 8 and 9).
 
-    Density is exp(-mean squared distance to the nearest `num_clusters`), distances being over sqrt(D), as released.
+    The rest joins the centre that it is most like, by cosine. The neighbours that make a density are the nearest
+    `num_clusters`, as released.
     """
     distance = torch.cdist(hidden.float(), hidden.float(), compute_mode="donot_use_mm_for_euclid_dist")
     distance = distance / hidden.shape[1] ** 0.5
@@ -93,7 +95,8 @@ def clusters(hidden: torch.Tensor, num_clusters: int) -> Clusters:
     is_denser = (density[None] > density[:, None]) | ties
     peak = distance.masked_fill(~is_denser, torch.inf).amin(dim=-1).clamp(max=float(distance.max()))
     centres = (peak * density).argsort(descending=True, stable=True)[:num_clusters]
-    group = distance[:, centres].argmin(dim=-1)
+    unit = torch.nn.functional.normalize(hidden.float(), dim=-1)
+    group = (unit @ unit[centres].T).argmax(dim=-1)
     group[centres] = torch.arange(num_clusters, device=hidden.device)
     return Clusters(centres, group)
 

@@ -3,7 +3,7 @@
 Rule: taken from its last block with full attention, the last one in which a patch can see the whole view; in the blocks
 between these it sees its window alone. The tower has no class token whose attention could be asked for, as VisionZip
 does with CLIP, so a patch counts by the attention that it gets from all others: the paper's own way out for such towers
-(section 3.2). One visual token is four patches, and takes the mean of theirs.
+(section 2.3). One visual token is four patches, and takes the mean of theirs.
 """
 
 from collections.abc import Generator

@@ -1,4 +1,4 @@
-"""VisionZip (arXiv 2412.04467, section 3.2, "Informative Visual Token Zip"). Pure.
+"""VisionZip (arXiv 2412.04467, section 2.3, "Informative Visual Token Zip", algorithms 1 and 2). Pure.
 
 Rule: the vision tower alone decides, before the language model and without the question. Dominant tokens are those that
 get the most attention in the tower; the others are not lost but merged by the likeness of their keys into a few
