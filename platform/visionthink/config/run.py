@@ -175,4 +175,7 @@ def _explain(error: Any) -> str:
             value = without_secrets(repr(error["input"]))
             return f"unknown key {key} (value {value}); `visionthink config` lists every key"
         case _:
-            return f"{key}: {error['msg'].removeprefix('Value error, ')} (got {without_secrets(repr(error['input']))})"
+            text = f"{key}: {error['msg'].removeprefix('Value error, ')}"
+            # Of a rule between settings the text names those that matter; all the others would bury it.
+            is_section = isinstance(error["input"], Mapping | Section)
+            return text if is_section else f"{text} (got {without_secrets(repr(error['input']))})"

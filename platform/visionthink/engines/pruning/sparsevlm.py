@@ -16,8 +16,8 @@ import torch
 from visionthink.engines.pruning.reduction import Reduction, top
 
 _SCALE: Final = 0.5
-"""Lambda, the share of the redundant tokens that a layer drops (equation 7). With it the released lists come out: 300 of
-LLaVA's 576 tokens pass the first layer where some twenty raters look on."""
+"""Lambda, the share of the redundant tokens that a layer drops (equation 7). With it the released lists come out: 300
+of LLaVA's 576 tokens pass the first layer where some twenty raters look on."""
 _RECYCLED_RATIO: Final = 0.3
 """Tau: the share of the dropped tokens that are recycled (3.3)."""
 _CLUSTER_SIZE: Final = 10
