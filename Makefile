@@ -131,6 +131,10 @@ bench-judging: setup ## The rule judge: false-right and false-wrong rates, speed
 bench-first-look: setup ## The first-look shortcut on mixes of questions, with a finished run's model: ARGS="--run runs/latest"
 	$(BIN)/python benchmarks/first_look.py $(ARGS)
 
+.PHONY: bench-pruning
+bench-pruning: setup ## FastV, SparseVLM and VisionZip beside the loop, on three worlds, with a finished run's model: ARGS="--run runs/latest"
+	$(BIN)/python benchmarks/pruning.py $(ARGS)
+
 .PHONY: bench-learning
 bench-learning: setup ## Base model and training with four seeds and both penalty rules: does it learn every time?
 	$(BIN)/python benchmarks/learning.py $(ARGS)

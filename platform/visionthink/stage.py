@@ -155,12 +155,25 @@ def check_inputs(config: RunConfig, *, trains: bool) -> None:
         )
     if config.evaluate.model is not None:
         check_model(Path(config.evaluate.model))
+    _check_contenders(config, base)
     for uri in (config.model.engine, config.evaluate.engine, config.judge.uri):
         _check_servers(uri)
     if trains:
         check_both_labels(config)
     for line in check_sources(config):
         say(line)
+
+
+def _check_contenders(config: RunConfig, base: Path) -> None:
+    """Refuse to drop tokens before layers that a model does not have; a trained one has as many as its base.
+
+    Raises:
+        ConfigError: naming method and layer.
+    """
+    if config.evaluate.contenders:
+        from visionthink.evaluation.contender import check_depths, usual_contenders  # only who is evaluated so needs it
+
+        check_depths(usual_contenders(base, Path(config.evaluate.model or base), config))
 
 
 def _check_servers(uri: str) -> None:

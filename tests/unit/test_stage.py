@@ -192,3 +192,9 @@ def test_an_evaluation_is_found_in_the_tracker_by_its_benchmark(
 def test_other_stages_have_no_benchmark(tmp_path: Path) -> None:
     run_stage("label", CONFIG.model_dump_json(), str(tmp_path / "run-1"))
     assert "visionthink.benchmark" not in CALLS[0].spec.tags
+
+
+def test_tokens_dropped_before_a_layer_that_is_not_there_are_refused_before_a_run_is_begun() -> None:
+    config = tiny_config({"evaluate.contenders": ["always_high+sparsevlm@0.5"], "evaluate.sparsevlm_layers": [2, 6]})
+    with pytest.raises(ConfigError, match="before layer 6, counted from 0, but the model has 3 layers"):
+        subject.check_inputs(config, trains=True)

@@ -6,11 +6,14 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
+from visionthink.config.contender import parse_contender
 from visionthink.config.data import PositiveInt, Share
 from visionthink.config.section import OPERATIONAL, Place, Section
 from visionthink.core.gate import GateRule
 from visionthink.core.label import LabelRule
+from visionthink.core.pruning import Pruning, PruningName
 from visionthink.core.reward import RewardRule
+from visionthink.errors import ConfigError
 
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
@@ -160,7 +163,7 @@ class TrainConfig(Section):
     policy: Literal["auto", "always_low", "always_high"] = "auto"
     """How a picture is looked at while training: `auto` lets the model ask. `always_high` trains on the full view
     without a tool, the paper's baseline (QwenRL) and, with all samples, its General variant. Others than `auto` take
-    `backend = "verl"` and `reward.penalty = "none"`."""
+    `reward.penalty = "none"`; the trained model is evaluated as it was trained."""
     num_steps: PositiveInt = 150
     """Optimizer steps."""
     num_prompts: PositiveInt = 16
@@ -225,14 +228,6 @@ class TrainConfig(Section):
             raise ValueError("a ratio that is clipped from 1 on leaves no gradient; take more than 1 (veRL: 3), or 0")
         return value
 
-    @model_validator(mode="after")
-    def _policy_fits(self) -> "TrainConfig":
-        if self.policy != "auto" and self.backend != "verl":
-            raise ValueError(
-                f"policy {self.policy!r} is trained by veRL alone; set train.backend to verl, or leave the policy out"
-            )
-        return self
-
 
 BenchmarkName: TypeAlias = Literal[
     "chartqa",
@@ -280,6 +275,45 @@ class EvaluateConfig(Section):
     at most a quarter of them over the held-out families."""
     num_examples: int = Field(default=6, ge=0)
     """Conversations shown in the report."""
+    contenders: tuple[str, ...] = ()
+    """More contenders: one of `always_low`, `always_high`, `base` and `trained` with visual tokens dropped by a
+    published method, at any share that stays, such as `always_high+fastv@0.5`; the methods are `fastv`, `sparsevlm` and
+    `visionzip` (docs/baselines.md). Where the model chooses its views, the first one keeps all tokens. Only the engine
+    `transformers` can do so."""
+    fastv_layer: PositiveInt = 1
+    """Layers of the language model that FastV lets compute every token: its K. For Qwen2.5-VL: 2, the paper's."""
+    sparsevlm_layers: tuple[PositiveInt, ...] = (1, 2)
+    """After how many layers SparseVLM drops tokens, each time. For Qwen2.5-VL: 2, 6, 15, the released code's."""
+
+    @field_validator("contenders")
+    @classmethod
+    def _written_in_one_way(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            found = tuple(str(parse_contender(text)) for text in value)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        if twice := sorted({name for name in found if found.count(name) > 1}):
+            raise ValueError(f"{', '.join(twice)} stands there twice; leave one out")
+        return found
+
+    @model_validator(mode="after")
+    def _layers_fit(self) -> "EvaluateConfig":
+        try:
+            for method in ("fastv", "sparsevlm"):
+                self.pruning(PruningName(method, 1.0), spares_first=False)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def pruning(self, name: PruningName, *, spares_first: bool) -> Pruning:
+        """The core's own record."""
+        layers = {"fastv": (self.fastv_layer,), "sparsevlm": self.sparsevlm_layers, "visionzip": (0,)}
+        return Pruning(
+            method=name.method,
+            retained_ratio=name.retained_ratio,
+            layers=layers[name.method],
+            spares_first=spares_first,
+        )
 
     @field_validator("reply_cache")
     @classmethod

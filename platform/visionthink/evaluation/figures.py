@@ -101,6 +101,7 @@ def contender_figures(
         reply_tokens=mean(answers, lambda answer: answer.reply_tokens),
         accuracy_asked=mean_score([answer for answer in answers if answer.asked]),
         accuracy_direct=mean_score([answer for answer in answers if not answer.asked]),
+        drops_tokens=contender.pruning is not None,
     )
 
 

@@ -239,6 +239,7 @@ def _contender_facts(figures: ContenderFigures) -> Json:
         "accuracy_direct": figures.accuracy_direct,
         "regret": figures.regret,
         "visual_token_ratio": figures.visual_token_ratio,
+        "drops_tokens": figures.drops_tokens,
     }
 
 

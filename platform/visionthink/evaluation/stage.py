@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from visionthink.core.gate import ContenderRole
 from visionthink.core.sample import Sample
-from visionthink.engines import Engine
+from visionthink.engines import Engine, pruned_engine
 from visionthink.engines.reply_cache import CachedEngine
 from visionthink.episodes.asking import Series, ask_open
 from visionthink.episodes.opening import open_runner
@@ -24,7 +24,13 @@ from visionthink.errors import UserError
 from visionthink.evaluation.answer import Answer
 from visionthink.evaluation.asking import HELD_OUT, TEST, ask_of, series_of
 from visionthink.evaluation.benchmarks import Benchmark, BenchmarkJudge, benchmark_of
-from visionthink.evaluation.contender import Contender, check_contenders, reply_identity, usual_contenders
+from visionthink.evaluation.contender import (
+    Contender,
+    check_contenders,
+    check_depths,
+    reply_identity,
+    usual_contenders,
+)
 from visionthink.evaluation.incumbent import Incumbent, find_incumbent, forget_incumbent
 from visionthink.evaluation.interval import Bootstrap
 from visionthink.evaluation.latency import Latency
@@ -53,7 +59,7 @@ def evaluate_stage(task: StageTask) -> StageResult:
         UserError: a model or the data set cannot be used.
     """
     return evaluate_with(
-        lambda contender: task.open_engine(contender.engine, contender.model),
+        lambda contender: pruned_engine(task.open_engine(contender.engine, contender.model), contender.pruning),
         base=base_folder(task.config.model.base),
         candidate=model_to_judge(task),
         task=task,
@@ -68,6 +74,7 @@ def evaluate_with(
     benchmark = benchmark_of(config)
     contenders = usual_contenders(base, candidate, config, has_forecast=read_forecast(candidate) is not None)
     check_contenders(contenders)
+    check_depths(contenders)
     work = _Work(task=task, benchmark=benchmark, tests=benchmark.source(config, task.say), open_engine=open_engine)
     check_names({sample.family for sample in (*work.tests.samples, *work.tests.held_out)}, of="family")
     incumbent, champion = find_incumbent(task, candidate)
@@ -243,8 +250,8 @@ class _Work:
 
 
 def _by_engine(contenders: Sequence[Contender]) -> list[list[Contender]]:
-    """Contenders that one engine speaks for, asked with the same texts and sizes, together."""
+    """Contenders that one engine speaks for, asked with the same texts, sizes and dropped tokens, together."""
     groups: dict[tuple[object, ...], list[Contender]] = {}
     for one in contenders:
-        groups.setdefault((one.engine, one.model, one.episode, one.view), []).append(one)
+        groups.setdefault((one.engine, one.model, one.episode, one.view, one.pruning), []).append(one)
     return list(groups.values())
