@@ -19,6 +19,7 @@ ARGUED: Final = {
     "pod-networkpolicy": "what leaves a pod is the cluster's business, and nobody calls a pod of `helm test`",
     "networkpolicy-targets-pod": "pods of trainings and models are made by their operators",
     "deployment-has-host-podantiaffinity": "several pods are spread by topologySpreadConstraints instead",
+    "deployment-strategy": "two pods never share a SQLite file: the trial's MLflow is taken down first",
     "deployment-replicas": "one judge is enough: stages wait for it",
     "statefulset-has-host-podantiaffinity": "the embedded object store is one pod",
     "statefulset-has-servicename": "the embedded object store is one pod behind a plain Service",
@@ -69,4 +70,3 @@ def test_list_of_values_is_as_its_tool_writes_it(tmp_path: Path) -> None:
     done = run(tool("helm-docs"), f"--chart-search-root={tmp_path}")
     assert done.returncode == 0, done.stderr
     assert (copy / "README.md").read_text() == (CHART / "README.md").read_text(), "`make chart-docs` writes it"
-
