@@ -57,7 +57,7 @@ OPTIONAL: Final = {
     "localqueues.kueue.x-k8s.io": "kueue-v0.19.2/kueue.x-k8s.io_localqueues.yaml",
     "podmonitors.monitoring.coreos.com": "prometheus-operator-v0.93.0",
 }
-"""Definitions that the tests bring along where a cluster has none, from the folder of definitions beside the checkout."""
+"""Definitions that the tests bring along where a cluster has none, from those that lie beside the checkout."""
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ def test_helm_takes_the_command(helm: Helm, command: str) -> None:
 def test_settings_are_read_by_the_path_that_is_told(helm: Helm) -> None:
     (command,) = (line for line in COMMANDS if "platform\\.toml" in line)
     name = shlex.split(command)[5]
-    assert "visionthink-settings" == name
+    assert name == "visionthink-settings"
     parse_config(tomllib.loads(only(helm.objects(), "ConfigMap", name)["data"]["platform.toml"]))
 
 

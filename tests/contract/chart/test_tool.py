@@ -13,7 +13,7 @@ import pytest
 from tests.contract.chart.conftest import CHART, PROFILES, Helm, find_tool
 
 ARGUED: Final = {
-    "container-ephemeral-storage-request-and-limit": "uploads pass through MLflow's scratch; a limit would end one midway",
+    "container-ephemeral-storage-request-and-limit": "uploads pass through MLflow's scratch: a limit would end one",
     "container-image-pull-policy": "images are pinned by version or digest, and are not fetched anew",
     "pod-probes-identical": "health is one address in MLflow and vLLM; the two probes differ in patience",
     "pod-networkpolicy": "what leaves a pod is the cluster's business, and nobody calls a pod of `helm test`",
