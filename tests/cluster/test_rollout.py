@@ -32,6 +32,7 @@ from visionthink.cluster import Manifest, ModelVersion, inference_service, weigh
 from visionthink.cluster.client import is_ready
 from visionthink.cluster.serving import shares
 from visionthink.config import RunConfig, load_config
+from visionthink.model.bundled import bundled_path
 from visionthink.rollout import ServedVersion
 from visionthink.rollout.kserve import KServeCluster
 from visionthink.rollout.port import Look
@@ -46,7 +47,7 @@ NUM_MEASURED: Final = 1000
 START_S: Final = 240.0
 RUNTIME: Final = "loop-alone"
 BROKEN: Final = "no-image"
-NUM_SAMPLES: Final = 60
+NUM_SAMPLES: Final = 40
 
 
 @dataclass
@@ -254,11 +255,9 @@ max_latency_ratio = 20.0
 def place(kube: Kube) -> Iterator[Place]:
     space: Manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
     kube.api.apply(space)
-    from visionthink.model.bundled import bundled_path
-
     named = os.environ.get("VISIONTHINK_MODEL")
     model = Path(named) if named else bundled_path()
-    with tempfile.TemporaryDirectory(prefix="vt-rollout-", dir="/var/tmp") as name, pytest.MonkeyPatch.context():
+    with tempfile.TemporaryDirectory(prefix="vt-rollout-", dir="/var/tmp") as name:
         folder = Path(name)
         folder.chmod(0o755)
         models = folder / "models"
@@ -273,7 +272,7 @@ def place(kube: Kube) -> Iterator[Place]:
             kube.api.apply(manifest)
         kube.api.apply(_loop_runtime(RUNTIME, image, site, python))
         kube.api.apply(_loop_runtime(BROKEN, "localhost/nobody:0", site, python))
-        with prometheus(folder, kubeconfig=kube.kubeconfig, namespace=NAMESPACE) as url:
+        with prometheus(folder, NAMESPACE, lambda: _targets(kube)) as url:
             settings = folder / "settings.toml"
             settings.write_text(
                 SETTINGS.format(
@@ -301,6 +300,13 @@ def place(kube: Kube) -> Iterator[Place]:
             yield made
     kube.kubectl("delete", "namespace", NAMESPACE, "--timeout=180s", timeout_s=200)
     kube.kubectl("delete", "persistentvolume", NAMESPACE, "--timeout=60s")
+
+
+def _targets(kube: Kube) -> dict[str, str]:
+    """Where each pod is scraped."""
+    pods: Manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": NAMESPACE}}
+    found = kube.api.list(pods, labels="serving.kserve.io/inferenceservice=" + NAME)
+    return {pod["metadata"]["name"]: f"{pod['status']['podIP']}:8080" for pod in found if pod["status"].get("podIP")}
 
 
 def _answers(gateway: str) -> bool:
