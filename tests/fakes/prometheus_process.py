@@ -4,37 +4,31 @@ The program is the one that VISIONTHINK_PROMETHEUS names, or `prometheus` of the
 that name (`apt-get install prometheus`).
 """
 
+import contextlib
+import json
 import os
 import shutil
 import socket
 import subprocess
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 
+from visionthink.errors import ClusterError
+from visionthink.storage.atomic import atomic_write
+
 SCRAPE_S = 1
-_PODS = """
+_CONFIG = """
 scrape_configs:
   - job_name: loops
     scrape_interval: {every}s
-    kubernetes_sd_configs:
-      - role: pod
-        kubeconfig_file: {kubeconfig}
-        namespaces: {{names: [{namespace}]}}
-    relabel_configs:
-      - {{source_labels: [__meta_kubernetes_namespace], target_label: namespace}}
-      - {{source_labels: [__meta_kubernetes_pod_name], target_label: pod}}
-"""
-_ONE = """
-scrape_configs:
-  - job_name: one
-    scrape_interval: {every}s
-    static_configs:
-      - targets: [{target}]
-        labels: {{namespace: {namespace}, pod: {pod}}}
+    file_sd_configs:
+      - files: [targets.json]
+        refresh_interval: {every}s
 """
 
 
@@ -44,24 +38,19 @@ def prometheus_program() -> str | None:
 
 
 @contextmanager
-def prometheus(
-    folder: Path,
-    *,
-    namespace: str,
-    kubeconfig: Path | None = None,
-    target: str = "",
-    pod: str = "",
-) -> Iterator[str | None]:
-    """Its address; None where the machine has none. It scrapes a namespace's pods, or one target as the pod `pod`."""
+def prometheus(folder: Path, namespace: str, pods: Callable[[], Mapping[str, str]]) -> Iterator[str | None]:
+    """Its address; None where the machine has none. It scrapes `pods`, HOST:PORT by name, as they are just now.
+
+    Debian's Prometheus knows no Kubernetes, so the targets come by a file.
+    """
     program = prometheus_program()
     if program is None:
         yield None
         return
-    text = _ONE.format(every=SCRAPE_S, target=target, namespace=namespace, pod=pod)
-    if kubeconfig is not None:
-        text = _PODS.format(every=SCRAPE_S, kubeconfig=kubeconfig, namespace=namespace)
-    config = folder / "prometheus.yml"
-    config.write_text(text)
+    config, ended = folder / "prometheus.yml", threading.Event()
+    config.write_text(_CONFIG.format(every=SCRAPE_S))
+    _put_targets(folder, namespace, pods)
+    following = threading.Thread(target=_follow, args=(folder, namespace, pods, ended), daemon=True)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -76,10 +65,26 @@ def prometheus(
         )
     try:
         _wait(f"http://{address}/-/ready", process, folder / "prometheus.log")
+        following.start()
         yield f"http://{address}"
     finally:
+        ended.set()
         process.terminate()
         process.wait(30)
+
+
+def _put_targets(folder: Path, namespace: str, pods: Callable[[], Mapping[str, str]]) -> None:
+    found = [
+        {"targets": [address], "labels": {"namespace": namespace, "pod": name}}
+        for name, address in sorted(pods().items())
+    ]
+    atomic_write(folder / "targets.json", json.dumps(found).encode())
+
+
+def _follow(folder: Path, namespace: str, pods: Callable[[], Mapping[str, str]], ended: threading.Event) -> None:
+    while not ended.wait(SCRAPE_S):
+        with contextlib.suppress(ClusterError):
+            _put_targets(folder, namespace, pods)
 
 
 def _wait(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -330,6 +330,9 @@ class RegisterConfig(Section):
     """Name of the registered model: letters, digits, blanks and . _ -, as MLflow and a store's folder take it."""
     alias: str = Field(default="champion", pattern=r"^[\w-]+$", max_length=255)
     """Alias that moves to a version that passed the gate. `latest` and `v1`, `v2`, ... are MLflow's own."""
+    alias_moves_at: Annotated[Literal["register", "rollout"], OPERATIONAL] = "register"
+    """When it moves: as soon as the gate lets a version pass, or once a rollout has brought it into use on a
+    cluster."""
     min_accuracy_ratio: Share = 0.97
     """Promote only at this share of always_high's accuracy, or better."""
     min_incumbent_gain: Annotated[float, Field(ge=-1, le=1)] = 0.0

@@ -39,8 +39,8 @@ from visionthink.rollout.served_engine import ServedEngine
 from visionthink.storage import atomic_write_json
 from visionthink.storage.json_file import read_json
 
-_MAX_RETRIES: Final = 3
-"""Of one question to a pod that runs; it is no server that is being started again."""
+_MAX_RETRIES: Final = 1
+"""Of one question to a pod that runs; it is no server that is being started again, and episodes are tried again too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
