@@ -89,7 +89,7 @@ def stubbed() -> Asked:
     """What the files of the package import and we do not need."""
     asked = Asked()
     judge = types.ModuleType("lmms_eval.llm_judge")
-    judge.__path__ = [str(ROOT / "llm_judge")]  # type: ignore[attr-defined]
+    judge.__path__ = [str(ROOT / "llm_judge")]
     sys.modules["lmms_eval.llm_judge"] = judge
     texts = importlib.import_module("lmms_eval.llm_judge.utils")
 
@@ -124,12 +124,12 @@ def mathvista(draw: random.Random, asked: Asked) -> Drawn:
         kind = draw.choice(["text", "text", "integer", "float", "list"])
         choices = options(draw, draw.randint(2, 5)) if kind == "text" else []
         precision = draw.choice([1, 2]) if kind == "float" else None
-        answer = {
-            "text": lambda choices=choices: draw.choice(choices),
-            "integer": lambda: draw.choice(["14", "12", "-7", "1204"]),
-            "float": lambda precision=precision: str(round(draw.choice([0.5, 0.51, 3.5, 12.0]), precision)),
-            "list": lambda: draw.choice(["[1, 2]", "[2007, 2008]"]),
-        }[kind]()
+        answers = {
+            "text": choices,
+            "integer": ["14", "12", "-7", "1204"],
+            "float": [str(round(value, precision or 1)) for value in (0.5, 0.51, 3.5, 12.0)],
+            "list": ["[1, 2]", "[2007, 2008]"],
+        }
         row = {
             "pid": str(number),
             "question": f"What is number {number}?",
@@ -137,7 +137,7 @@ def mathvista(draw: random.Random, asked: Asked) -> Drawn:
             "choices": choices,
             "unit": draw.choice(["", "", "$"]),
             "precision": precision,
-            "answer": answer,
+            "answer": draw.choice(answers[kind]),
             "question_type": "multi_choice" if kind == "text" else "free_form",
             "answer_type": kind,
             "metadata": {"split": "testmini", "task": draw.choice(["figure question answering", "math word problem"])},
@@ -245,10 +245,10 @@ def mmbench(draw: random.Random, asked: Asked) -> Drawn:
             )
 
     def score(row: dict[str, Any], got: str) -> float:
-        import pandas as pd
-
         item = utils.mmbench_process_results(row, [got])["gpt_eval_score"]
-        return float(evaluator.eval_sub_data(pd.DataFrame([item]), {row["index"]: row["answer"]}))
+        return float(
+            evaluator.eval_sub_data(importlib.import_module("pandas").DataFrame([item]), {row["index"]: row["answer"]})
+        )
 
     def circular(pairs: Sequence[Sequence[Any]]) -> dict[str, Any]:
         replies = {pair[3]: pair[2] for pair in pairs}

@@ -18,7 +18,7 @@ from visionthink.datasets.published import Published
 from visionthink.datasets.row import NotAskableError, Row, to_sample
 from visionthink.errors import DataError, StorageError, UserError
 from visionthink.storage import LocalStore, Manifest, Store
-from visionthink.storage.manifest import MANIFEST, describe
+from visionthink.storage.manifest import MANIFEST, FileEntry, describe
 
 if TYPE_CHECKING:
     import datasets
@@ -75,7 +75,7 @@ def mirror(
     data = _loaded(origin)
     _check(data, published, origin)
     num_files = -(-data.num_rows // rows_per_file)
-    files = {}
+    files: dict[str, FileEntry] = {}
     with tempfile.TemporaryDirectory() as folder:
         for number in range(num_files):
             key = f"{origin.split}-{number:05d}-of-{num_files:05d}.parquet"
