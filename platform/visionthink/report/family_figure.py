@@ -144,7 +144,7 @@ def _draw_asks(axes: "Axes", place: int, own: FamilyFigures, by_name: _ByName, m
     base = of_role(marks.contenders, ContenderRole.BASE)
     before = by_name.get((base.name, own.family)) if base else None
     reach = own.resize_rate
-    if before and 0 <= before.resize_rate - reach < 0.07:
+    if before and 0 <= before.resize_rate - reach < 0.12:
         # The base model's mark would cover the number.
         reach = before.resize_rate
     axes.annotate(

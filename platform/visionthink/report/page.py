@@ -110,7 +110,10 @@ def _percent(share: float | None) -> str:
 
 def _points(difference: float | None) -> str:
     """A difference of two shares in points of a hundred, its sign written out."""
-    return "-" if difference is None else f"{100 * difference:+.1f}".replace("-", "−")  # noqa: RUF001
+    if difference is None:
+        return "-"
+    text = f"{100 * difference:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")  # noqa: RUF001
 
 
 def _p_value(p: float) -> str:

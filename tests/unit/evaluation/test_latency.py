@@ -91,7 +91,8 @@ def test_latency_of_nothing_is_none() -> None:
 
 def test_latency_means_are_of_the_headline_families() -> None:
     latency = Latency(by_family={"a": (1.0, 3.0), "b": (9.0,)}, headline=("a",))
-    assert (latency.p50_s, latency.p95_s) == (2.0, pytest.approx(2.9))
+    assert latency.p50_s == 2.0
+    assert latency.p95_s == pytest.approx(2.9)
     assert (latency.mean_s, latency.of_family("b")) == (2.0, 9.0)
 
 

@@ -242,3 +242,23 @@ def test_benchmark_figure_names_every_benchmark_and_contender(count: int) -> Non
     )
     assert shown.count("trained model") == count and "78.1%" in shown
     assert_all_text_is_inside(figure)
+
+
+@pytest.mark.parametrize("before", [0.0, 0.03, 0.07, 0.1, 0.13, 0.5])
+def test_family_figure_writes_no_number_below_a_mark(before: float) -> None:
+    """The base model asks a little more often than the trained one, whose bar is empty."""
+    among = {ContenderRole.BASE: before, ContenderRole.CANDIDATE: 0.0}
+    roles = {one.name: one.role for one in contenders()}
+    found = [
+        dataclasses.replace(one, resize_rate=among.get(roles[one.contender], 0.0))
+        for one in families()
+        if one.family == "colour"
+    ]
+    figure = family_figure(found, contenders(), LIGHT)
+    figure.draw_without_rendering()
+    asks = figure.axes[0]
+    (number,) = [text.get_window_extent() for text in asks.texts if text.get_text() == "0%"]
+    (mark,) = [line for line in asks.lines if line.get_color() == LIGHT.color(ContenderRole.BASE)]
+    x = asks.transData.transform((before, 0))[0]
+    half = mark.get_markersize() / 72 * figure.dpi / 2
+    assert number.x1 < x - half or number.x0 > x + half
