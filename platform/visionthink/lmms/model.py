@@ -14,7 +14,7 @@ from typing import Any
 from lmms_eval.api.instance import GenerationResult, Instance, TokenCounts
 from lmms_eval.api.model import lmms
 from lmms_eval.models.model_utils.usage_metrics import log_usage
-from tqdm import tqdm
+from tqdm import tqdm  # type: ignore[import-untyped]
 
 from visionthink.engines import LOCAL, Engine, open_engine
 from visionthink.engines.reply_cache import CachedEngine, identity_of
@@ -71,7 +71,7 @@ class VisionThink(lmms):  # type: ignore[misc]
         questions = [self._question(request) for request in requests]
         engine = _open(self._arguments, self._device)
         with tqdm(total=len(questions), desc="Episodes", disable=self.rank != 0) as bar:
-            replies = asyncio.run(answer(questions, self._arguments, engine, on_reply=lambda: bar.update() and None))
+            replies = asyncio.run(answer(questions, self._arguments, engine, on_reply=bar.update))
         for request, reply in zip(requests, replies, strict=True):
             log_usage(engine.model, request.task_name, reply.num_prompt_tokens, reply.num_reply_tokens)
         return [_result(reply) for reply in replies]

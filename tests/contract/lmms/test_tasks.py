@@ -91,7 +91,14 @@ def theirs(
     for name, path in sets.items():
         original = originals / name / f"{TASK_OF.get(name, name)}.yaml"
         (folder / "tasks" / f"{name}.yaml").write_text(definition(name, original, path))
-    command = [lmms_python, "-m", "lmms_eval", "--model=visionthink", "--log_samples", f"--output_path={folder}/out"]
+    command = [
+        str(lmms_python),
+        "-m",
+        "lmms_eval",
+        "--model=visionthink",
+        "--log_samples",
+        f"--output_path={folder}/out",
+    ]
     command += [f"--model_args=engine={server.uri},concurrency=32,reply_cache={folder}/replies"]
     command += [f"--include_path={folder}/tasks", f"--tasks={','.join(f'drawn_{name}' for name in sets)}"]
     done = subprocess.run(

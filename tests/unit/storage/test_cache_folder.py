@@ -92,3 +92,21 @@ def test_writers_that_are_killed_leave_whole_entries_alone(tmp_path: Path) -> No
         writer.communicate()
     found = [CacheFolder(tmp_path).find(f"{number:04}") for number in range(50)]
     assert found == [{"number": number, "text": "x" * 20000} for number in range(50)]
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+    code = (
+        "import pathlib, resource, sys\n"
+        "from visionthink.storage import DiskFullError\n"
+        "from visionthink.storage.cache_folder import CacheFolder\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "try:\n"
+        "    CacheFolder(pathlib.Path(sys.argv[1])).keep('ab12', 'x' * 8192)\n"
+        "except DiskFullError:\n"
+        "    print('told')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "told\n"
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []
