@@ -4,6 +4,7 @@ Rule: a contender that always takes part, a plus, and a pruning. Nothing else is
 something else than was meant.
 """
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from visionthink.core.pruning import PruningName, parse_pruning
@@ -38,3 +39,18 @@ def parse_contender(text: str) -> ContenderName:
             f"{plain} takes part in every evaluation; with tokens dropped it is written {plain}+fastv@0.5"
         )
     return ContenderName(plain, parse_pruning(pruning))
+
+
+def in_one_way(texts: Iterable[str]) -> tuple[str, ...]:
+    """The same contenders, each as it is written in only one way.
+
+    Raises:
+        ValueError: one is no contender, or stands there twice; the settings say where.
+    """
+    try:
+        names = [str(parse_contender(text)) for text in texts]
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"{', '.join(twice)} stands there twice; leave one out")
+    return tuple(names)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
-from visionthink.config.contender import parse_contender
+from visionthink.config.contender import in_one_way
 from visionthink.config.data import PositiveInt, Share
 from visionthink.config.section import OPERATIONAL, Place, Section
 from visionthink.core.gate import GateRule
@@ -288,13 +288,7 @@ class EvaluateConfig(Section):
     @field_validator("contenders")
     @classmethod
     def _written_in_one_way(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        try:
-            found = tuple(str(parse_contender(text)) for text in value)
-        except ConfigError as error:
-            raise ValueError(str(error)) from error
-        if twice := sorted({name for name in found if found.count(name) > 1}):
-            raise ValueError(f"{', '.join(twice)} stands there twice; leave one out")
-        return found
+        return in_one_way(value)
 
     @model_validator(mode="after")
     def _layers_fit(self) -> "EvaluateConfig":
