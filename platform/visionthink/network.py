@@ -9,29 +9,22 @@ or a tracker, only without its passwords and keys.
 import ipaddress
 import re
 import socket
+import ssl
+import sys
 from collections.abc import MutableMapping
-from typing import TYPE_CHECKING, Final
-from typing import Protocol as Interface
+from typing import TYPE_CHECKING, Final, TypedDict
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from visionthink.errors import ConfigError
-from visionthink.spans import trace_headers
 
 if TYPE_CHECKING:
-    import openai
-
-
-class _Carrier(Interface):
-    """A request on its way out; the HTTP library's own type has another home in each of its versions."""
-
-    @property
-    def headers(self) -> MutableMapping[str, str]:
-        """What it takes along."""
-        ...
+    import aiohttp
 
 
 _OWN: Final = ("localhost", "127.0.0.1", "127.0.0.0/8", "::1")
 """How the variable NO_PROXY names this machine; some libraries know networks, others single addresses only."""
+_PROXY_KINDS: Final = ("http", "https", "socks5", "socks5h")
 _HIDDEN: Final = "***"
 _USER_INFO: Final = re.compile(r"(?<=://)[^\s/?#'\"]*@")
 _SECRET_VALUE: Final = re.compile(
@@ -88,41 +81,44 @@ def spare_own_hosts(env: MutableMapping[str, str]) -> None:
     env["no_proxy"] = env["NO_PROXY"] = both
 
 
-def http_client(url: str) -> "openai.DefaultHttpxClient":
-    """The connections of an `openai.OpenAI` client of the server at `url`.
+class Connections(TypedDict):
+    """How an `aiohttp.ClientSession` reaches a server: arguments of it."""
+
+    connector: "aiohttp.BaseConnector"
+    proxy: str | None
+
+
+def connections_to(url: str, *, limit: int, keep_alive_s: float) -> Connections:
+    """So many connections to the server at `url`, each kept for so many seconds after its last use.
 
     Raises:
         ConfigError: the proxy that the environment names cannot be used.
     """
-    import openai
+    import aiohttp
 
+    proxy = _proxy_of(url)
+    context = _trust() if urlsplit(url).scheme == "https" else True
+    if proxy is None or proxy.startswith("http"):
+        connector = aiohttp.TCPConnector(limit=limit, keepalive_timeout=keep_alive_s, ssl=context)
+        return Connections(connector=connector, proxy=proxy)
     try:
-        return openai.DefaultHttpxClient(trust_env=not _is_own_url(url))
-    except (ImportError, ValueError) as error:
-        raise _unusable(url, error) from error
+        from aiohttp_socks import ProxyConnector
+    except ImportError as error:
+        raise _unusable(url, "a SOCKS proxy needs the package aiohttp-socks") from error
+    # Names are always resolved by the proxy, which is all that the `h` says.
+    made = ProxyConnector.from_url(
+        proxy.replace("socks5h:", "socks5:"), limit=limit, keepalive_timeout=keep_alive_s, ssl=context
+    )
+    return Connections(connector=made, proxy=None)
 
 
-def async_http_client(url: str, *, max_connections: int | None = None) -> "openai.DefaultAsyncHttpxClient":
-    """The connections of an `openai.AsyncOpenAI` client of the server at `url`, so many at most.
+def connection_errors() -> tuple[type[Exception], ...]:
+    """What a request over such connections raises where no server could be had."""
+    import aiohttp
 
-    Raises:
-        ConfigError: the proxy that the environment names cannot be used.
-    """
-    import openai
-
-    # The library's limits have no public name of their own; those of the package are of their type.
-    kind = type(openai.DEFAULT_CONNECTION_LIMITS)
-    limits = kind(max_connections=max_connections, max_keepalive_connections=max_connections)
-    try:
-        return openai.DefaultAsyncHttpxClient(
-            trust_env=not _is_own_url(url), limits=limits, event_hooks={"request": [_join_trace]}
-        )
-    except (ImportError, ValueError) as error:
-        raise _unusable(url, error) from error
-
-
-async def _join_trace(request: "_Carrier") -> None:
-    request.headers.update(trace_headers())
+    socks = sys.modules.get("aiohttp_socks")
+    names = ("ProxyError", "ProxyConnectionError", "ProxyTimeoutError")
+    return (aiohttp.ClientError, ConnectionError, *(getattr(socks, name) for name in names if socks))
 
 
 def check_reachable(url: str) -> None:
@@ -131,7 +127,31 @@ def check_reachable(url: str) -> None:
     Raises:
         ConfigError: the proxy that the environment names cannot be used.
     """
-    http_client(url).close()
+    _proxy_of(url)
+
+
+def _proxy_of(url: str) -> str | None:
+    """The proxy that stands before the server at `url`, as the usual variables say."""
+    to = urlsplit(url)
+    if is_own(to.hostname or "") or proxy_bypass(to.netloc.rpartition("@")[2]):
+        return None
+    named = getproxies()
+    proxy = named.get(to.scheme) or named.get("all")
+    if not proxy:
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    if (kind := proxy.partition("://")[0].lower()) not in _PROXY_KINDS:
+        raise _unusable(url, f"{kind}:// is none of {', '.join(_PROXY_KINDS)}")
+    return proxy
+
+
+def _trust() -> ssl.SSLContext:
+    """The certificates of the system, which hold a company's own, and those that browsers trust."""
+    import certifi
+
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
 
 
 def without_secrets(text: str) -> str:
@@ -139,12 +159,8 @@ def without_secrets(text: str) -> str:
     return _SECRET_VALUE.sub(rf"\1={_HIDDEN}", _USER_INFO.sub("", text))
 
 
-def _is_own_url(url: str) -> bool:
-    return is_own(urlsplit(url).hostname or "")
-
-
-def _unusable(url: str, error: Exception) -> ConfigError:
+def _unusable(url: str, reason: str) -> ConfigError:
     return ConfigError(
         f"{without_secrets(url)} cannot be reached through the proxy that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names "
-        f"({without_secrets(str(error))}); name an http:// or socks5:// proxy, or add the server to NO_PROXY"
+        f"({reason}); name an http:// or socks5:// proxy, or add the server to NO_PROXY"
     )

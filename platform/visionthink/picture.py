@@ -85,6 +85,15 @@ def decode(data: bytes, *, name: str = "picture", max_pixels: int = MAX_PIXELS) 
         raise DataError(
             f"{name}: the {image.format} picture is corrupt or truncated ({_said(error)}); use an undamaged one"
         ) from error
+    return upright(image, name=name)
+
+
+def upright(image: Image.Image, *, name: str = "picture") -> Image.Image:
+    """A picture that somebody else decoded, as `decode` gives it: RGB, upright, transparent pixels over white.
+
+    Raises:
+        DataError: its pixels have no known range.
+    """
     try:
         picture = _rgb(image)
     except _BROKEN as error:

@@ -220,7 +220,7 @@ def _opened_to_evaluate(config: RunConfig, *, say: Say | None) -> Source:
             f"evaluate.benchmark={benchmark} needs its rows; name the file, folder or s3:// address that holds them, "
             "in the columns in which they are published, with data.eval_source"
         )
-    return _opened_at(data.eval_source, data.eval_split, data, say, PUBLISHED[benchmark])
+    return _opened_at(data.eval_source, data.eval_split, data, say, PUBLISHED[benchmark].schema)
 
 
 def _checked_to_evaluate(config: RunConfig) -> Source:

@@ -90,7 +90,7 @@ def _run(stage: Stage, config: RunConfig, folder: RunFolder) -> StageResult:
     spec = RunSpec(
         run_id=folder.run_id,
         stage=stage,
-        tags={"visionthink.config": config.digest()},
+        tags=_tags(stage, config),
         # A model that is judged in a run of its own needs no other stage.
         closes_pipeline=stage == STAGES[-1] or (stage == "evaluate" and config.evaluate.model is not None),
     )
@@ -120,6 +120,16 @@ def _run(stage: Stage, config: RunConfig, folder: RunFolder) -> StageResult:
     return result
 
 
+def _tags(stage: Stage, config: RunConfig) -> dict[str, str]:
+    """What runs are searched for and grouped by in the tracker."""
+    tags = {"visionthink.config": config.digest()}
+    if stage != "evaluate":
+        return tags
+    from visionthink.evaluation.benchmarks import benchmark_of  # no other stage needs what it loads
+
+    return tags | {"visionthink.benchmark": benchmark_of(config).name}
+
+
 def check_settings(config: RunConfig) -> None:
     """Refuse names that nothing has, before any work begins.
 
@@ -145,12 +155,25 @@ def check_inputs(config: RunConfig, *, trains: bool) -> None:
         )
     if config.evaluate.model is not None:
         check_model(Path(config.evaluate.model))
+    _check_contenders(config, base)
     for uri in (config.model.engine, config.evaluate.engine, config.judge.uri):
         _check_servers(uri)
     if trains:
         check_both_labels(config)
     for line in check_sources(config):
         say(line)
+
+
+def _check_contenders(config: RunConfig, base: Path) -> None:
+    """Refuse to drop tokens before layers that a model does not have; a trained one has as many as its base.
+
+    Raises:
+        ConfigError: naming method and layer.
+    """
+    if config.evaluate.contenders:
+        from visionthink.evaluation.contender import check_depths, usual_contenders  # only who is evaluated so needs it
+
+        check_depths(usual_contenders(base, Path(config.evaluate.model or base), config))
 
 
 def _check_servers(uri: str) -> None:

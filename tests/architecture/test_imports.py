@@ -78,12 +78,10 @@ def test_every_module_has_a_layer() -> None:
     assert modules - {"__init__", "__main__"} - layered == set(), "give it a layer in [tool.importlinter]"
 
 
-STAGES = ("labeling", "training", "evaluation", "registration", "serving", "model")
+STAGES = ("labeling", "training", "evaluation", "registration", "serving", "model", "lmms")
 DOORS = {
     # What a request adds to an episode stands between the shared driver and the engine.
     "serving/turns.py",
-    # A question without a picture is one plain turn and no episode.
-    "serving/loop.py",
     # A benchmark's own score, which the middle takes for its judge.
     "evaluation/benchmarks/benchmark.py",
 }

@@ -3,12 +3,16 @@
 import json
 from pathlib import Path
 
+import datasets
 import pytest
 from tests.contract.conftest import S3Server
+from tests.fakes.published_rows import ROWS, with_pictures, write_rows
 from tests.unit.datasets.conftest import png, row, sample
 
 from visionthink.datasets import open_source
+from visionthink.datasets.mirror import mirror
 from visionthink.datasets.parquet import write_samples
+from visionthink.datasets.published import PUBLISHED
 from visionthink.errors import DataError, StorageError
 from visionthink.storage import Store
 from visionthink.storage.s3 import S3Store
@@ -150,3 +154,16 @@ def test_saved_hugging_face_set_must_lie_on_a_disk(store: Store) -> None:
         store.write(name, b"{}")
     with pytest.raises(DataError, match="must lie on a disk; copy the folder first"):
         open_source(store.uri)
+
+
+def test_public_set_is_copied_to_a_bucket_and_read_from_it(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    (tmp_path / "hub").mkdir()
+    write_rows(with_pictures("pope", ROWS["pope"]), tmp_path / "hub" / "test-00000-of-00001.parquet")
+    pope = PUBLISHED["pope"]
+    manifest = mirror(pope, store, source=str(tmp_path / "hub"), rows_per_file=1, say=print)
+    assert list(manifest.files) == ["test-00000-of-00002.parquet", "test-00001-of-00002.parquet"]
+    assert [one.answer for one in open_source(store.uri, schema=pope.schema)] == ["yes", "no"]
+    assert mirror(pope, store, source=str(tmp_path / "hub"), rows_per_file=1, say=print) == manifest

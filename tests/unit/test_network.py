@@ -4,17 +4,16 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 
-import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from visionthink.engines.chat_http import ChatServer, StatusError, UnreachableError
 from visionthink.errors import ConfigError
 from visionthink.network import (
     address_of,
-    async_http_client,
     check_reachable,
-    http_client,
+    connections_to,
     is_own,
     reached_at,
     spare_own_hosts,
@@ -114,40 +113,49 @@ def proxy() -> Iterator[Proxy]:
     made.close()
 
 
-def client_of(url: str) -> openai.OpenAI:
-    return openai.OpenAI(base_url=url, api_key="none", max_retries=0, http_client=http_client(url))
+async def asked(url: str) -> bytes:
+    server = ChatServer(base_url=url, max_connections=1)
+    try:
+        return await server.list_models()
+    finally:
+        await server.aclose()
 
 
 @pytest.mark.parametrize("variable", [name for name in PROXY_VARIABLES if not name.lower().startswith("no")])
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/v1", "http://localhost:1/v1", "http://[::1]:1/v1"])
-def test_own_server_is_never_asked_through_a_proxy(
+async def test_own_server_is_never_asked_through_a_proxy(
     url: str, variable: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, proxy.url)
-    with client_of(url) as client, pytest.raises(openai.APIConnectionError):
-        client.models.list()
+    with pytest.raises(UnreachableError):
+        await asked(url)
     assert proxy.num_asked == 0
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
-def test_other_server_is_asked_through_the_proxy(variable: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_other_server_is_asked_through_the_proxy(
+    variable: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(variable, proxy.url)
-    url = "http://judge.example/v1"
-    with client_of(url) as client, pytest.raises(openai.APIStatusError, match="502"):
-        client.models.list()
+    with pytest.raises(StatusError, match="502"):
+        await asked("http://judge.example/v1")
     assert proxy.num_asked == 1
 
 
-async def test_other_server_is_asked_through_the_proxy_by_async_clients(
-    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_other_server_is_asked_through_a_socks_proxy(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy.url.replace("http:", "socks5h:"))
+    with pytest.raises(UnreachableError):
+        await asked("http://judge.example/v1")
+    assert proxy.num_asked == 1
+
+
+async def test_server_that_no_proxy_names_is_asked_straight(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
-    for url, want in (("http://127.0.0.1:1/v1", 0), ("http://judge.example/v1", 1)):
-        made = openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0, http_client=async_http_client(url))
-        async with made as client:
-            with pytest.raises((openai.APIConnectionError, openai.APIStatusError)):
-                await client.models.list()
-        assert proxy.num_asked == want
+    monkeypatch.setenv("NO_PROXY", "elsewhere.example,.judge.example")
+    for url, want in (("http://one.judge.example/v1", None), ("http://judge.sample/v1", proxy.url)):
+        made = connections_to(url, limit=1, keep_alive_s=1.0)
+        await made["connector"].close()
+        assert made["proxy"] == want
 
 
 @pytest.mark.parametrize("scheme", ["socks5://", "socks5h://", "http://", ""])

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from visionthink.core.geometry import Box, Size, View
 from visionthink.errors import DataError
-from visionthink.picture import cut, decode, encode_png, encode_stored_png, size_of
+from visionthink.picture import cut, decode, encode_png, encode_stored_png, size_of, upright
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -446,3 +446,17 @@ def test_stored_png_of_many_blocks_is_read_by_pillow() -> None:
 def test_stored_png_refuses_a_picture_that_decode_did_not_make() -> None:
     with pytest.raises(ValueError, match="got mode L"):
         encode_stored_png(Image.new("L", (2, 2)))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "I;16"])
+def test_upright_makes_of_an_opened_picture_what_decode_makes_of_its_bytes(mode: str) -> None:
+    data = with_orientation(noise(5, 3, mode=mode), "PNG", 6)
+    opened = Image.open(io.BytesIO(data))
+    got, want = upright(opened), decode(data)
+    assert (got.mode, got.size, got.tobytes()) == (want.mode, want.size, want.tobytes()) and got.size == (3, 5)
+    assert opened.size == (5, 3) and "exif" in opened.info, "its owner's picture stays as it was"
+
+
+def test_upright_names_a_picture_of_no_known_range() -> None:
+    with pytest.raises(DataError, match="pope document 3: pixels of mode F cannot be turned into RGB"):
+        upright(Image.new("F", (2, 2)), name="pope document 3")

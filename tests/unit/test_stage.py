@@ -171,3 +171,30 @@ def test_bounds_that_fit_the_small_model_alone_are_told(
         (tmp_path / name).write_text("{}")
     subject.check_inputs(tiny_config({"model.base": str(tmp_path), **overrides}), trains=True)
     assert ("--preset paper-7b-4x8" in capsys.readouterr().err) is is_told
+
+
+@pytest.mark.parametrize(
+    ("settings", "want"),
+    [
+        pytest.param({}, "picture world", id="the picture world"),
+        pytest.param({"evaluate.benchmark": "chartqa", "data.eval_source": "rows"}, "chartqa", id="a public benchmark"),
+        pytest.param({"data.source": "own", "data.eval_source": "rows"}, "rows", id="rows of one's own"),
+    ],
+)
+def test_an_evaluation_is_found_in_the_tracker_by_its_benchmark(
+    settings: dict[str, object], want: str, stages: dict[str, Callable[[StageTask], StageResult]], tmp_path: Path
+) -> None:
+    stages["evaluate"] = good
+    run_stage("evaluate", tiny_config(settings).model_dump_json(), str(tmp_path / "run-1"))
+    assert CALLS[0].spec.tags["visionthink.benchmark"] == want
+
+
+def test_other_stages_have_no_benchmark(tmp_path: Path) -> None:
+    run_stage("label", CONFIG.model_dump_json(), str(tmp_path / "run-1"))
+    assert "visionthink.benchmark" not in CALLS[0].spec.tags
+
+
+def test_tokens_dropped_before_a_layer_that_is_not_there_are_refused_before_a_run_is_begun() -> None:
+    config = tiny_config({"evaluate.contenders": ["always_high+sparsevlm@0.5"], "evaluate.sparsevlm_layers": [2, 6]})
+    with pytest.raises(ConfigError, match="before layer 6, counted from 0, but the model has 3 layers"):
+        subject.check_inputs(config, trains=True)

@@ -13,7 +13,22 @@ from typing import Final
 import typer
 
 from visionthink import __version__
-from visionthink.cli import base_model, cluster, config, judge, pipeline, preset, report, run, serve, stage, ui, world
+from visionthink.cli import (
+    base_model,
+    benchmarks,
+    cluster,
+    config,
+    judge,
+    pipeline,
+    preset,
+    report,
+    rollout,
+    run,
+    serve,
+    stage,
+    ui,
+    world,
+)
 from visionthink.cli.machine import settle_in
 from visionthink.errors import VisionThinkError
 from visionthink.runs.failure import INTERRUPTED
@@ -33,10 +48,12 @@ app = typer.Typer(
 for _module in (run, stage, serve, ui, report, config, world):
     _module.add_to(app)
 app.add_typer(base_model.app, name="base-model")
+app.add_typer(benchmarks.app, name="benchmarks")
 app.add_typer(pipeline.app, name="pipeline")
 app.add_typer(judge.app, name="judge")
 app.add_typer(preset.app, name="preset")
 app.add_typer(cluster.app, name="cluster")
+app.add_typer(rollout.app, name="rollout")
 
 
 def _show_version(wanted: bool) -> None:

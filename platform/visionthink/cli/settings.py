@@ -34,6 +34,15 @@ _HeldOut = Annotated[
     typer.Option("--held-out-families", help="Families kept out of training; '' for none.", metavar="A,B"),
 ]
 _Penalty = Annotated[str | None, typer.Option("--penalty", help="Penalty rule: paper, released or none.")]
+_Contenders = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--contender",
+        help="Evaluate one more: always_low, always_high, base or trained, with visual tokens dropped by fastv, "
+        "sparsevlm or visionzip, e.g. always_high+fastv@0.5. Repeatable.",
+        metavar="NAME+METHOD@SHARE",
+    ),
+]
 _RunDir = Annotated[
     Path | None, typer.Option("--run-dir", help="Folder of the run. Default: runs/latest, or a new run.", metavar="DIR")
 ]
@@ -92,6 +101,7 @@ def _settings(
     families: _Families = None,
     held_out_families: _HeldOut = None,
     penalty: _Penalty = None,
+    contender: _Contenders = None,
     run_dir: _RunDir = None,
 ) -> Settings:
     short: dict[str, object] = {
@@ -100,6 +110,7 @@ def _settings(
         "data.families": names(families),
         "data.held_out_families": names(held_out_families),
         "reward.penalty": penalty,
+        "evaluate.contenders": contender,
     }
     given = {key: value for key, value in short.items() if value is not None}
     set_by_key = dict(map(parse_override, set_ or []))

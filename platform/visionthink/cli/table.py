@@ -38,7 +38,7 @@ def print_rows(folder: RunFolder) -> None:
         )
     console = Console(width=None if Console().is_terminal else 120)
     console.print(table)
-    for line in (*_failed(rows), *_apart(result.facts, rows), *_in_use(result.facts)):
+    for line in (*_failed(rows), *_dropping(rows), *_apart(result.facts, rows), *_in_use(result.facts)):
         console.print(line, highlight=False, markup=False)
 
 
@@ -51,6 +51,15 @@ def _failed(rows: Mapping[str, Mapping[str, Json]]) -> Iterator[str]:
                 f"{figures['label']}: {figures['num_failed']} more questions stand in no figure, because engine or "
                 f"judge failed: {reasons}"
             )
+
+
+def _dropping(rows: Mapping[str, Mapping[str, Json]]) -> Iterator[str]:
+    """How the tokens of those are counted who drop some."""
+    if any(figures.get("drops_tokens") for figures in rows.values()):
+        yield (
+            "visual tokens of contenders that drop some: those that a layer of the language model computes, mean over "
+            "its layers"
+        )
 
 
 def _apart(facts: Mapping[str, Json], rows: Mapping[str, Mapping[str, Json]]) -> Iterator[str]:

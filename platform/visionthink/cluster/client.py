@@ -14,9 +14,14 @@ from typing import Any, Final
 from visionthink.cluster.manifest import MANAGER, Manifest
 from visionthink.errors import ClusterError
 
+_CONFLICT: Final = 409
 _RETRYABLE_STATUS: Final = frozenset({408, 409, 429})  # and every 5xx
 _MERGE_PATCH: Final = "application/merge-patch+json"
 _POLL_S: Final = 1.0
+
+
+class StaleError(ClusterError):
+    """The object is not, or no longer, as the change says that it is; read it again."""
 
 
 class Cluster:
@@ -93,6 +98,7 @@ class Cluster:
         """The object after `change`, a merge patch: None removes a key, a list takes the other's place.
 
         Raises:
+            StaleError: `change` names a resource version, and the object has another one by now.
             ClusterError: there is no such object, or the server refuses the change.
         """
         with _translated(f"{_name(manifest)} cannot be changed"):
@@ -103,6 +109,12 @@ class Cluster:
                 content_type=_MERGE_PATCH,
             )
             return dict(done.to_dict())
+
+    def list(self, manifest: Manifest, *, labels: str) -> list[dict[str, Any]]:
+        """The objects of that kind and namespace with these labels (`a=b,c=d`)."""
+        with _translated(f"objects of kind {manifest['kind']} cannot be listed"):
+            found = self._resource(manifest).get(namespace=_namespace(manifest), label_selector=labels)
+            return [dict(item) for item in found.to_dict()["items"]]
 
     def delete(self, manifest: Manifest) -> None:
         """There is no such object any more, or it is on its way out."""
@@ -197,6 +209,8 @@ def _translated(what: str) -> Iterator[None]:
         raise ClusterError(f"{what}: {error}; install the operator that defines this kind", retryable=False) from error
     except (ApiException, DynamicApiError) as error:
         status = error.status or 0
+        if status == _CONFLICT:
+            raise StaleError(f"{what}: {_told(error)}", retryable=True) from error
         retryable = status in _RETRYABLE_STATUS or status >= 500 or status == 0
         raise ClusterError(f"{what}: {_told(error)}", retryable=retryable) from error
     except urllib3.exceptions.HTTPError as error:

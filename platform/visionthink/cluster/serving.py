@@ -40,6 +40,8 @@ class Canary:
     """It needs a name."""
     percent: int
     """Its share of the requests; 0 runs it without any."""
+    num_replicas: int = 1
+    """Its pods; without a number, KServe would run none of a canary that gets no requests."""
 
 
 def serving_objects(
@@ -86,7 +88,7 @@ def inference_service(
         about["labels"] = {**_labels(about), "networking.kserve.io/visibility": "cluster-local"}
     spec: dict[str, Json] = {"predictor": _predictor(cluster, version)}
     if canary is not None:
-        spec["canary"] = [{"trafficPercent": canary.percent, "predictor": _canary_predictor(serving, canary.version)}]
+        spec["canary"] = canary_spec(serving, canary)
     return {"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService", "metadata": about, "spec": spec}
 
 
@@ -127,11 +129,21 @@ def _predictor(cluster: ClusterConfig, version: ModelVersion) -> dict[str, Json]
     }
 
 
-def _canary_predictor(serving: ServingConfig, version: ModelVersion) -> dict[str, Json]:
-    """KServe lays it over the stable one; without `minReplicas` a canary without requests would have no pod."""
+def canary_spec(serving: ServingConfig, canary: Canary) -> list[Json]:
+    """What an InferenceService says of its canary; KServe lays it over the stable predictor.
+
+    Raises:
+        ConfigError: the version has no name.
+    """
+    version = canary.version
     if version.name is None:
         raise ConfigError(f"the canary of {serving.name} has no name; give it its version's, such as v13")
-    return {"name": version.name, "minReplicas": 1, "model": {"name": "", **_model(serving, version)}}
+    predictor: dict[str, Json] = {
+        "name": version.name,
+        "minReplicas": canary.num_replicas,
+        "model": {"name": "", **_model(serving, version)},
+    }
+    return [{"trafficPercent": canary.percent, "predictor": predictor}]
 
 
 def _model(serving: ServingConfig, version: ModelVersion) -> dict[str, Json]:

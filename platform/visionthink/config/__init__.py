@@ -4,6 +4,7 @@ from visionthink.config.cluster import ClusterConfig, ResourcesConfig, ServingCo
 from visionthink.config.data import DataConfig, ViewConfig
 from visionthink.config.first_look import FirstLookConfig
 from visionthink.config.preset import preset_names, preset_text, preset_title
+from visionthink.config.rollout import RolloutConfig, SloConfig
 from visionthink.config.run import RunConfig, load_config, override_config, parse_config, parse_override
 from visionthink.config.section import OPERATIONAL
 from visionthink.config.stage import (
@@ -34,9 +35,11 @@ __all__ = [
     "RegisterConfig",
     "ResourcesConfig",
     "RewardConfig",
+    "RolloutConfig",
     "RunConfig",
     "ServeConfig",
     "ServingConfig",
+    "SloConfig",
     "TrackingConfig",
     "TrainConfig",
     "TrainingJobConfig",

@@ -10,9 +10,11 @@ from typing import Annotated, Any, Final
 from pydantic import Field, ValidationError, model_validator
 
 from visionthink.config.cluster import ClusterConfig
+from visionthink.config.contender import parse_contender
 from visionthink.config.data import DataConfig, ViewConfig
 from visionthink.config.first_look import FirstLookConfig
 from visionthink.config.preset import preset_text
+from visionthink.config.rollout import RolloutConfig
 from visionthink.config.section import OPERATIONAL, Section
 from visionthink.config.stage import (
     EpisodeConfig,
@@ -59,6 +61,7 @@ class RunConfig(Section):
     tracking: TrackingConfig = TrackingConfig()
     serve: ServeConfig = ServeConfig()
     cluster: Annotated[ClusterConfig, OPERATIONAL] = ClusterConfig()
+    rollout: Annotated[RolloutConfig, OPERATIONAL] = RolloutConfig()
 
     @model_validator(mode="after")
     def _fits(self) -> "RunConfig":
@@ -67,6 +70,15 @@ class RunConfig(Section):
                 f"train.policy {self.train.policy} leaves nothing to ask for, but reward.penalty is "
                 f"{self.reward.penalty}; set it to none"
             )
+        for text in self.evaluate.contenders:
+            name = parse_contender(text)
+            engine = self.evaluate.engine if name.plain == "trained" else self.model.engine
+            if engine != "transformers":
+                raise ValueError(
+                    f"evaluate.contenders has {text}, but {name.plain} answers from {without_secrets(engine)}; only "
+                    "the engine transformers can drop visual tokens: set "
+                    f"{'evaluate' if name.plain == 'trained' else 'model'}.engine to it, or leave the contender out"
+                )
         return self
 
     def digest(self) -> str:
@@ -165,4 +177,7 @@ def _explain(error: Any) -> str:
             value = without_secrets(repr(error["input"]))
             return f"unknown key {key} (value {value}); `visionthink config` lists every key"
         case _:
-            return f"{key}: {error['msg'].removeprefix('Value error, ')} (got {without_secrets(repr(error['input']))})"
+            text = f"{key}: {error['msg'].removeprefix('Value error, ')}"
+            # Of a rule between settings the text names those that matter; all the others would bury it.
+            is_section = isinstance(error["input"], Mapping | Section)
+            return text if is_section else f"{text} (got {without_secrets(repr(error['input']))})"

@@ -2,15 +2,18 @@
 
 import math
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
+from visionthink.config.contender import in_one_way
 from visionthink.config.data import PositiveInt, Share
 from visionthink.config.section import OPERATIONAL, Place, Section
 from visionthink.core.gate import GateRule
 from visionthink.core.label import LabelRule
+from visionthink.core.pruning import Pruning, PruningName
 from visionthink.core.reward import RewardRule
+from visionthink.errors import ConfigError
 
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
@@ -160,7 +163,7 @@ class TrainConfig(Section):
     policy: Literal["auto", "always_low", "always_high"] = "auto"
     """How a picture is looked at while training: `auto` lets the model ask. `always_high` trains on the full view
     without a tool, the paper's baseline (QwenRL) and, with all samples, its General variant. Others than `auto` take
-    `backend = "verl"` and `reward.penalty = "none"`."""
+    `reward.penalty = "none"`; the trained model is evaluated as it was trained."""
     num_steps: PositiveInt = 150
     """Optimizer steps."""
     num_prompts: PositiveInt = 16
@@ -225,13 +228,23 @@ class TrainConfig(Section):
             raise ValueError("a ratio that is clipped from 1 on leaves no gradient; take more than 1 (veRL: 3), or 0")
         return value
 
-    @model_validator(mode="after")
-    def _policy_fits(self) -> "TrainConfig":
-        if self.policy != "auto" and self.backend != "verl":
-            raise ValueError(
-                f"policy {self.policy!r} is trained by veRL alone; set train.backend to verl, or leave the policy out"
-            )
-        return self
+
+BenchmarkName: TypeAlias = Literal[
+    "chartqa",
+    "docvqa",
+    "mathverse",
+    "mathvista",
+    "mmbench",
+    "mme",
+    "mmmu",
+    "mmmu_pro",
+    "mmmu_pro_vision",
+    "mmvet",
+    "ocrbench",
+    "pope",
+    "realworldqa",
+    "vstar",
+]
 
 
 class EvaluateConfig(Section):
@@ -242,7 +255,7 @@ class EvaluateConfig(Section):
     trained."""
     engine: Annotated[str, OPERATIONAL] = Field(default="transformers", pattern=r"^(transformers|openai:https?://.+)$")
     """Where the judged model's replies come from; see `model.engine`, which names the base model's."""
-    benchmark: Literal["chartqa", "docvqa", "mme", "ocrbench", "pope", "realworldqa"] | None = None
+    benchmark: BenchmarkName | None = None
     """Public benchmark to evaluate on, with its own words and scores; its rows lie at `data.eval_source`, in the
     columns of the published set. None: the picture world, or rows of one's own that the judge grades."""
     num_samples: PositiveInt = 600
@@ -251,6 +264,10 @@ class EvaluateConfig(Section):
     """Samples of the held-out families, reported apart."""
     shard_size: PositiveInt = 120
     """Samples per shard: what a killed run repeats at most."""
+    reply_cache: Annotated[str | None, Place(), OPERATIONAL] = None
+    """Folder of replies that any evaluation may have had of the same model to the same request, and keeps there; what
+    it holds is not asked again. Several evaluations may share it. Latency is always measured. None: nothing is kept
+    beyond the run."""
     num_bootstraps: PositiveInt = 1000
     """Resamplings for the 95 % intervals."""
     num_latency_samples: PositiveInt = 24
@@ -258,6 +275,46 @@ class EvaluateConfig(Section):
     at most a quarter of them over the held-out families."""
     num_examples: int = Field(default=6, ge=0)
     """Conversations shown in the report."""
+    contenders: tuple[str, ...] = ()
+    """More contenders: one of `always_low`, `always_high`, `base` and `trained` with visual tokens dropped by a
+    published method, at any share that stays, such as `always_high+fastv@0.5`; the methods are `fastv`, `sparsevlm` and
+    `visionzip` (docs/baselines.md). Where the model chooses its views, the first one keeps all tokens. Only the engine
+    `transformers` can do so."""
+    fastv_layer: PositiveInt = 1
+    """Layers of the language model that FastV lets compute every token: its K. For Qwen2.5-VL: 2, the paper's."""
+    sparsevlm_layers: tuple[PositiveInt, ...] = (1, 2)
+    """After how many layers SparseVLM drops tokens, each time. For Qwen2.5-VL: 2, 6, 15, the released code's."""
+
+    @field_validator("contenders")
+    @classmethod
+    def _written_in_one_way(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return in_one_way(value)
+
+    @model_validator(mode="after")
+    def _layers_fit(self) -> "EvaluateConfig":
+        try:
+            for method in ("fastv", "sparsevlm"):
+                self.pruning(PruningName(method, 1.0), spares_first=False)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def pruning(self, name: PruningName, *, spares_first: bool) -> Pruning:
+        """The core's own record."""
+        layers = {"fastv": (self.fastv_layer,), "sparsevlm": self.sparsevlm_layers, "visionzip": (0,)}
+        return Pruning(
+            method=name.method,
+            retained_ratio=name.retained_ratio,
+            layers=layers[name.method],
+            spares_first=spares_first,
+        )
+
+    @field_validator("reply_cache")
+    @classmethod
+    def _cache_is_a_folder(cls, value: str | None) -> str | None:
+        if value is not None and "://" in value:
+            raise ValueError("replies are kept in a folder that all who share it can mount; name its path")
+        return value
 
 
 class RegisterConfig(Section):
@@ -267,6 +324,9 @@ class RegisterConfig(Section):
     """Name of the registered model: letters, digits, blanks and . _ -, as MLflow and a store's folder take it."""
     alias: str = Field(default="champion", pattern=r"^[\w-]+$", max_length=255)
     """Alias that moves to a version that passed the gate. `latest` and `v1`, `v2`, ... are MLflow's own."""
+    alias_moves_at: Annotated[Literal["register", "rollout"], OPERATIONAL] = "register"
+    """When it moves: as soon as the gate lets a version pass, or once a rollout has brought it into use on a
+    cluster."""
     min_accuracy_ratio: Share = 0.97
     """Promote only at this share of always_high's accuracy, or better."""
     min_incumbent_gain: Annotated[float, Field(ge=-1, le=1)] = 0.0

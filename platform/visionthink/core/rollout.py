@@ -50,9 +50,11 @@ class RolloutPlan:
     version: str
     """The new version."""
     incumbent: str
-    """The version in use before."""
+    """The version in use before; empty for a predictor that KServe named itself."""
     percents: tuple[int, ...] = (5, 25, 50)
     """Shares of the canary, rising; empty promotes what passed the evaluation at once."""
+    is_evaluated: bool = True
+    """Whether it is measured before it gets a request; a version that was in use before need not be."""
 
     def __post_init__(self) -> None:
         """Refuse steps that do not rise, and a version that would replace itself."""
@@ -159,7 +161,7 @@ def advance(plan: RolloutPlan, state: RolloutState, finding: Finding | None = No
         case Phase.REGISTERED, None:
             return RolloutState(phase=Phase.DARK)
         case Phase.DARK, Started(is_ready=True):
-            return RolloutState(phase=Phase.EVALUATED)
+            return RolloutState(phase=Phase.EVALUATED) if plan.is_evaluated else _share_after(plan, 0)
         case Phase.EVALUATED, Judged(passed=True):
             return _share_after(plan, 0)
         case Phase.CANARY, Watched(is_healthy=True, percent=state.percent):
@@ -172,6 +174,22 @@ def advance(plan: RolloutPlan, state: RolloutState, finding: Finding | None = No
             return RolloutState(phase=Phase.ROLLED_BACK, reason=reason)
         case _:
             return state
+
+
+def retreat(state: RolloutState, reason: str) -> RolloutState:
+    """Rolled back, from wherever it is: somebody wants it, or the world cannot be made as wanted."""
+    return state if state.phase is Phase.ROLLED_BACK else RolloutState(phase=Phase.ROLLED_BACK, reason=reason)
+
+
+def hurry(state: RolloutState) -> RolloutState:
+    """Promoted, without the rest of the shares: somebody wants it.
+
+    Raises:
+        ConfigError: it is no canary, so that nothing is known of how requests fare with it.
+    """
+    if state.phase not in (Phase.CANARY, Phase.PROMOTED):
+        raise ConfigError(f"the rollout is {state.phase}, and only a canary can be promoted; let it go on until it is")
+    return RolloutState(phase=Phase.PROMOTED)
 
 
 def _share_after(plan: RolloutPlan, percent: int) -> RolloutState:

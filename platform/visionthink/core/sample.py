@@ -4,6 +4,7 @@ Rule: a pure record that every stage passes on unchanged. Labels and results ref
 files of their own, so a sample never depends on which model looked at it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -27,6 +28,9 @@ class Sample:
     """The encoded picture (PNG or JPEG) as it was stored."""
     other_answers: tuple[str, ...] = ()
     """Answers that are as right as ``answer``."""
+    details: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False, repr=False)
+    """Further cells of its row, as texts, by the names of their columns: what the benchmark that the row belongs to
+    reads. They are not written with a set of samples."""
     row: str = field(default="", compare=False)
     """Where it was read: "row 17 of train.parquet". Errors name it; equal samples may come from different rows."""
 

@@ -89,6 +89,9 @@ class ModelReply:
     num_prompt_tokens: int = 0
     """Tokens of the whole conversation that was sent, visual ones included."""
     num_reply_tokens: int = 0
+    num_visual_tokens: float | None = None
+    """Visual tokens of the whole conversation that the language model computed, mean over its layers; ``None`` where it
+    drops none, so that it is those of the views."""
     latency_s: float = 0.0
     """Seconds from sending the turn to its last token."""
 

@@ -11,6 +11,7 @@ from visionthink.datasets.hf_disk import DATASET_FILES, SPLITS_FILE
 from visionthink.datasets.place import Place
 from visionthink.datasets.shard import Chosen, LeftOut, check_whole, choose_split, original_of
 from visionthink.errors import DataError
+from visionthink.storage.manifest import MANIFEST
 
 Format = Literal["parquet", "jsonl", "hf_disk"]
 TableFormat = Literal["parquet", "jsonl"]
@@ -81,7 +82,9 @@ def _tables(place: Place) -> tuple[tuple[str, ...], list[LeftOut]]:
     found = [key for key in place.keys if _format_of(key)]
     names = set(found)
     keys: dict[str, str] = {}
-    unread = (key for key in place.keys if PurePosixPath(key).suffix.lower() in _UNREAD)
+    others = (PurePosixPath(key) for key in place.keys)
+    # The list of files that makes a copy complete is no data, and not worth a word.
+    unread = (str(key) for key in others if key.suffix.lower() in _UNREAD and key.name != MANIFEST)
     left_out = [LeftOut(key=key, why="not parquet or JSONL") for key in unread]
     # A link counts only where the file itself does not lie in the folder.
     for key in sorted(found, key=lambda key: (key in place.links, key)):

@@ -21,6 +21,10 @@ class SkipReport:
     """The errors of the first rows that were left out."""
     num_read: int = field(default=0, compare=False)
     """Rows that became samples."""
+    num_unaskable: int = 0
+    """Sound rows that no episode can be made of."""
+    unaskable: str = ""
+    """Why, of the first of them."""
 
     @property
     def first(self) -> str:
@@ -32,12 +36,20 @@ class SkipReport:
         examples = (*self.examples, error)[:max_examples]
         return replace(self, num_skipped=self.num_skipped + 1, examples=examples)
 
-    def line(self, name: str) -> str | None:
-        """What to tell; None when no row was bad."""
-        if not self.num_skipped:
-            return None
-        total = self.num_skipped + self.num_read
-        return f"{excerpt(name, 60)}: skipped {self.num_skipped} bad rows of {total}. The first: {self.first}"
+    def with_unaskable(self, why: str) -> "SkipReport":
+        """The same with one more row that no episode can be made of."""
+        return replace(self, num_unaskable=self.num_unaskable + 1, unaskable=self.unaskable or why)
+
+    def lines(self, name: str) -> Iterator[str]:
+        """What to tell; nothing when every row became a sample."""
+        total = self.num_skipped + self.num_unaskable + self.num_read
+        if self.num_skipped:
+            yield f"{excerpt(name, 60)}: skipped {self.num_skipped} bad rows of {total}. The first: {self.first}"
+        if self.num_unaskable:
+            yield (
+                f"{excerpt(name, 60)}: left out {self.num_unaskable} rows of {total}, of which no episode can be made. "
+                f"The first: {excerpt(self.unaskable, 180)}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +80,7 @@ class SourceReport:
         )
         split = f", split {excerpt(self.split, 40)}" if self.split else ""
         yield f"data: {excerpt(self.name, 100)}: {files}{plural}, {rows}{split}{self._left_out()}"
-        skipped = self.skipped.line(self.name)
-        if skipped is not None:
-            yield skipped
+        yield from self.skipped.lines(self.name)
 
     def _left_out(self) -> str:
         if not self.left_out:

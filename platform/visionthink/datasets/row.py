@@ -9,10 +9,10 @@ in value.py.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-from visionthink.core.excerpt import excerpt
+from visionthink.core.excerpt import excerpt, shown
 from visionthink.core.message import IMAGE_MARKER
 from visionthink.core.sample import Sample
 from visionthink.datasets.inline import inline_picture
@@ -23,6 +23,10 @@ from visionthink.errors import DataError, UserError
 
 _NEEDS_HIGH_RES: Final = {"open_source_require_high": True, "open_source_no_require_high": False}
 """What the published sets say in `data_source`."""
+
+
+class NotAskableError(DataError):
+    """A sound row that no episode can be made of: it shows several pictures, or none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +48,17 @@ class Row:
     def cell(self, column: str) -> object:
         """What stands in one of our columns; None where there is nothing."""
         name = self.schema.name_of(column)
-        return None if name is None else self.values.get(name)
+        return None if name is None else self.value(name)
+
+    def value(self, name: str) -> object:
+        """What the table has under a name of its own, which may be that of an entry of a column."""
+        column, *entries = name.split(".")
+        value = self.values.get(column)
+        for entry in entries:
+            if value is not None and not isinstance(value, Mapping):
+                raise DataError(f"column {column!r} must hold a record with {entry!r}, got {shown(value)}")
+            value = None if value is None else value.get(entry)
+        return value
 
     def label(self, column: str) -> str:
         """What errors call one of our columns."""
@@ -76,12 +90,14 @@ def to_sample(row: Row, pictures: PictureFolder) -> Sample:
     picture stands anyway. A marker elsewhere stays, since it says where the picture belongs.
 
     Raises:
+        NotAskableError: nothing is wrong with the row, but it does not show one picture.
         DataError: a value is missing or of the wrong kind, or the picture is not there.
         StorageError: the store of the pictures failed.
     """
     try:
         if row.problem is not None:
             raise DataError(row.problem)
+        row = replace(row, values=row.schema.completed(row.values))
         source = text_of(row.cell("data_source"), row.label("data_source")) or row.default_id.rpartition(":")[0]
         question = _question(row)
         answer, *others = _answers(row)
@@ -94,8 +110,11 @@ def to_sample(row: Row, pictures: PictureFolder) -> Sample:
             source=source,
             picture=_picture(row, pictures),
             other_answers=tuple(others),
+            details={name: read(row.value(name), name) for name, read in row.schema.details.items()},
             row=row.name,
         )
+    except NotAskableError as error:
+        raise NotAskableError(f"{excerpt(row.name, 80)}: {error}") from error
     except UserError as error:
         raise DataError(f"{excerpt(row.name, 80)}: {excerpt(str(error), 240)}") from error
 

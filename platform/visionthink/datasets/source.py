@@ -2,7 +2,8 @@
 
 Rule: what is wrong with a data set is said before work on it begins, and what is wrong with a row names the row. A
 labelling run of hours must not die at row 90,000 on a truncated JPEG: `skip_bad` counts such rows and goes on, and they
-are told however the reading ends, also when the reader has had enough.
+are told however the reading ends, also when the reader has had enough. Sound rows of which no episode can be made are
+left out and counted in any case.
 """
 
 import logging
@@ -19,7 +20,7 @@ from visionthink.datasets.jsonl import JsonlRows
 from visionthink.datasets.picture_folder import PictureFolder
 from visionthink.datasets.place import Place, find_place
 from visionthink.datasets.report import SkipReport, SourceReport
-from visionthink.datasets.row import Row, Rows, to_sample
+from visionthink.datasets.row import NotAskableError, Row, Rows, to_sample
 from visionthink.datasets.schema import OURS, Schema
 from visionthink.errors import DataError, UserError
 from visionthink.picture import MAX_PIXELS, decode
@@ -90,8 +91,7 @@ class Source:
         return next(self._samples())
 
     def _tell(self) -> None:
-        line = self.skipped.line(self.name)
-        if line is not None:
+        for line in self.skipped.lines(self.name):
             self._say(line)
 
     def _samples(self) -> Iterator[Sample]:
@@ -109,6 +109,9 @@ class Source:
             sample = to_sample(replace(row, schema=self._schema), self._pictures)
             if self._check_pictures:
                 decode(sample.picture, name=row.name, max_pixels=self._max_pixels)
+        except NotAskableError as error:
+            self.skipped = self.skipped.with_unaskable(str(error))
+            return None
         except DataError as error:
             if not self._skip_bad:
                 raise
@@ -120,6 +123,11 @@ class Source:
     def _refuse_nothing(self) -> None:
         if self.skipped.num_read:
             return
+        if not self.skipped.num_skipped and self.skipped.num_unaskable:
+            raise DataError(
+                f"{excerpt(self.name, 100)}: no episode can be made of any of the {self.skipped.num_unaskable} rows. "
+                f"The first: {excerpt(self.skipped.unaskable, 180)}"
+            )
         if not self.skipped.num_skipped:
             raise DataError(f"{excerpt(self.name)} holds no rows; check the path and how the data set was made")
         num_bad, first = self.skipped.num_skipped, self.skipped.first

@@ -5,6 +5,7 @@ gap), an empty or blank text. The texts "nan", "null" and "None" are texts: some
 written as people write it: a column of whole numbers with a gap in it is stored as floats, so 7.0 is "7".
 """
 
+import ast
 import math
 from collections.abc import Sequence
 from decimal import Decimal
@@ -57,6 +58,30 @@ def texts_of(value: object, column: str) -> tuple[str, ...]:
     cells: Sequence[object] = value if isinstance(value, list | tuple) else (value,)
     texts = (text_of(cell, column) for cell in cells)
     return tuple(dict.fromkeys(text for text in texts if text is not None))
+
+
+def listed_texts_of(value: object, column: str) -> tuple[str, ...]:
+    """Return the texts of a list, equal ones and blank ones too, or of a text that spells one as Python does.
+
+    The options of a question are counted by letters, so that none may be left out.
+
+    Raises:
+        DataError: it is no list, or an entry is neither text nor number.
+    """
+    if is_missing(value):
+        return ()
+    if isinstance(value, str):
+        value = _spelled(value, column)
+    if not isinstance(value, list | tuple):
+        raise DataError(f"column {column!r} must hold a list of texts, got {shown(value)}")
+    return tuple("" if is_missing(cell) else text_of(cell, column) or "" for cell in value)
+
+
+def _spelled(text: str, column: str) -> object:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        raise DataError(f"column {column!r} must hold a list of texts, got {shown(text)}") from error
 
 
 def flag_of(value: object, column: str) -> bool | None:

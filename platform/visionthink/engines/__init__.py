@@ -16,6 +16,7 @@ from visionthink.engines.engine import (
     Request,
     Sampling,
     known_fields,
+    pruned_engine,
 )
 from visionthink.engines.scripted import Script, ScriptedEngine, ScriptLine
 from visionthink.errors import ConfigError
@@ -34,6 +35,7 @@ __all__ = [
     "known_fields",
     "open_engine",
     "open_named",
+    "pruned_engine",
 ]
 
 LOCAL: Final = "transformers"

@@ -2,8 +2,8 @@
 
 Rule: each try has a timeout, tries are bounded, and only what may pass on a second try is tried again. What a request
 holds is made when a connection is free for it, never before. A stream is tried again until its first word has come, and
-holds its connection until it ends or is left. Every exception of the `openai` package leaves here as a
-`ChatError` that says which server, what it answered and whether trying again later makes sense.
+holds its connection until it ends or is left. Whatever goes wrong leaves here as a `ChatError` that says which server,
+what it answered and whether trying again later makes sense.
 """
 
 import asyncio
@@ -12,32 +12,32 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
-import openai
-from openai.types.chat import (
-    ChatCompletion,
-    ChatCompletionChunk,
-    ChatCompletionMessageParam,
-)
+from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessageParam
 
 from visionthink.core.json_value import Json
-from visionthink.engines.chat_check import checked, checked_chunk
+from visionthink.engines.chat_check import lists_model, read_chunk, read_completion
 from visionthink.engines.chat_error import RETRYABLE_STATUS, ChatError, chat_error, retry_after_s, told
+from visionthink.engines.chat_http import ChatServer, StatusError, StreamError, UnreachableError, body_of
 from visionthink.engines.dialect import ChatSampling, Dialect, adapted
 from visionthink.engines.endpoint import Address, Balance, Health, parse_place
-from visionthink.network import async_http_client, without_secrets
+from visionthink.network import without_secrets
 
 __all__ = ["ChatClient", "ChatError", "ChatSampling", "RetryRule", "open_client"]
 
-_NO_KEY: Final = "none"  # the package insists on a key; servers inside a cluster usually check none
+_NO_KEY: Final = "none"  # as OpenAI's own clients, which insist on one; servers inside a cluster usually check none
 _PROBE_TIMEOUT_S: Final = 5.0  # a readiness probe asks every few seconds and must not pile up
 _MAX_DIALECTS: Final = 6  # each field that a server may refuse, once
 
-_FAILURES: Final = (openai.OpenAIError, TimeoutError, ValueError)
+_FAILURES: Final = (StatusError, StreamError, UnreachableError, TimeoutError, ValueError)
+_REFUSED: Final = frozenset({400, 422})
 _COUNTED: Final[Json] = {"include_usage": True}
 
-Messages = Sequence[ChatCompletionMessageParam]
+Messages: TypeAlias = Sequence[ChatCompletionMessageParam] | bytes
+"""The conversation, or the JSON text of it."""
+Later: TypeAlias = Messages | Callable[[], Awaitable[Messages]]
+"""The same, or what makes it once it is needed."""
 Result = TypeVar("Result")
 Given = TypeVar("Given", covariant=True)
 
@@ -65,7 +65,7 @@ class RetryRule:
 class _Ask(NamedTuple):
     """What is asked."""
 
-    messages: Messages | Callable[[], Messages]
+    messages: Later
     sampling: ChatSampling
 
 
@@ -73,11 +73,7 @@ class _Way(Protocol[Given]):
     """How a try is made."""
 
     async def __call__(
-        self,
-        client: openai.AsyncOpenAI,
-        messages: list[ChatCompletionMessageParam],
-        fields: dict[str, Json],
-        stack: AsyncExitStack,
+        self, server: ChatServer, messages: Messages, fields: dict[str, Json], stack: AsyncExitStack
     ) -> Given:
         """What the server gives; `stack` closes what is left open."""
         ...
@@ -86,7 +82,7 @@ class _Way(Protocol[Given]):
 class _Begun(NamedTuple):
     """A stream that has begun."""
 
-    stream: openai.AsyncStream[ChatCompletionChunk]
+    events: AsyncGenerator[bytes, None]
     deadline_s: float
     """By the event loop's clock."""
     seen: list[ChatCompletionChunk]
@@ -95,11 +91,8 @@ class _Begun(NamedTuple):
     async def next(self) -> ChatCompletionChunk | None:
         """The next chunk; None at the end."""
         async with asyncio.timeout_at(self.deadline_s):
-            try:
-                chunk = await anext(self.stream)
-            except StopAsyncIteration:
-                return None
-        return checked_chunk(chunk)
+            event = await anext(self.events, None)
+        return None if event is None else read_chunk(event)
 
 
 class _Found(NamedTuple, Generic[Result]):
@@ -114,7 +107,7 @@ class _Found(NamedTuple, Generic[Result]):
 class _Connection(NamedTuple):
     """One server's connections, which belong to one event loop."""
 
-    client: openai.AsyncOpenAI
+    server: ChatServer
     slots: asyncio.Semaphore
 
 
@@ -160,9 +153,13 @@ class ChatClient:
         self._connections: tuple[_Connection, ...] = ()
 
     async def complete(
-        self, messages: Messages | Callable[[], Messages], sampling: ChatSampling, *, session: str | None = None
+        self,
+        messages: Later,
+        sampling: ChatSampling,
+        *,
+        session: str | None = None,
     ) -> ChatCompletion:
-        """The completion. `messages` may be a function, called in a thread each time a connection is free.
+        """The completion. `messages` may be a function, called each time a connection is free.
 
         Raises:
             ChatError: it could not be had; `retryable` when the tries ran out, not when a server refused.
@@ -172,7 +169,11 @@ class ChatClient:
         return found.result
 
     async def stream(
-        self, messages: Messages | Callable[[], Messages], sampling: ChatSampling, *, session: str | None = None
+        self,
+        messages: Later,
+        sampling: ChatSampling,
+        *,
+        session: str | None = None,
     ) -> AsyncGenerator[ChatCompletionChunk, None]:
         """The completion's chunks as they come; the same as `complete`, but nothing is tried again behind a first word.
 
@@ -200,7 +201,7 @@ class ChatClient:
         opened, self._connections = self._connections, ()
         if self._loop is asyncio.get_running_loop():  # those of a loop that has ended are closed with it
             for connection in opened:
-                await connection.client.close()
+                await connection.server.aclose()
         self._loop = None
 
     def _connection(self, index: int) -> _Connection:
@@ -210,18 +211,17 @@ class ChatClient:
         return self._connections[index]
 
     def _opened(self, address: Address) -> _Connection:
-        client = openai.AsyncOpenAI(
+        headers = {"Authorization": f"Bearer {self._api_key}"}
+        if "api-version" in address.query:  # Azure's older addresses take the key under this name alone
+            headers["api-key"] = self._api_key
+        server = ChatServer(
             base_url=address.base_url,
-            api_key=self._api_key,
-            timeout=self._timeout_s,
-            max_retries=0,
-            default_query=dict(address.query),
-            # Azure's older addresses take the key under this name alone.
-            default_headers={"api-key": self._api_key} if "api-version" in address.query else {},
+            query=address.query,
+            headers=headers,
             # One more than there are slots, so that no request waits behind ours for a connection.
-            http_client=async_http_client(address.base_url, max_connections=self._max_connections + 1),
+            max_connections=self._max_connections + 1,
         )
-        return _Connection(client, asyncio.Semaphore(self._max_connections))
+        return _Connection(server, asyncio.Semaphore(self._max_connections))
 
     async def _tried(self, way: _Way[Result], ask: _Ask, session: str | None, held: AsyncExitStack) -> _Found[Result]:
         """What `way` gives, tried again as the rule says; from then on `held` holds the connection."""
@@ -254,58 +254,40 @@ class ChatClient:
         connection, health = self._connection(index), self._balance.servers[index]
         stack.enter_context(_counted(health))
         await stack.enter_async_context(connection.slots)
-        # Cutting and compressing a view takes long enough to stall every other request of this loop.
-        made = list(await asyncio.to_thread(ask.messages) if callable(ask.messages) else ask.messages)
-        return await self._sent(connection.client, way, made, ask, stack)
+        made = await ask.messages() if callable(ask.messages) else ask.messages
+        return await self._sent(connection.server, way, made, ask, stack)
 
     async def _sent(
-        self,
-        client: openai.AsyncOpenAI,
-        way: _Way[Result],
-        messages: list[ChatCompletionMessageParam],
-        ask: _Ask,
-        stack: AsyncExitStack,
+        self, server: ChatServer, way: _Way[Result], messages: Messages, ask: _Ask, stack: AsyncExitStack
     ) -> Result:
         """The answer, in the first dialect that the server does not refuse."""
         for _ in range(_MAX_DIALECTS):
             dialect = self._dialect
             try:
-                return await way(client, messages, dialect.fields(ask.sampling), stack)
-            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+                return await way(server, messages, dialect.fields(ask.sampling), stack)
+            except StatusError as error:
                 other = adapted(dialect, told(error), ask.sampling, is_wish=self._is_wish)
-                if other is None:
+                if error.status not in _REFUSED or other is None:
                     raise
                 self._dialect = other
-        return await way(client, messages, self._dialect.fields(ask.sampling), stack)
+        return await way(server, messages, self._dialect.fields(ask.sampling), stack)
 
     async def _whole(
-        self,
-        client: openai.AsyncOpenAI,
-        messages: list[ChatCompletionMessageParam],
-        fields: dict[str, Json],
-        stack: AsyncExitStack,
+        self, server: ChatServer, messages: Messages, fields: dict[str, Json], stack: AsyncExitStack
     ) -> ChatCompletion:
         del stack  # nothing is left open
-        # The package's own timeout restarts with every byte that arrives; this one bounds the whole try.
         async with asyncio.timeout(self._timeout_s):
-            completion = await client.chat.completions.create(model=self.model, messages=messages, extra_body=fields)
-        return checked(completion)
+            return read_completion(await server.ask(body_of(self.model, messages, fields, stream=False)))
 
     async def _begun(
-        self,
-        client: openai.AsyncOpenAI,
-        messages: list[ChatCompletionMessageParam],
-        fields: dict[str, Json],
-        stack: AsyncExitStack,
+        self, server: ChatServer, messages: Messages, fields: dict[str, Json], stack: AsyncExitStack
     ) -> _Begun:
         """A stream up to its first word, for a server may also fail behind its status."""
         deadline_s = asyncio.get_running_loop().time() + self._timeout_s
         async with asyncio.timeout_at(deadline_s):
-            stream = await client.chat.completions.create(
-                model=self.model, messages=messages, stream=True, extra_body=fields
-            )
-        stack.push_async_callback(stream.close)
-        begun = _Begun(stream, deadline_s, seen=[])
+            body = body_of(self.model, messages, fields, stream=True)
+            events = await stack.enter_async_context(server.stream(body))
+        begun = _Begun(events, deadline_s, seen=[])
         while (chunk := await begun.next()) is not None:
             begun.seen.append(chunk)
             if _says_something(chunk):
@@ -321,11 +303,10 @@ class ChatClient:
             raise self._translated(error, found.server, tries=found.tries) from error
 
     async def _lists_model(self, index: int) -> bool:
-        client = self._connection(index).client
         try:
             async with asyncio.timeout(_PROBE_TIMEOUT_S):
-                return self.model in [model.id async for model in client.models.list()]
-        except (openai.OpenAIError, TimeoutError, ValueError):
+                return lists_model(await self._connection(index).server.list_models(), self.model)
+        except _FAILURES:
             return False
 
     def _translated(self, error: Exception, index: int, *, tries: int) -> ChatError:

@@ -1,18 +1,18 @@
 """What a chat server's failures mean.
 
-Rule: every exception of the `openai` package becomes a `ChatError` that says which server, what it answered and whether
+Rule: whatever goes wrong on the way becomes a `ChatError` that says which server, what it answered and whether
 trying again later makes sense.
 """
 
 from typing import Final
 
-import openai
-
+from visionthink.core.json_value import Json
+from visionthink.engines.chat_http import StatusError, StreamError, UnreachableError
 from visionthink.errors import BackendError
 
 RETRYABLE_STATUS: Final = frozenset({408, 409, 425, 429})
 """What a server says that is there, but busy. Every 5xx may pass as well."""
-_SERVICE_STATUS: Final = frozenset({401, 403, 404, 405, 410})
+_SERVICE_STATUS: Final = frozenset({301, 302, 303, 307, 308, 401, 403, 404, 405, 410})
 _MAX_SHOWN: Final = 300
 
 
@@ -34,14 +34,13 @@ def chat_error(error: Exception, where: str, *, timeout_s: float, tries: int) ->
     """What `error` of the server at `where` means after so many tries of `timeout_s` each."""
     tail = f"({tries} tries)"
     match error:
-        case openai.APITimeoutError() | TimeoutError():
+        case TimeoutError():
             return ChatError(f"{where}: no answer within {timeout_s} s {tail}", retryable=True)
-        case openai.APIConnectionError():
-            reason = str(error.__cause__ or error)[:_MAX_SHOWN]
-            return ChatError(f"{where}: cannot connect: {reason} {tail}", retryable=True)
-        case openai.APIStatusError():
-            return _of_status(error, error.status_code, f"{where}: HTTP {error.status_code}", tail)
-        case openai.APIError() if type(error) is openai.APIError:  # an error in a stream, behind its status 200
+        case UnreachableError():
+            return ChatError(f"{where}: cannot connect: {str(error)[:_MAX_SHOWN]} {tail}", retryable=True)
+        case StatusError():
+            return _of_status(error, error.status, f"{where}: HTTP {error.status}", tail)
+        case StreamError():
             code = error.body.get("code") if isinstance(error.body, dict) else None
             status = code if isinstance(code, int) and 400 <= code < 600 else 500
             return _of_status(error, status, f"{where}: error {status} in the stream", tail)
@@ -49,30 +48,34 @@ def chat_error(error: Exception, where: str, *, timeout_s: float, tries: int) ->
             return ChatError(f"{where}: unreadable answer: {str(error)[:_MAX_SHOWN]} {tail}", retryable=False)
 
 
-def _of_status(error: openai.APIError, status: int, where: str, tail: str) -> ChatError:
+def _of_status(error: StatusError | StreamError, status: int, where: str, tail: str) -> ChatError:
     is_retryable = status >= 500 or status in RETRYABLE_STATUS
     return ChatError(f"{where}: {told(error)} {tail}", retryable=is_retryable, status=status)
 
 
-def told(error: openai.APIError) -> str:
+def told(error: StatusError | StreamError) -> str:
     """What a server said, whatever the shape of its body: the innermost text there is."""
-    body: object = error.body
+    body, param = error.body, _param(error.body)
     for key in ("error", "message", "detail", "msg"):
         if isinstance(body, list) and body:
             body = body[0]
         if isinstance(body, dict) and body.get(key):
             body = body[key]
-    text = body if isinstance(body, str) and body.strip() else error.message
-    param = error.body.get("param") if isinstance(error.body, dict) else None
-    named = f"{text} ({param})" if isinstance(param, str) and param not in text else text
+    text = body if isinstance(body, str) and body.strip() else "no reason given"
+    named = f"{text} ({param})" if param is not None and param not in text else text
     return " ".join(named.split())[:_MAX_SHOWN]
+
+
+def _param(body: Json) -> str | None:
+    """The field that a refusal names beside its text."""
+    inner = body.get("error", body) if isinstance(body, dict) else None
+    param = inner.get("param") if isinstance(inner, dict) else None
+    return param if isinstance(param, str) else None
 
 
 def retry_after_s(error: Exception) -> float | None:
     """Seconds that the server asked to wait; None when it did not, or gave a date (RFC 9110, 10.2.3)."""
-    if not isinstance(error, openai.APIStatusError):
-        return None
     try:
-        return float(error.response.headers.get("retry-after", ""))
+        return float(error.retry_after) if isinstance(error, StatusError) else None
     except ValueError:
         return None

@@ -15,6 +15,7 @@ from PIL import Image
 from visionthink.core.episode import Event
 from visionthink.core.geometry import View
 from visionthink.core.message import Message
+from visionthink.core.pruning import Pruning
 from visionthink.errors import ConfigError
 
 _GREEDY_BELOW: Final = 1e-4
@@ -204,3 +205,32 @@ class HasPreparation(Protocol):
     def prepare(self, picture: Image.Image, view: View) -> None:
         """Begin what a request that shows `view` of `picture` will need; returns at once."""
         ...
+
+
+@runtime_checkable
+class CanPrune(Protocol):
+    """An engine whose model can drop visual tokens."""
+
+    def pruned(self, pruning: Pruning) -> Engine:
+        """The engine that takes this one's place: the same model, with tokens dropped.
+
+        Raises:
+            ConfigError: the model cannot drop tokens so.
+        """
+        ...
+
+
+def pruned_engine(engine: Engine, pruning: Pruning | None) -> Engine:
+    """`engine`, or what takes its place where tokens are to be dropped.
+
+    Raises:
+        ConfigError: it cannot drop any.
+    """
+    if pruning is None:
+        return engine
+    if not isinstance(engine, CanPrune):
+        raise ConfigError(
+            f"{type(engine).__name__} cannot drop visual tokens; {pruning.method} needs the engine `transformers`, "
+            "which runs the model in this process"
+        )
+    return engine.pruned(pruning)

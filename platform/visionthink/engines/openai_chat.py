@@ -2,8 +2,8 @@
 
 Rule: pictures travel as PNG data URLs of exactly the view's pixels, so the server's processor has nothing left to
 resize and counts the same visual tokens as we do; the pixels are stored, since packing them would cost either side more
-than sending them does. A request is encoded when a connection is free for it; one that waits costs no more than its
-decoded picture. Each request fails for itself.
+than sending them does, and each view is kept as the bytes in which it goes out. A request is encoded when a connection
+is free for it; one that waits costs no more than its decoded picture. Each request fails for itself.
 """
 
 import asyncio
@@ -11,19 +11,18 @@ import base64
 import json
 import re
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from contextvars import copy_context
 from functools import partial
 from typing import Final, assert_never
 
-from openai.types.chat import ChatCompletionContentPartParam, ChatCompletionMessageParam
 from PIL import Image
 
 from visionthink.core.episode import BackendFailed, Event, NoRoom
 from visionthink.core.geometry import View
 from visionthink.core.json_value import Json
-from visionthink.core.message import Message, Role, TextPart
+from visionthink.core.message import Message, TextPart
 from visionthink.engines.chat_client import ChatClient, ChatError, ChatSampling
 from visionthink.engines.chat_reply import Heard
 from visionthink.engines.engine import SAMPLING_FIELDS, AnswerForm, Request, Sampling, SamplingField
@@ -48,13 +47,13 @@ class OpenAIChatEngine:
         self,
         client: ChatClient,
         *,
-        max_url_bytes: int = 256 * 2**20,
+        max_view_bytes: int = 256 * 2**20,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """Ask through `client`; keep at most `max_url_bytes` of encoded views, pictures included."""
+        """Ask through `client`; keep at most `max_view_bytes` of encoded views."""
         self._client = client
         self._clock = clock
-        self._urls: ViewCache[str] = ViewCache(_data_url, size_bytes=len, max_bytes=max_url_bytes)
+        self._parts: ViewCache[bytes] = ViewCache(_part, size_bytes=len, max_bytes=max_view_bytes)
 
     @property
     def model(self) -> str:
@@ -97,7 +96,7 @@ class OpenAIChatEngine:
 
     def prepare(self, picture: Image.Image, view: View) -> None:
         """Encode a view in a thread; a request that shows it meanwhile waits for that."""
-        encode = partial(copy_context().run, self._urls.get, picture, view)  # a span of it belongs to the present turn
+        encode = partial(copy_context().run, self._parts.get, picture, view)  # a span of it belongs to the present turn
         asyncio.get_running_loop().run_in_executor(None, encode)
 
     async def is_ready(self) -> bool:
@@ -108,40 +107,46 @@ class OpenAIChatEngine:
         """Close the connections."""
         await self._client.aclose()
 
-    def _later(self, request: Request, watch: "_Watch") -> Callable[[], list[ChatCompletionMessageParam]]:
-        def messages() -> list[ChatCompletionMessageParam]:
+    def _later(self, request: Request, watch: "_Watch") -> Callable[[], Awaitable[bytes]]:
+        async def messages() -> bytes:
             watch.start()  # the wait for a connection is ours, not the model's
-            return self._messages(request)
+            views = (view for message in request.messages for view in message.views)
+            if all(self._parts.has(request.picture, view) for view in views):
+                return self._messages(request)
+            # Cutting and encoding a view takes long enough to stall every other request of this loop.
+            return await asyncio.to_thread(self._messages, request)
 
         return messages
 
-    def _messages(self, request: Request) -> list[ChatCompletionMessageParam]:
-        return [self._message(message, request.picture) for message in request.messages]
+    def _messages(self, request: Request) -> bytes:
+        return _list(self._message(message, request.picture) for message in request.messages)
 
-    def _message(self, message: Message, picture: Image.Image) -> ChatCompletionMessageParam:
-        match message.role:
-            case Role.SYSTEM:
-                return {"role": "system", "content": message.text}
-            case Role.ASSISTANT:
-                return {"role": "assistant", "content": message.text}
-            case Role.USER:
-                return {"role": "user", "content": self._content(message, picture)}
+    def _message(self, message: Message, picture: Image.Image) -> bytes:
+        content = self._content(message, picture) if message.views else _json(message.text)
+        return b'{"role": %b, "content": %b}' % (_json(message.role.value), content)
 
-    def _content(self, message: Message, picture: Image.Image) -> str | list[ChatCompletionContentPartParam]:
-        if not message.views:
-            return message.text
-        parts: list[ChatCompletionContentPartParam] = []
-        for part in message.parts:
-            if isinstance(part, TextPart):
-                parts.append({"type": "text", "text": part.text})
-            else:
-                parts.append({"type": "image_url", "image_url": {"url": self._urls.get(picture, part.view)}})
-        return parts
+    def _content(self, message: Message, picture: Image.Image) -> bytes:
+        return _list(
+            _json({"type": "text", "text": part.text})
+            if isinstance(part, TextPart)
+            else self._parts.get(picture, part.view)
+            for part in message.parts
+        )
 
 
-def _data_url(picture: Image.Image, view: View) -> str:
+def _list(texts: Iterable[bytes]) -> bytes:
+    return b"[%b]" % b", ".join(texts)
+
+
+def _json(value: Json) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _part(picture: Image.Image, view: View) -> bytes:
+    """The view as a part of a message, in JSON; base64 holds nothing that JSON escapes."""
     with span("resize", {"visionthink.view.width": view.size.width, "visionthink.view.height": view.size.height}):
-        return "data:image/png;base64," + base64.b64encode(encode_stored_png(cut(picture, view))).decode("ascii")
+        data = base64.b64encode(encode_stored_png(cut(picture, view)))
+        return b'{"type": "image_url", "image_url": {"url": "data:image/png;base64,%b"}}' % data
 
 
 def _kept_away(error: ChatError) -> NoRoom | BackendFailed:

@@ -11,7 +11,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
@@ -28,10 +28,12 @@ from transformers import (
 )
 
 from visionthink.core.episode import BackendFailed, Event, FinishReason, ModelReply, NoRoom
-from visionthink.engines.batch import collate
+from visionthink.core.pruning import Pruning
+from visionthink.engines.batch import Batch, collate
 from visionthink.engines.collector import Collector, Job
 from visionthink.engines.encoding import Encoded, Encoder
 from visionthink.engines.engine import Request, SamplingField
+from visionthink.engines.pruning.run import PrunedRun, check_prunable, layout_of, pruned
 from visionthink.engines.sampler import RowSampler, StopWhen
 from visionthink.errors import ConfigError, UserError
 from visionthink.storage import check_readable
@@ -50,6 +52,15 @@ class _Asked(NamedTuple):
 
 
 _Job = Job[_Asked, Event]
+
+
+class _Written(NamedTuple):
+    """What came of one row."""
+
+    ids: list[int]
+    """New ones, padding after the row's end included."""
+    num_visual_tokens: float | None
+    """That a layer computed, mean over the layers; None where no token is dropped."""
 
 
 class _Speech:
@@ -84,11 +95,15 @@ class TransformersEngine:
         encoder: Encoder | None = None,
         name: str = "in-memory",
         clock: Callable[[], float] = time.perf_counter,
+        pruning: Pruning | None = None,
     ) -> None:
         """Answer with `model`, at most `batch_size` rows at once.
 
         `device` moves the model; None leaves it where it is. Pass the trainer's `encoder` to share its caches. `name`
-        is what traces call the model.
+        is what traces call the model. `pruning` says which visual tokens it drops.
+
+        Raises:
+            ConfigError: there is no such batch, or the model cannot drop tokens so.
         """
         if batch_size < 1:
             raise ConfigError(f"batch_size is {batch_size}; a batch needs at least 1 row")
@@ -100,6 +115,9 @@ class TransformersEngine:
         self._batch_size = batch_size
         self._name = name
         self._clock = clock
+        if pruning is not None:
+            check_prunable(model, pruning)
+        self._pruning = pruning
         self._forbidden = self._forbidden_tokens()
         self._collector: Collector[_Asked, Event] = Collector(self._work, name="engine")
 
@@ -122,6 +140,22 @@ class TransformersEngine:
         except UNLOADABLE as error:
             raise ConfigError(f"the model in {path} cannot be loaded: {error}") from error
         return cls(model, processor, batch_size=batch_size, device=device, name=Path(path).name)
+
+    def pruned(self, pruning: Pruning) -> "TransformersEngine":
+        """The same model, with visual tokens dropped; it takes this engine's place, which must not be at work.
+
+        Raises:
+            ConfigError: the model cannot drop tokens so.
+        """
+        return TransformersEngine(
+            self._model,
+            self._processor,
+            batch_size=self._batch_size,
+            encoder=self.encoder,
+            name=self._name,
+            clock=self._clock,
+            pruning=pruning,
+        )
 
     @property
     def model(self) -> str:
@@ -208,12 +242,11 @@ class TransformersEngine:
             return [(job, failed) for _, job in rows]
         latency_s = self._clock() - start_s
         return [
-            (job, self._reply(ids, job.item.request.sampling.max_tokens, encoded.num_tokens, latency_s))
-            for (encoded, job), ids in zip(rows, written, strict=True)
+            (job, self._reply(one, job.item.request.sampling.max_tokens, encoded.num_tokens, latency_s))
+            for (encoded, job), one in zip(rows, written, strict=True)
         ]
 
-    def _generated(self, rows: list[tuple[Encoded, _Job]]) -> list[list[int]]:
-        """New ids of each row, padding after a row's end included."""
+    def _generated(self, rows: list[tuple[Encoded, _Job]]) -> list[_Written]:
         batch = collate([encoded for encoded, _ in rows], self.encoder, padding="left")
         samplings = [job.item.request.sampling for _, job in rows]
         seeds = [secrets.randbits(_SEED_BITS) if s.seed is None else s.seed for s in samplings]
@@ -227,7 +260,7 @@ class TransformersEngine:
         stop = StopWhen(
             lambda row: rows[row][1].is_cancelled, _Speech(rows, self.encoder.end_id).tell if hears else None
         )
-        with torch.inference_mode(), _ready_to_generate(self._model):
+        with torch.inference_mode(), _ready_to_generate(self._model), self._dropping(rows, batch) as run:
             ids = self._model.generate(
                 **batch.shared_inputs(self._model),
                 generation_config=config,
@@ -235,10 +268,25 @@ class TransformersEngine:
                 stopping_criteria=StoppingCriteriaList([stop]),
             )
         new: list[list[int]] = ids[:, batch.input_ids.shape[1] :].tolist()
-        return new
+        counts = [None] * len(new) if run is None else run.num_visual_tokens()
+        return [_Written(*pair) for pair in zip(new, counts, strict=True)]
 
-    def _reply(self, ids: list[int], max_tokens: int, num_prompt_tokens: int, latency_s: float) -> ModelReply:
-        ids = ids[:max_tokens]
+    def _dropping(
+        self, rows: list[tuple[Encoded, _Job]], batch: Batch
+    ) -> AbstractContextManager[PrunedRun] | nullcontext[None]:
+        """Within it the model drops tokens of `batch`, if it is to drop any."""
+        if self._pruning is None:
+            return nullcontext()
+        layout = layout_of(
+            batch.input_ids == self.encoder.image_id,
+            [encoded.views for encoded, _ in rows],
+            self._pruning,
+            unit=self._processor.image_processor.merge_size**2,
+        )
+        return pruned(self._model, self._pruning, layout)
+
+    def _reply(self, written: _Written, max_tokens: int, num_prompt_tokens: int, latency_s: float) -> ModelReply:
+        ids = written.ids[:max_tokens]
         ended = self.encoder.end_id in ids
         kept = ids[: ids.index(self.encoder.end_id)] if ended else ids
         return ModelReply(
@@ -247,6 +295,7 @@ class TransformersEngine:
             token_ids=tuple(kept),
             num_prompt_tokens=num_prompt_tokens,
             num_reply_tokens=len(kept) + ended,
+            num_visual_tokens=written.num_visual_tokens,
             latency_s=latency_s,
         )
 

@@ -1,14 +1,16 @@
 """Keeps what was computed from a view of a picture, because the same views are asked for again and again.
 
 Eight rollouts of one question look at one picture, and a trainer encodes what an engine has just encoded. Rule:
-pictures are told apart by identity, never by their pixels, and an entry keeps its picture alive, so an identity cannot
-be reused while it is a key. The cache is bounded by bytes, the kept picture's included: a view may be 3 kB or 100 MB,
-and a small view may keep a large photograph. What one thread is making another one waits for.
+pictures are told apart by identity, never by their pixels, and what was made from a picture goes with it: nothing is
+held for a picture that nobody has any more, and its identity may be another's then. The cache is bounded by bytes: a
+view may be 3 kB or 100 MB. What one thread is making another one waits for.
 """
 
-from collections import OrderedDict
+import weakref
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from threading import Lock
 from typing import Generic, TypeVar
 
@@ -25,30 +27,40 @@ class ViewCache(Generic[Made]):
     def __init__(
         self, make: Callable[[Image.Image, View], Made], *, size_bytes: Callable[[Made], int], max_bytes: int
     ) -> None:
-        """Hold at most `max_bytes`, pictures included; an entry larger than that is made but not kept.
+        """Hold at most `max_bytes` of what is made; an entry larger than that is made but not kept.
 
-        `size_bytes` counts a made value. A picture is counted with each of its views.
+        `size_bytes` counts a made value.
         """
         self._make = make
         self._size_bytes = size_bytes
         self._max_bytes = max_bytes
         self._held_bytes = 0
-        self._entries: OrderedDict[tuple[int, View], tuple[Image.Image, Made]] = OrderedDict()
+        self._entries: OrderedDict[tuple[int, View], Made] = OrderedDict()
+        self._pictures: dict[int, weakref.ref[Image.Image]] = {}
+        self._gone: deque[int] = deque()
+        """Identities of pictures that ended and whose entries are still to be dropped."""
         self._making: dict[tuple[int, View], Future[Made]] = {}
         self._lock = Lock()
 
     @property
     def held_bytes(self) -> int:
-        """What the kept entries and their pictures weigh."""
+        """What the kept entries weigh."""
         return self._held_bytes
+
+    def has(self, picture: Image.Image, view: View) -> bool:
+        """Whether `get` would return at once."""
+        with self._lock:
+            self._forget_gone()
+            return (id(picture), view) in self._entries
 
     def get(self, picture: Image.Image, view: View) -> Made:
         """The kept value, one that another thread is making, or a new one."""
         key = (id(picture), view)
         with self._lock:
+            self._forget_gone()
             if key in self._entries:
                 self._entries.move_to_end(key)
-                return self._entries[key][1]
+                return self._entries[key]
             waited, own = self._making.get(key), Future[Made]()
             if waited is None:
                 self._making[key] = own
@@ -69,14 +81,32 @@ class ViewCache(Generic[Made]):
         return made
 
     def _keep(self, key: tuple[int, View], picture: Image.Image, made: Made) -> None:
-        size = self._weight(picture, made)
+        size = self._size_bytes(made)
         if key in self._entries or size > self._max_bytes:
             return
-        self._entries[key] = (picture, made)
+        if key[0] not in self._pictures:
+            self._pictures[key[0]] = weakref.ref(picture, partial(self._ended, key[0]))
+        self._entries[key] = made
         self._held_bytes += size
         while self._held_bytes > self._max_bytes:
-            _, dropped = self._entries.popitem(last=False)
-            self._held_bytes -= self._weight(*dropped)
+            self._drop(next(iter(self._entries)))
 
-    def _weight(self, picture: Image.Image, made: Made) -> int:
-        return self._size_bytes(made) + picture.width * picture.height * len(picture.getbands())
+    def _ended(self, identity: int, reference: "weakref.ref[Image.Image]") -> None:
+        """A picture's end, which may come in any thread and within any line, this class's own too."""
+        del reference
+        self._gone.append(identity)
+        if self._lock.acquire(blocking=False):  # otherwise whoever holds it is about to keep, or the next one forgets
+            try:
+                self._forget_gone()
+            finally:
+                self._lock.release()
+
+    def _forget_gone(self) -> None:
+        while self._gone:
+            identity = self._gone.popleft()
+            del self._pictures[identity]
+            for key in [key for key in self._entries if key[0] == identity]:
+                self._drop(key)
+
+    def _drop(self, key: tuple[int, View]) -> None:
+        self._held_bytes -= self._size_bytes(self._entries.pop(key))

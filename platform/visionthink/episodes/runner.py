@@ -336,6 +336,7 @@ def _grade_item(sample: Sample, finish: Finish) -> GradeItem:
         prediction=finish.answer,
         other_answers=sample.other_answers,
         family=sample.family,
+        details=sample.details,
     )
 
 

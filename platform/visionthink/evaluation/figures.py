@@ -12,7 +12,7 @@ from visionthink import metrics as m
 from visionthink.core.gate import ContenderRole, Figures
 from visionthink.evaluation.answer import Answer
 from visionthink.evaluation.benchmarks.benchmark import Total
-from visionthink.evaluation.comparison import Oracle
+from visionthink.evaluation.comparison import Oracle, Paired
 from visionthink.evaluation.contender import Contender
 from visionthink.evaluation.interval import Bootstrap, mean_interval
 from visionthink.evaluation.latency import Latency
@@ -58,6 +58,18 @@ def choice_metrics(answers: Mapping[str, Sequence[Answer]], best: Oracle | None)
     return {key: value for key, value in values.items() if value is not None}
 
 
+def paired_metrics(paired: Mapping[str, Paired | None]) -> dict[str, float]:
+    """The candidate against the others, by contender, under its registered names."""
+    values: dict[str, float] = {}
+    for row, pairs in paired.items():
+        if pairs is not None:
+            values[m.EVAL_PAIRED_DIFFERENCE.key(row=row)] = pairs.difference
+            values[m.EVAL_PAIRED_P_VALUE.key(row=row)] = pairs.p_value
+            values[m.EVAL_NUM_WON.key(row=row)] = float(pairs.won)
+            values[m.EVAL_NUM_LOST.key(row=row)] = float(pairs.lost)
+    return values
+
+
 def failures(answers: Sequence[Answer]) -> dict[str, int]:
     """How many answers failed, by reason; the rarer reasons together."""
     reasons = Counter(answer.error[:_MAX_REASON] for answer in answers if answer.error is not None)
@@ -89,6 +101,7 @@ def contender_figures(
         reply_tokens=mean(answers, lambda answer: answer.reply_tokens),
         accuracy_asked=mean_score([answer for answer in answers if answer.asked]),
         accuracy_direct=mean_score([answer for answer in answers if not answer.asked]),
+        drops_tokens=contender.pruning is not None,
     )
 
 

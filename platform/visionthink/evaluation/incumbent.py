@@ -8,22 +8,20 @@ figures that are half measured.
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from visionthink.core.json_value import Json
 from visionthink.errors import DataError, StorageError, TrackingError, UserError
 from visionthink.model.bundled import check_model
+from visionthink.model.content import content_of
 from visionthink.runs import StageTask
 from visionthink.storage import atomic_write_json, fetch_tree, open_store
 from visionthink.storage.json_file import read_json
-from visionthink.storage.manifest import describe
 from visionthink.tracking import RegisteredModel, TrackerRequiredError
 
 State: TypeAlias = Literal["none", "same", "measured", "unmeasured"]
 """none: no model is in use. same: the candidate itself is. measured: it stands beside the candidate. unmeasured: it is
 there and does not, or nobody knows whether there is one."""
-FIGURES: Final = "evaluation.json"
-"""The file beside a registered model's weights with its figures: not part of what makes two models the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +88,7 @@ def find_incumbent(task: StageTask, candidate: Path) -> tuple[Incumbent, Path | 
             folder = _fetched(found, task)
         except (UserError, TrackingError, StorageError, OSError) as error:
             return _told(found.unmeasured(f"version {found.version} cannot be fetched: {error}"), task), None
-        if _files(folder) == _files(candidate):
+        if content_of(folder) == content_of(candidate):
             found, folder = Incumbent(state="same", version=found.version, source=found.source), None
     atomic_write_json(kept, found.to_dict())
     return _told(found, task), folder
@@ -151,8 +149,3 @@ def _from_store(found: Incumbent, target: Path, task: StageTask) -> Path:
     place, _, prefix = found.source.rpartition("/")
     fetch_tree(open_store(place), prefix, target)
     return target
-
-
-def _files(folder: Path) -> dict[str, object]:
-    """What makes a model: its files by name and content."""
-    return {name: entry for name, entry in describe(folder).files.items() if name != FIGURES}

@@ -24,6 +24,7 @@ from visionthink.evaluation.figures import (
     graded,
     mean_score,
     official_metrics,
+    paired_metrics,
     resize_rate,
 )
 from visionthink.evaluation.incumbent import Incumbent
@@ -82,6 +83,7 @@ class Evaluation:
             metrics={
                 **eval_metrics(self.contenders, self.families, latencies),
                 **choice_metrics({one.contender.name: one.answers for one in self.measured}, _oracle(self.measured)),
+                **paired_metrics(_paired(self.measured)),
                 **official_metrics(self.official),
             },
             confusion=None if table is None else tuple((row[0], row[1]) for row in table.matrix),
@@ -124,7 +126,7 @@ def evaluation_of(
         "rows": {figures.name: _contender_facts(figures) for figures in contenders},
         "official": {name: dict(figures) for name, figures in official.items()},
         **_ratios(measured, bootstrap),
-        "paired": _paired_facts(measured),
+        "paired": {name: _record(pairs) for name, pairs in _paired(measured).items()},
         "oracle": _record(_oracle(measured)),
         "held_out": _held_out_facts(measured),
         "gate": _gate_facts(measured, benchmark, bootstrap),
@@ -151,16 +153,12 @@ def _ratios(measured: Sequence[Measured], bootstrap: Bootstrap) -> dict[str, Jso
     return {"visual_token_ratio": _interval(tokens), "accuracy_ratio": _interval(accuracy)}
 
 
-def _paired_facts(measured: Sequence[Measured]) -> Json:
+def _paired(measured: Sequence[Measured]) -> dict[str, Paired | None]:
     """The candidate against each of the others, question by question."""
     candidate = _of_role(measured, ContenderRole.CANDIDATE)
     if candidate is None:
         return {}
-    return {
-        one.contender.name: _record(compared(candidate.answers, one.answers))
-        for one in measured
-        if one is not candidate
-    }
+    return {one.contender.name: compared(candidate.answers, one.answers) for one in measured if one is not candidate}
 
 
 def _oracle(measured: Sequence[Measured]) -> Oracle | None:
@@ -241,6 +239,7 @@ def _contender_facts(figures: ContenderFigures) -> Json:
         "accuracy_direct": figures.accuracy_direct,
         "regret": figures.regret,
         "visual_token_ratio": figures.visual_token_ratio,
+        "drops_tokens": figures.drops_tokens,
     }
 
 

@@ -14,7 +14,8 @@ from typing import Final, NamedTuple
 
 from visionthink.core.gate import ContenderRole
 from visionthink.core.sample import Sample
-from visionthink.engines import Engine
+from visionthink.engines import Engine, pruned_engine
+from visionthink.engines.reply_cache import CachedEngine
 from visionthink.episodes.asking import Series, ask_open
 from visionthink.episodes.opening import open_runner
 from visionthink.episodes.prompting import prompting_of
@@ -23,7 +24,13 @@ from visionthink.errors import UserError
 from visionthink.evaluation.answer import Answer
 from visionthink.evaluation.asking import HELD_OUT, TEST, ask_of, series_of
 from visionthink.evaluation.benchmarks import Benchmark, BenchmarkJudge, benchmark_of
-from visionthink.evaluation.contender import Contender, check_contenders, usual_contenders
+from visionthink.evaluation.contender import (
+    Contender,
+    check_contenders,
+    check_depths,
+    reply_identity,
+    usual_contenders,
+)
 from visionthink.evaluation.incumbent import Incumbent, find_incumbent, forget_incumbent
 from visionthink.evaluation.interval import Bootstrap
 from visionthink.evaluation.latency import Latency
@@ -52,7 +59,7 @@ def evaluate_stage(task: StageTask) -> StageResult:
         UserError: a model or the data set cannot be used.
     """
     return evaluate_with(
-        lambda contender: task.open_engine(contender.engine, contender.model),
+        lambda contender: pruned_engine(task.open_engine(contender.engine, contender.model), contender.pruning),
         base=base_folder(task.config.model.base),
         candidate=model_to_judge(task),
         task=task,
@@ -67,6 +74,7 @@ def evaluate_with(
     benchmark = benchmark_of(config)
     contenders = usual_contenders(base, candidate, config, has_forecast=read_forecast(candidate) is not None)
     check_contenders(contenders)
+    check_depths(contenders)
     work = _Work(task=task, benchmark=benchmark, tests=benchmark.source(config, task.say), open_engine=open_engine)
     check_names({sample.family for sample in (*work.tests.samples, *work.tests.held_out)}, of="family")
     incumbent, champion = find_incumbent(task, candidate)
@@ -186,7 +194,9 @@ class _Work:
         examples: tuple[Example, ...] = ()
         takes_shortcut = any(one.first_look != "off" for one in contenders)
         forecast = read_forecast(contenders[0].model) if takes_shortcut else None
-        async with open_runner(engine, judge, asked_as, has_succeeded=has_succeeded, forecast=forecast) as runner:
+        opened = partial(open_runner, judge=judge, config=asked_as, has_succeeded=has_succeeded, forecast=forecast)
+        # Time is measured on the engine itself: what is remembered takes none.
+        async with opened(engine) as timed, opened(self._remembering(engine, contenders[0])) as runner:
             await ask_open(
                 runner,
                 series.values(),
@@ -194,11 +204,18 @@ class _Work:
                 max_lost_ratio=config.model.max_lost_ratio,
                 on_record=on_record,
             )
-            measured = [await self._measured(runner, one, series) for one in contenders]
+            measured = [await self._measured(timed, one, series) for one in contenders]
             for one in measured:
                 if one.contender.role is ContenderRole.CANDIDATE:
                     examples += await examples_of(runner, self.benchmark, self.tests.samples, one, config=config)
         return measured, examples
+
+    def _remembering(self, engine: Engine, contender: Contender) -> Engine:
+        """The engine that speaks for `contender`, with the replies that the settings keep."""
+        folder = self.task.config.evaluate.reply_cache
+        if folder is None:
+            return engine
+        return CachedEngine(engine, Path(folder), identity=reply_identity(contender))
 
     async def _measured(
         self, runner: EpisodeRunner, contender: Contender, series: Mapping[tuple[str, str], Series[Answer]]
@@ -233,8 +250,8 @@ class _Work:
 
 
 def _by_engine(contenders: Sequence[Contender]) -> list[list[Contender]]:
-    """Contenders that one engine speaks for, asked with the same texts and sizes, together."""
+    """Contenders that one engine speaks for, asked with the same texts, sizes and dropped tokens, together."""
     groups: dict[tuple[object, ...], list[Contender]] = {}
     for one in contenders:
-        groups.setdefault((one.engine, one.model, one.episode, one.view), []).append(one)
+        groups.setdefault((one.engine, one.model, one.episode, one.view, one.pruning), []).append(one)
     return list(groups.values())

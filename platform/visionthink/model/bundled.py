@@ -4,6 +4,7 @@ Rule: nobody else knows where it lies. It is data of the package, made by `visio
 module loads no torch.
 """
 
+import json
 from pathlib import Path
 from typing import Final
 
@@ -50,3 +51,14 @@ def check_model(folder: Path) -> None:
     check_readable(folder)
     if not (folder / "config.json").is_file():
         raise ConfigError(f"{folder} holds no model (no config.json); give the folder of a saved Qwen2.5-VL model")
+
+
+def num_layers(folder: Path) -> int | None:
+    """How many layers the language model in `folder` has, as its config.json says; None where that says nothing."""
+    try:
+        tree = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None  # loading it says what is wrong
+    # transformers 5 keeps the language model's settings apart, older files have them at the top.
+    found = tree.get("text_config", tree).get("num_hidden_layers") if isinstance(tree, dict) else None
+    return found if isinstance(found, int) else None

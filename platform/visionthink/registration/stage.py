@@ -3,7 +3,8 @@
 Rule: every model is published and registered, also one that the gate refuses, so that it can be looked at; only the
 alias says which one is in use. A published folder never changes: a stage that is started again adopts it. The alias
 moves on from the version that the evaluation measured, and from no other: whoever registers an old run again finds
-that its figures say nothing about the model that has come into use since.
+that its figures say nothing about the model that has come into use since. Where versions come into use by a rollout,
+that moves the alias, and this stage none.
 """
 
 import shutil
@@ -40,7 +41,8 @@ def register_stage(task: StageTask) -> StageResult:
     keep_json(task.run, decision_path, decision.to_dict())
     for reason in decision.reasons:
         task.say(f"gate: {reason}")
-    is_owed = registered.version is None or (decision.promote and not is_promoted)
+    is_left = task.config.register_model.alias_moves_at == "rollout"
+    is_owed = registered.version is None or (decision.promote and not is_promoted and not is_left)
     if is_owed:
         task.say(
             "register: the model is published, but the registry does not know it all: `visionthink register` again"
@@ -141,7 +143,7 @@ def _register(model: Path, decision: Decision, task: StageTask) -> RegisteredMod
     source: Path | str = model if settings.store is None else f"{settings.store.rstrip('/')}/{_prefix(task)}"
     tags = {"promoted": str(decision.promote).lower(), "config": task.config.digest()}
     registered = task.registry.register(settings.name, source, task.spec, tags=tags)
-    if decision.promote:
+    if decision.promote and settings.alias_moves_at == "register":
         task.registry.set_alias(registered, settings.alias)
     return registered
 

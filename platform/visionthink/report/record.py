@@ -75,6 +75,8 @@ class ContenderFigures:
     """Visual tokens over those of the full view; None where that was not measured."""
     paired: PairedFigures | None = None
     """The candidate against this one; None of itself, and where they share no question."""
+    drops_tokens: bool = False
+    """Whether the model drops visual tokens on its way; they are then counted by layer, and this is the mean."""
 
     @property
     def num_failed(self) -> int:

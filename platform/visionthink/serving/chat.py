@@ -142,6 +142,8 @@ class ChatEndpoint:
         on_item: Callable[[_Item], None] | None,
     ) -> list[Answered]:
         """Every choice's answer; if one fails, so does the whole, and the others are given up."""
+        if on_item is not None:
+            on_item = self._timed(on_item, start_s)
 
         async def answer(choice: int) -> Answered:
             on_text = None if on_item is None else lambda text: on_item(_Flowed(choice, text))
@@ -166,8 +168,6 @@ class ChatEndpoint:
         choice: int,
         on_text: Callable[[str], None] | None,
     ) -> Answered:
-        if on_text is not None:
-            on_text = self._timed(on_text, start_s)
         answered = await self._loop.answer(
             question,
             session=request_id,
@@ -187,15 +187,16 @@ class ChatEndpoint:
         )
         return answered
 
-    def _timed(self, on_text: Callable[[str], None], start_s: float) -> Callable[[str], None]:
+    def _timed(self, on_item: Callable[[_Item], None], start_s: float) -> Callable[[_Item], None]:
+        """`on_item`, with a watch on the first word of whichever choice has it first."""
         is_first = True
 
-        def told(text: str) -> None:
+        def told(item: _Item) -> None:
             nonlocal is_first
-            if is_first:
+            if is_first and isinstance(item, _Flowed):
                 self._metrics.count_first_word(self._timer() - start_s)
-            is_first = False
-            on_text(text)
+                is_first = False
+            on_item(item)
 
         return told
 

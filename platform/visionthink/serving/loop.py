@@ -19,9 +19,10 @@ from visionthink.core.geometry import Size, View, full_view
 from visionthink.core.message import Message
 from visionthink.core.tool import ResizeImage
 from visionthink.data_url import is_data_url
-from visionthink.engines import Engine, Request, Sampling, known_fields
+from visionthink.engines import Engine, Sampling, known_fields
 from visionthink.engines.engine import SamplingField, asked_fields
 from visionthink.episodes.driver import derived_seed, run_episode
+from visionthink.episodes.plain import plain_messages, run_plain
 from visionthink.episodes.prompting import Prompting, ViewPolicy
 from visionthink.errors import BackendError, DataError
 from visionthink.serving.admission import Seat
@@ -36,7 +37,6 @@ from visionthink.serving.chat_request import (
 from visionthink.serving.conversation import SentPicture, conversation_of
 from visionthink.serving.deadline import Deadline
 from visionthink.serving.picture_source import BYTES_PER_PIXEL, decoded, pixels_of, unpacked
-from visionthink.serving.plain import plain_finish, plain_messages
 from visionthink.serving.refusal import unsupported
 from visionthink.serving.remote import RemotePictures
 from visionthink.serving.turns import Preamble, Turns
@@ -282,8 +282,7 @@ async def _finish(turns: Turns, question: Question, session: str, choice: int) -
         sampling = replace(sampling, seed=derived_seed(sampling.seed, choice))
     if isinstance(question.ask, EpisodeSpec):
         return await run_episode(turns, question.ask, question.picture, sampling, session=session)
-    request = Request(messages=question.ask, picture=question.picture, sampling=sampling, session=session)
-    return plain_finish(question.ask, await turns.reply(request))
+    return await run_plain(turns, question.ask, sampling, session=session)
 
 
 def _checked(spec: EpisodeSpec, where: str) -> int:

@@ -71,6 +71,12 @@ class MlflowRegistry:
         """Return the version that an alias stands at, None when model or alias do not exist."""
         return self._connection.call(f"look up model {name}@{alias}", lambda client: _at_alias(client, name, alias))
 
+    def get(self, name: str, version: str) -> RegisteredModel | None:
+        """Return a version by its number, None when model or version do not exist."""
+        return self._connection.call(
+            f"look up version {version} of {name}", lambda client: _numbered(client, name, version)
+        )
+
     def fetch(self, model: RegisteredModel, target: Path) -> Path:
         """Copy the model's files below `target` and return their folder.
 
@@ -118,6 +124,17 @@ def _at_alias(client: "MlflowClient", name: str, alias: str) -> RegisteredModel 
         return _record(client.get_model_version_by_alias(name, alias))
     except MlflowException as error:
         # A missing alias is reported as a bad parameter, a missing model as a missing resource.
+        if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+            return None
+        raise
+
+
+def _numbered(client: "MlflowClient", name: str, version: str) -> RegisteredModel | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _record(client.get_model_version(name, version))
+    except MlflowException as error:
         if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
             return None
         raise

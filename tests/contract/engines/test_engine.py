@@ -4,9 +4,11 @@ The chat engine is tested over real HTTP, once before a scripted engine and once
 """
 
 import asyncio
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from tests.contract.engines.chat_server import chat_server
@@ -21,6 +23,7 @@ from visionthink.core.tool import ResizeImage, ToolBox
 from visionthink.engines import Engine, HasStreaming, Request, Sampling, ScriptedEngine
 from visionthink.engines.chat_client import ChatClient
 from visionthink.engines.openai_chat import OpenAIChatEngine
+from visionthink.engines.reply_cache import CachedEngine
 from visionthink.engines.scripted import ScriptLine
 from visionthink.engines.transformers_local import TransformersEngine
 from visionthink.episodes.driver import run_episode
@@ -59,10 +62,17 @@ def served(behind: Callable[[], Engine]) -> Iterator[Case]:
         yield Case(OpenAIChatEngine(ChatClient(f"{url}/v1", model=engine.model, max_connections=4)), engine.model)
 
 
+def cached(behind: Engine) -> Iterator[Case]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Case(CachedEngine(behind, Path(folder), identity={}), behind.model)
+
+
 def cases() -> dict[str, Callable[[], Iterator[Case]]]:
     return {
         "scripted": lambda: iter([Case(ScriptedEngine(script), "scripted")]),
         "transformers": lambda: iter([Case(local(), "tiny")]),
+        "cached scripted": lambda: cached(ScriptedEngine(script)),
+        "cached transformers": lambda: cached(local()),
         "chat over scripted": lambda: served(lambda: ScriptedEngine(script)),
         "chat over transformers": lambda: served(local),
     }

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from fastapi import FastAPI, Response
@@ -17,7 +17,7 @@ from visionthink.core.episode import BackendFailed
 from visionthink.engines import Request, ScriptedEngine, ScriptLine
 from visionthink.engines.chat_client import ChatClient, RetryRule
 from visionthink.errors import ConfigError, JudgeError
-from visionthink.judges import Grade, GradeItem, Judge, RuleFirstJudge, RuleJudge, open_judge
+from visionthink.judges import Grade, GradeItem, Inquiry, Judge, RuleFirstJudge, RuleJudge, open_judge
 from visionthink.judges.openai_judge import OpenAIJudge
 from visionthink.judges.rule import tell
 from visionthink.judges.told import Told
@@ -28,10 +28,14 @@ RIGHT = GradeItem(question="what color ?", answer="red", prediction="Red.")
 WRONG = GradeItem(question="what color ?", answer="red", prediction="blue")
 OPEN = GradeItem(question="why ?", answer="because the road is wet today", prediction="there was rain on the street")
 SILENT = GradeItem(question="what color ?", answer="red", prediction=None)
+INQUIRY = Inquiry(text="How near is 7 to 10?", read=lambda reply: float(reply) if reply[:1].isdigit() else None)
 
 
 def fair(request: Request) -> ScriptLine:
-    """A language model that compares as the rule does."""
+    """A language model that compares as the rule does, and is asked about nearness in one bare message."""
+    if "How near" in request.messages[-1].text:
+        assert [message.text for message in request.messages] == [INQUIRY.text]
+        return "<think>3 of 10, or 0.1?</think>0.7"
     shown = json.loads(request.messages[-1].text)
     item = GradeItem(question=shown["question"], answer=shown["true_answers"][0], prediction=shown["predicted_answer"])
     return f"<think>{item.answer}? 10 or 1.</think>\nScore: {int(tell(item) is Told.RIGHT)}"
@@ -73,6 +77,22 @@ async def test_items_are_graded_side_by_side(case: Case) -> None:
 async def test_no_prediction_is_wrong_and_no_failure(case: Case, prediction: str | None) -> None:
     item = GradeItem(question="what color ?", answer="red", prediction=prediction)
     assert await grades(case.judge, item) == [Grade(correct=0.0)]
+
+
+async def test_an_inquiry_is_asked_in_its_own_words_and_read_in_its_own_way(case: Case) -> None:
+    untold, told = (replace(WRONG, inquiry=replace(INQUIRY, ruled=ruled)) for ruled in (None, 0.25))
+    got = await grades(case.judge, untold, told)
+    if isinstance(case.judge, RuleJudge):
+        assert [(grade.correct, grade.failed) for grade in got] == [(0.0, True), (0.25, False)]
+    else:
+        by_rule = isinstance(case.judge, RuleFirstJudge)
+        assert got == [Grade(correct=0.7), Grade(correct=0.25 if by_rule else 0.7)]
+
+
+async def test_an_inquiry_without_a_clear_reply_has_failed_and_is_no_score() -> None:
+    with asked(ScriptedEngine(lambda request: "rather near")) as judge:
+        (got,) = await grades(judge, replace(WRONG, inquiry=INQUIRY))
+    assert got.failed and not got.retryable and "no clear score in 3 tries" in str(got.error)
 
 
 async def test_texts_with_braces_are_graded(case: Case) -> None:

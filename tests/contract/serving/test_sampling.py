@@ -105,6 +105,7 @@ async def test_several_answers_have_episodes_of_their_own() -> None:
 async def test_several_answers_flow_by_their_index() -> None:
     with serving(StreamingEngine(twice), LIMITS) as served:
         got = await chunks(served, n=2, stream_options={"include_usage": True})
+        assert served.count("visionthink_serve_first_word_seconds_count") == 1, "of the request, not of each answer"
     texts = {0: "", 1: ""}
     for chunk in got:
         for choice in chunk.choices:

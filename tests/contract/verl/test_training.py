@@ -4,6 +4,7 @@ One story in two acts, because a start takes veRL a minute: a training that meet
 with an empty disk.
 """
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,12 +22,14 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 
 from visionthink import metrics as m
 from visionthink.config import RunConfig, override_config
+from visionthink.core.first_look import CallForecast
 from visionthink.core.geometry import Size, quarter_view
 from visionthink.core.message import ImagePart, Message, Role, TextPart
 from visionthink.core.sample import Sample
 from visionthink.datasets.world import generate
 from visionthink.engines.encoding import Encoder
 from visionthink.model.bundled import bundled_path
+from visionthink.model.forecast import read_forecast
 from visionthink.samples import decoded
 from visionthink.storage import is_complete, open_store
 from visionthink.training.verl.checkpoint import saved_steps, step_folder
@@ -56,6 +59,9 @@ EVERY_STEP: Final = (
     *(m.POLICY_TURNS_MEAN, m.POLICY_VISUAL_TOKENS_MEAN, m.POLICY_REPLY_TOKENS_MEAN),
     *(m.PERF_STEP_S, m.PERF_ROLLOUT_S, m.PERF_TRAIN_S),
 )
+
+
+FORECAST: Final = CallForecast(bias=-1.0, weights={"read": 2.0})
 
 
 @dataclass(frozen=True)
@@ -88,10 +94,12 @@ def _told(home: Path, python: str, tracker: str, store: str) -> Story:
     pictures = home / "pictures"
     places = store_pictures(samples, open_store(str(pictures)))
     write_rows(home / "rows.parquet", training_order(samples, CONFIG.train, seed=0), places)
+    (home / "forecast.json").write_text(json.dumps(FORECAST.to_dict()))
     plan = VerlPlan(
         train_rows=home / "rows.parquet",
         base_model=bundled_path(),
         output=home / "first",
+        forecast=home / "forecast.json",
         run_id="verl-on-a-cpu",
         device="cpu",
         tracking_uri=tracker,
@@ -166,6 +174,10 @@ def test_the_model_is_the_checkpoints_to_the_bit(story: Story) -> None:
     tower = [name for name in base if "visual" in name]
     assert tower and all(torch.equal(trained[name], base[name]) for name in tower)
     assert any(not torch.equal(trained[name], base[name]) for name in base.keys() - set(tower))
+
+
+def test_the_forecast_of_labelling_is_beside_the_model(story: Story) -> None:
+    assert read_forecast(story.plan.model) == FORECAST
 
 
 def test_it_answers_in_transformers_with_the_checkpoints_logits(story: Story) -> None:

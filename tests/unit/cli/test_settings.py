@@ -87,3 +87,8 @@ def test_family_asked_for_by_name_is_taken_off_the_list_of_the_run_or_file(tmp_p
     run = override_config(RunConfig(), {"data.families": ["code"], "data.held_out_families": ["color", "shape"]})
     asked = _settings(families="shape,count")
     assert asked.with_overrides({"seed": 1}).resolve(run).data.held_out_families == ("color",)
+
+
+def test_more_contenders_are_named_one_option_each() -> None:
+    config = _settings(contender=["always_high+fastv@.5", "trained+visionzip@0.25"]).resolve()
+    assert config.evaluate.contenders == ("always_high+fastv@0.5", "trained+visionzip@0.25")

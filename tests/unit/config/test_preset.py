@@ -73,10 +73,7 @@ def test_presets_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> Non
         pytest.param({"verl.tensor_parallel": 3, "verl.gpus_per_node": 8}, "does not divide", id="copies across nodes"),
         pytest.param({"verl.settings": ["a.b"]}, "not of the form name=value", id="no value"),
         pytest.param({"verl.settings": ['a={"b": 1}']}, "a line of its own", id="a tree"),
-        pytest.param({"train.policy": "always_high"}, "trained by veRL alone", id="a baseline without veRL"),
-        pytest.param(
-            {"train.policy": "always_high", "train.backend": "verl"}, "set it to none", id="a penalty for nothing"
-        ),
+        pytest.param({"train.policy": "always_high"}, "set it to none", id="a penalty for nothing"),
     ],
 )
 def test_settings_for_verl_that_contradict_each_other_are_refused(overrides: dict[str, Any], want: str) -> None:

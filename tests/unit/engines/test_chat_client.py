@@ -227,6 +227,36 @@ async def test_an_error_of_any_shape_is_told_in_a_line(body: object, want: str) 
     assert want in str(caught.value) and len(str(caught.value)) < 450 and "\n" not in str(caught.value)
 
 
+async def test_a_server_that_has_moved_is_not_followed() -> None:
+    """The key would go along."""
+    with serving([GOOD]) as other:
+        moved = Response(status_code=308, headers={"location": f"{other.url}/chat/completions"})
+        with (
+            serving([moved]) as server,
+            pytest.raises(ChatError, match=r"has moved to http://.*; name that") as caught,
+        ):
+            await ask(server.url, Clock())
+    assert caught.value.is_of_service and not caught.value.retryable and not other.requests
+
+
+async def test_a_completion_without_the_fields_that_nobody_reads_is_one() -> None:
+    """Small servers write few of OpenAI's fields, and reasons of their own."""
+    choice = {"message": {"role": "assistant", "content": "hello"}, "finish_reason": "eos_token"}
+    with serving([JSONResponse({"choices": [choice]})]) as server:
+        assert await ask(server.url, Clock()) == "hello"
+
+
+async def test_a_request_of_megabytes_arrives_whole() -> None:
+    text = "é" * 3_000_000
+    with serving([GOOD]) as server:
+        client = ChatClient(server.url, model="m")
+        await client.complete([{"role": "user", "content": text}], SAMPLING)
+        await client.complete(b'[{"role": "user", "content": "ready-made"}]', SAMPLING)
+        await client.aclose()
+    contents = [request["messages"][0]["content"] for request in server.requests]  # type: ignore[index]
+    assert contents == [text, "ready-made"]
+
+
 async def test_fields_of_the_address_and_the_key_reach_the_server() -> None:
     """Azure's older addresses: a version in the query, the key in a header of its own."""
     seen: list[Request] = []
@@ -249,7 +279,7 @@ async def test_fields_of_the_address_and_the_key_reach_the_server() -> None:
 async def test_what_a_request_holds_is_made_when_a_connection_is_free() -> None:
     made = most = 0
 
-    def messages() -> list[ChatCompletionMessageParam]:
+    async def messages() -> list[ChatCompletionMessageParam]:
         nonlocal made
         made += 1
         return [{"role": "user", "content": "hi"}]

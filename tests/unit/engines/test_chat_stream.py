@@ -128,6 +128,19 @@ async def test_a_refusal_in_the_stream_is_not_tried_again() -> None:
     assert len(server.bodies) == 1 and caught.value.status == 400 and not caught.value.retryable
 
 
+def pretty(body: str) -> str:
+    """The same event over several lines, with comments and another field between."""
+    text = json.dumps(json.loads(body.removeprefix("data: ")), indent=1)
+    return ": alive\r\nid: 3\r\n" + "".join(f"data:{line}\r\n" for line in text.splitlines()) + "\r\n"
+
+
+async def test_events_are_read_in_any_form_that_the_standard_allows() -> None:
+    lines = "".join([*(pretty(line) for line in WHOLE[:-1]), END])
+    pieces = tuple(lines[at : at + 7] for at in range(0, len(lines), 7))
+    with serving(pieces) as server:
+        assert await heard(client_of(server)) == ["yel", "low", "7 + 2"]
+
+
 @pytest.mark.parametrize("lines", [(), ("data: 17\n\n",), ("data: {\n\n",)], ids=["nothing", "a number", "no json"])
 async def test_rubbish_is_no_completion(lines: tuple[str, ...]) -> None:
     with serving(lines) as server, pytest.raises(ChatError, match="unreadable answer"):

@@ -193,8 +193,11 @@ def test_encoder_keeps_pixels_of_a_view_it_has_seen(encoder: Encoder) -> None:
     assert held > 0
     encoder.encode([user(QUARTER, "another question ?")], PICTURE)
     assert encoder.held_pixel_bytes == held
-    encoder.encode([user(QUARTER, "?")], noise(224, 336, seed=1))
+    other = noise(224, 336, seed=1)
+    encoder.encode([user(QUARTER, "?")], other)
     assert encoder.held_pixel_bytes == 2 * held
+    del other
+    assert encoder.held_pixel_bytes == held, "nobody has that picture any more"
 
 
 @pytest.mark.parametrize("reason", [FinishReason.STOP, FinishReason.LENGTH])

@@ -6,7 +6,7 @@ from tests.unit.evaluation.answers import CONTENDERS, TRAINED, answer, contender
 from visionthink import metrics
 from visionthink.core.gate import ContenderRole
 from visionthink.evaluation.benchmarks.benchmark import mean_score
-from visionthink.evaluation.comparison import oracle
+from visionthink.evaluation.comparison import Paired, compared, oracle
 from visionthink.evaluation.figures import (
     choice_metrics,
     confusion,
@@ -16,6 +16,7 @@ from visionthink.evaluation.figures import (
     family_figures,
     gate_figures,
     official_metrics,
+    paired_metrics,
     resize_rate,
 )
 from visionthink.evaluation.interval import Bootstrap
@@ -100,6 +101,16 @@ def test_choice_metrics_tell_answers_after_a_further_view_from_those_without_one
     assert choice_metrics({"always_low": ANSWERS[1:3]}, None) == {"eval/accuracy_direct/always_low": 0.5}
 
 
+def test_paired_metrics_tell_by_contender_what_the_candidate_won_and_lost_against_it() -> None:
+    pairs = Paired(num_samples=10, difference=0.2, won=3, lost=1, p_value=0.625)
+    assert paired_metrics({"base": pairs, "champion": None}) == {
+        "eval/paired_difference/base": 0.2,
+        "eval/paired_p_value/base": 0.625,
+        "eval/num_won/base": 3.0,
+        "eval/num_lost/base": 1.0,
+    }
+
+
 def test_confusion_is_none_where_no_need_is_known() -> None:
     assert confusion([answer(needed=None)]) is None
 
@@ -127,6 +138,7 @@ def test_eval_metrics_are_all_registered_and_complete() -> None:
     values = {
         **eval_metrics(contenders, families, {one.name: LATENCY for one in contenders}),
         **choice_metrics({"trained": ANSWERS}, oracle(ANSWERS, ANSWERS)),
+        **paired_metrics({"base": compared(ANSWERS, ANSWERS)}),
         **official_metrics({"trained": {"f1": 0.9}}),
     }
     metrics.check(values)

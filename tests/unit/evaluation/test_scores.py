@@ -12,6 +12,8 @@ from visionthink.evaluation.benchmarks.scores import edit_distance, option_lette
 from visionthink.judges import GradeItem, RuleJudge
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "benchmarks"
+NAMES = ("chartqa", "docvqa", "mme", "ocrbench", "pope", "realworldqa")
+"""Those whose rows hold no more than an answer; see `test_rows` for the others."""
 
 
 def score(name: str, got: str | None, answers: list[str], family: str = "") -> float:
@@ -21,7 +23,7 @@ def score(name: str, got: str | None, answers: list[str], family: str = "") -> f
     return grade.correct
 
 
-@pytest.mark.parametrize("name", sorted(PUBLIC))
+@pytest.mark.parametrize("name", NAMES)
 def test_scores_are_those_of_lmms_eval(name: str) -> None:
     rows = json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
     assert len(rows) >= 500

@@ -98,6 +98,13 @@ def test_evaluate_stage_compares_with_always_high_pair_by_pair(maker: TaskMaker)
     assert facts["accuracy_ratio"] == {"value": 1.0, "low": 1.0, "high": 1.0}
 
 
+def test_evaluate_stage_tells_the_tracker_whom_the_candidate_beats(maker: TaskMaker) -> None:
+    metrics = evaluated(maker).metrics
+    assert metrics["eval/paired_difference/always_low"] == pytest.approx(2 / 6)
+    assert (metrics["eval/num_won/always_low"], metrics["eval/num_lost/always_low"]) == (2, 0)
+    assert "eval/paired_difference/trained" not in metrics
+
+
 def test_evaluate_stage_asks_greedily(maker: TaskMaker) -> None:
     engines = engines_of(maker)
     evaluated_with(engines, maker)

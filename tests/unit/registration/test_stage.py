@@ -5,6 +5,7 @@ import pytest
 from tests.fakes.memory_registry import MemoryRegistry
 from tests.fakes.stage_task import TaskMaker, task_maker
 
+from visionthink.config import override_config
 from visionthink.core.json_value import Json
 from visionthink.errors import DataError
 from visionthink.registration import register_stage
@@ -84,6 +85,14 @@ def test_model_that_fails_the_gate_is_registered_without_the_alias(tmp_path: Pat
     assert registry_of(maker).aliases == {}
     assert registry_of(maker).versions["run-1"].tags["promoted"] == "false"
     assert any(line.startswith("gate: FAIL max_visual_token_ratio") for line in maker.said)
+
+
+def test_alias_is_left_to_a_rollout_where_versions_come_into_use_by_one(tmp_path: Path) -> None:
+    maker = evaluated(tmp_path / "run-1", trained=GOOD)
+    maker.config = override_config(maker.config, {"register_model.alias_moves_at": "rollout"})
+    result = register_stage(maker.task("register"))
+    assert registry_of(maker).aliases == {} and len(registry_of(maker).versions) == 1
+    assert result.facts["promoted"] is False and not result.is_owed
 
 
 def test_model_that_no_registry_holds_is_not_promoted(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from visionthink.core.reward import RewardRule
 from visionthink.core.sample import Sample
 from visionthink.datasets.parquet import write_samples
 from visionthink.engines import Sampling, ScriptedEngine, ScriptLine
+from visionthink.episodes.prompting import ViewPolicy
 from visionthink.errors import EngineError
 from visionthink.judges import GradeItem, RuleJudge
 from visionthink.training.local.rollout import Prompt, Rollouts, collect
@@ -32,6 +33,7 @@ async def collected(
     group_size: int = 2,
     advantage_eps: float = 1e-6,
     config: RunConfig | None = None,
+    policy: ViewPolicy = "auto",
 ) -> Rollouts:
     """Rollouts whose replies are `lines`: episode after episode, each with its turns."""
     return await collect(
@@ -43,6 +45,7 @@ async def collected(
         rule=rule,
         format_rule="paper",
         advantage_eps=advantage_eps,
+        policy=policy,
     )
 
 
@@ -164,3 +167,12 @@ async def test_pictures_stay_encoded_until_they_are_drawn(tmp_path: Path) -> Non
         format_rule="paper",
     )
     assert decoded == ["sample-2", "sample-3"], "once for a whole group, and no other"
+
+
+@pytest.mark.parametrize(("policy", "want"), [("always_high", 16), ("always_low", 4)])
+async def test_under_a_fixed_view_a_rollout_is_one_turn_without_tools(policy: ViewPolicy, want: int) -> None:
+    found = await collected([saying("A"), saying("B")], policy=policy)
+    assert [item.finish.trace.visual_tokens for item in found.rollouts] == [want, want]
+    assert [len(item.finish.trace.turns) for item in found.rollouts] == [1, 1]
+    assert not any(item.finish.trace.asked for item in found.rollouts)
+    assert "resize_image" not in found.rollouts[0].finish.trace.messages[0].text

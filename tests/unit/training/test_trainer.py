@@ -352,3 +352,12 @@ def test_the_cheaper_of_two_right_ways_becomes_the_usual_one(
     assert 0.25 < first["resize/rate"] < 0.75 and first["reward/penalty"] > 0.03
     assert last["reward/penalty"] < 0.02
     assert (last["resize/rate"] > first["resize/rate"]) is asks
+
+
+def test_training_on_the_full_view_shows_it_and_nothing_else(tmp_path: Path) -> None:
+    """The paper's baseline QwenRL."""
+    how = setting(num_steps=1)
+    baseline = replace(how, train=how.train.model_copy(update={"policy": "always_high"}))
+    for case, (given, want) in {"loop": (how, 4), "baseline": (baseline, 16)}.items():
+        _, told = trained(tmp_path / case, given)
+        assert told[0][1]["policy/visual_tokens_mean"] == want

@@ -4,7 +4,7 @@ Rule: plain functions, none of which knows the model that is judged. A score is 
 partial credit stays partial.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -13,11 +13,13 @@ from visionthink.core.sample import Sample
 from visionthink.evaluation.answer import Answer
 from visionthink.evaluation.benchmarks.official import Official, no_figures
 from visionthink.evaluation.interval import Bootstrap, score_interval
-from visionthink.judges import Grade, GradeItem, Judge
+from visionthink.judges import Grade, GradeItem, Inquiry, Judge
 from visionthink.report.record import Interval
 from visionthink.samples import Say, TestSet, samples_to_evaluate
 
 Score: TypeAlias = Callable[[GradeItem, Judge], Awaitable[Grade]]
+Rule: TypeAlias = Callable[[GradeItem, str], float | Inquiry]
+"""What a prediction is worth, or what a judge has to be asked to know it."""
 Total: TypeAlias = Callable[[Sequence[Answer], Bootstrap], Interval]
 
 
@@ -41,6 +43,23 @@ async def judged(item: GradeItem, judge: Judge) -> Grade:
     return await judge.grade(item)
 
 
+def ruled(rule: Rule) -> Score:
+    """A score by a rule, which may leave a prediction to the judge; an episode without an answer has answered wrong."""
+
+    async def grade(item: GradeItem, judge: Judge) -> Grade:
+        if item.prediction is None:
+            return Grade(correct=0.0)
+        found = rule(item, item.prediction)
+        return await judge.grade(replace(item, inquiry=found)) if isinstance(found, Inquiry) else Grade(correct=found)
+
+    return grade
+
+
+def detail(details: Mapping[str, tuple[str, ...]], name: str) -> str:
+    """The one text of a detail of a row; empty where there is none."""
+    return details[name][0] if details.get(name) else ""
+
+
 def mean_score(answers: Sequence[Answer], bootstrap: Bootstrap) -> Interval:
     """The mean of the scores: the share of correct answers."""
     return score_interval([answer.score for answer in answers], bootstrap)
@@ -51,6 +70,10 @@ class Benchmark:
     """A set of questions, and what an answer to one is worth."""
 
     name: str
+    scoring: str = "what the judge says"
+    """What an answer is worth, in a few words."""
+    asks_judge: bool = True
+    """Whether predictions may be left to the judge."""
     source: Callable[[RunConfig, Say], TestSet] = samples_of_settings
     """The samples, the same ones in the same order each time; what was left out of them is said."""
     prompt: Callable[[Sample], str] = question

@@ -65,6 +65,16 @@ def read_yes_or_no(prediction: str) -> str:
     return next((word for word in ("yes", "no") if word in text[:4]), "other")
 
 
+def letter_of(place: int) -> str:
+    """The letter of the option at a place, from 0."""
+    return chr(ord("A") + place)
+
+
+def option_line(place: int, option: str) -> str:
+    """An option as it is listed: "B. red"."""
+    return f"{letter_of(place)}. {option}"
+
+
 def option_or_text(prediction: str, answer: str) -> float:
     """RealWorldQA: the letter of the option where the answer is one, else the same text but for case and full stop."""
     wanted = answer.strip()

@@ -15,6 +15,7 @@ from visionthink.core.format import FormatRule
 from visionthink.core.reward import Graded, RewardParts, RewardRule, group_rewards
 from visionthink.core.sample import Sample
 from visionthink.engines import Sampling
+from visionthink.episodes.prompting import ViewPolicy
 from visionthink.episodes.runner import Ask, Done, End, EpisodeRunner, Work
 from visionthink.errors import EngineError
 from visionthink.training.grading import graded_of
@@ -63,8 +64,9 @@ async def collect(
     rule: RewardRule,
     format_rule: FormatRule,
     advantage_eps: float = 1e-6,
+    policy: ViewPolicy = "auto",
 ) -> Rollouts:
-    """`group_size` rollouts of every prompt, graded and compared within their group.
+    """`group_size` rollouts of every prompt under `policy`, graded and compared within their group.
 
     Raises:
         EngineError, JudgeError: there is an outage, or no group could be had.
@@ -75,7 +77,12 @@ async def collect(
     pictures = [decode(prompt.sample) for prompt in prompts]
     left = await runner.run(
         [
-            Work(key=index, sample=prompt.sample, asks=_asks(index, sampling, group_size), picture=pictures[index])
+            Work(
+                key=index,
+                sample=prompt.sample,
+                asks=_asks(index, sampling, group_size, policy),
+                picture=pictures[index],
+            )
             for index, prompt in enumerate(prompts)
         ],
         lambda work, end: ends.__setitem__(work.key, end),
@@ -115,10 +122,10 @@ async def collect(
     )
 
 
-def _asks(index: int, sampling: Sampling, group_size: int) -> tuple[Ask, ...]:
+def _asks(index: int, sampling: Sampling, group_size: int, policy: ViewPolicy) -> tuple[Ask, ...]:
     """The rollouts of prompt number `index`, each with a place of its own among all of the step."""
     return tuple(
-        Ask(policy="auto", sampling=sampling, place=(index * group_size + rollout,)) for rollout in range(group_size)
+        Ask(policy=policy, sampling=sampling, place=(index * group_size + rollout,)) for rollout in range(group_size)
     )
 
 

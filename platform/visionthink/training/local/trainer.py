@@ -166,6 +166,7 @@ class LocalTrainer:
             rule=setting.reward.rule(),
             format_rule=setting.reward.format_rule,
             advantage_eps=setting.reward.advantage_eps,
+            policy=setting.train.policy,
         )
 
 

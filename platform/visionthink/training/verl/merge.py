@@ -1,8 +1,8 @@
 """From veRL's last checkpoint to a model folder that transformers, vLLM and the serving stack load as it is.
 
-Rule: the weights are those of the checkpoint, number for number in the base's own format; all else is the base's.
-veRL's own merger writes bfloat16 whatever was trained, and the configuration that veRL saves beside the weights names
-that format too, so neither is used.
+Rule: the weights are those of the checkpoint, number for number in the base's own format; all else is the base's, but
+for the forecast that labelling left. veRL's own merger writes bfloat16 whatever was trained, and the configuration that
+veRL saves beside the weights names that format too, so neither is used.
 """
 
 import tempfile
@@ -13,19 +13,20 @@ from visionthink.config import RunConfig
 from visionthink.errors import DataError
 from visionthink.model.card import CARD_NAME
 from visionthink.model.folder import load_model, save_model
+from visionthink.model.forecast import FORECAST_NAME, forecast_files
 from visionthink.storage.manifest import MANIFEST
 from visionthink.training.verl.checkpoint import saved_steps, step_folder
 from visionthink.training.verl.plan import VerlPlan
 
 _WEIGHTS: Final = ("*.safetensors", "*.safetensors.index.json")
-_LEFT_OUT: Final = (*_WEIGHTS, "*.bin", "*.bin.index.json", MANIFEST, CARD_NAME)
+_LEFT_OUT: Final = (*_WEIGHTS, "*.bin", "*.bin.index.json", MANIFEST, CARD_NAME, FORECAST_NAME)
 
 
 def merge(plan: VerlPlan, config: RunConfig) -> Path:
     """Make `plan.model` of the last checkpoint.
 
     Raises:
-        DataError: there is none, or one without weights in Hugging Face's form.
+        DataError: there is none, or one without weights in Hugging Face's form, or the forecast is damaged.
         StorageError: there is no room for it.
     """
     steps = saved_steps(plan.checkpoints)
@@ -38,7 +39,8 @@ def merge(plan: VerlPlan, config: RunConfig) -> Path:
     with tempfile.TemporaryDirectory(dir=plan.output, prefix=".tmp-merge-") as folder:
         for path in (*_without_weights(plan.base_model), *_weights(weights)):
             (Path(folder) / path.name).symlink_to(path.resolve())
-        save_model(load_model(Path(folder)), plan.model, config)
+        extra = {} if plan.forecast is None else forecast_files(plan.forecast)
+        save_model(load_model(Path(folder)), plan.model, config, extra=extra)
     return plan.model
 
 

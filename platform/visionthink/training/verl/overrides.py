@@ -8,6 +8,7 @@ Source of what is not from our settings: the runs that docs/verl.md describes.
 """
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -45,6 +46,7 @@ def overrides(config: RunConfig, plan: VerlPlan) -> list[str]:
     known = {name.lstrip("+"): name for name in named}
     for name, value in plan.overrides.items():
         named[known.get(name.lstrip("+"), name)] = value
+    _check_batches(named)
     return [f"{name}={rendered(value)}" for name, value in named.items()]
 
 
@@ -74,6 +76,23 @@ def _check(config: RunConfig) -> None:
         )
     if config.train.learning_rate > 1:
         raise ConfigError(f"train.learning_rate {config.train.learning_rate:g} is none; give one below 1")
+
+
+def _check_batches(named: Mapping[str, Override]) -> None:
+    """Refuse what does not come out even, for veRL stops at it in the middle of its first step."""
+    actor = "actor_rollout_ref.actor"
+    if named[f"{actor}.use_dynamic_bsz"]:
+        return
+    names = (f"{actor}.ppo_mini_batch_size", "actor_rollout_ref.rollout.n", f"{actor}.ppo_micro_batch_size_per_gpu")
+    mini, group, micro = (int(str(named[name])) for name in names)
+    gpus = int(str(named["trainer.nnodes"])) * int(str(named["trainer.n_gpus_per_node"]))
+    share, left = divmod(mini * group, gpus)
+    if left or share % micro:
+        raise ConfigError(
+            f"{mini} prompts of {group} rollouts on {gpus} GPUs in micro-batches of {micro} do not come out even; make "
+            "train.num_prompts (or verl.mini_batch_prompts) x train.group_size a multiple of the GPUs x "
+            "train.micro_batch_size"
+        )
 
 
 def _data(config: RunConfig, plan: VerlPlan) -> dict[str, Override]:

@@ -15,7 +15,7 @@ Override: TypeAlias = str | int | float | bool | tuple[str | int | float, ...] |
 """A value of one of veRL's settings."""
 Device: TypeAlias = Literal["cuda", "cpu"]
 
-_PATHS: Final = ("train_rows", "val_rows", "base_model", "output")
+_PATHS: Final = ("train_rows", "val_rows", "base_model", "output", "forecast")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,8 @@ class VerlPlan:
     """Where checkpoints, steps and the trained model go. With several nodes, a folder that all of them share."""
     run_id: str
     """Names the run in the tracker."""
+    forecast: Path | None = None
+    """What the stage `label` forecast of calls, which goes beside the trained model; it may have left nothing there."""
     val_rows: Path | None = None
     """Prompts that veRL validates on; None validates on nothing, because the stage `evaluate` does."""
     num_nodes: int = 1

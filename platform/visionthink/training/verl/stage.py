@@ -52,6 +52,7 @@ def plan_of(task: StageTask) -> VerlPlan:
         base_model=base_folder(task.config.model.base),
         output=task.dir,
         run_id=task.folder.run_id,
+        forecast=task.folder.forecast_path,
         num_nodes=verl.num_nodes,
         gpus_per_node=verl.gpus_per_node,
         checkpoint_store=verl.checkpoint_store,

@@ -41,8 +41,8 @@ def test_a_value_is_written_in_hydras_grammar(value: Override, want: str) -> Non
     ("ours", "theirs", "want"),
     [
         ({"train.group_size": 16}, "actor_rollout_ref.rollout.n", "16"),
-        ({"train.num_prompts": 6}, "data.train_batch_size", "6"),
-        ({"train.num_prompts": 6}, "actor_rollout_ref.actor.ppo_mini_batch_size", "6"),
+        ({"train.num_prompts": 16}, "data.train_batch_size", "16"),
+        ({"train.num_prompts": 16}, "actor_rollout_ref.actor.ppo_mini_batch_size", "16"),
         ({"train.num_updates": 3}, "actor_rollout_ref.actor.ppo_epochs", "3"),
         ({"train.kl_weight": 0.0}, "actor_rollout_ref.actor.use_kl_loss", "False"),
         ({"train.clip_ratio_c": 0}, "actor_rollout_ref.actor.clip_ratio_c", "1000000000.0"),
@@ -91,3 +91,25 @@ def test_nothing_is_validated_unless_there_are_rows_for_it() -> None:
 def test_what_verl_would_take_otherwise_is_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=next(iter(settings))):
         overrides(override_config(RunConfig(), settings), PLAN)
+
+
+@pytest.mark.parametrize(
+    ("settings", "gpus"),
+    [
+        ({"train.num_prompts": 6, "train.group_size": 4, "train.micro_batch_size": 16}, 1),
+        ({"train.num_prompts": 6, "train.group_size": 4, "train.micro_batch_size": 8}, 2),
+        ({"train.num_prompts": 5, "train.group_size": 3, "train.micro_batch_size": 1}, 2),
+    ],
+    ids=["on one", "on each of two", "between two"],
+)
+def test_a_batch_that_does_not_come_out_even_is_refused(settings: dict[str, object], gpus: int) -> None:
+    config, plan = override_config(RunConfig(), settings), replace(PLAN, gpus_per_node=gpus)
+    with pytest.raises(ConfigError, match=r"do not come out even; make train\.num_prompts"):
+        overrides(config, plan)
+
+
+def test_a_batch_that_comes_out_even_is_taken() -> None:
+    settings = {"train.num_prompts": 6, "train.group_size": 4, "train.micro_batch_size": 6}
+    assert named(override_config(RunConfig(), settings), replace(PLAN, num_nodes=2, gpus_per_node=2))
+    by_tokens: dict[str, Override] = {"actor_rollout_ref.actor.use_dynamic_bsz": True}
+    assert named(override_config(RunConfig(), settings), replace(PLAN, gpus_per_node=5, overrides=by_tokens))

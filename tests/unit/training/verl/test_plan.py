@@ -13,7 +13,14 @@ PLAN = VerlPlan(train_rows=Path("/rows"), base_model=Path("/base"), output=Path(
     "plan",
     [
         PLAN,
-        replace(PLAN, val_rows=Path("/val"), device="cpu", tracking_uri="http://tracker", checkpoint_store="s3://a/b"),
+        replace(
+            PLAN,
+            val_rows=Path("/val"),
+            forecast=Path("/forecast"),
+            device="cpu",
+            tracking_uri="http://tracker",
+            checkpoint_store="s3://a/b",
+        ),
         replace(PLAN, overrides={"a.b": 1, "+c": None, "d": (1, 2), "e": 0.5, "f": True, "g": "word"}),
     ],
 )

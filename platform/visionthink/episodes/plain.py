@@ -6,6 +6,8 @@ once, in the words of the protocol without tools, and its reply is read by the c
 
 from typing import assert_never
 
+from PIL import Image
+
 from visionthink.core.episode import BackendFailed, Event, Finish, FinishReason, ModelReply, NoRoom, Outcome, Signal
 from visionthink.core.message import IMAGE_MARKER, Message, Role, TextPart
 from visionthink.core.protocol import Protocol, rendered_tools
@@ -20,6 +22,20 @@ from visionthink.core.reply import (
 )
 from visionthink.core.tool import ToolBox
 from visionthink.core.trace import Trace, TurnTrace
+from visionthink.engines.engine import Engine, Request, Sampling
+
+
+async def run_plain(
+    engine: Engine, messages: tuple[Message, ...], sampling: Sampling, *, session: str | None = None
+) -> Finish:
+    """The end of one plain turn, asked as `plain_messages` says.
+
+    Raises:
+        EngineError: the engine cannot answer anything before somebody mends something.
+    """
+    unseen = Image.new("RGB", (1, 1))  # no view of it is shown
+    request = Request(messages=messages, picture=unseen, sampling=sampling, session=session)
+    return plain_finish(messages, await engine.reply(request))
 
 
 def plain_messages(protocol: Protocol, question: str) -> tuple[Message, ...]:

@@ -1,0 +1,288 @@
+"""The chart on a real cluster: what its API server admits, what its pipeline may do, and a whole life of a release.
+
+Images are the base image, with the environment of these tests mounted from the node: MLflow and SeaweedFS are in it.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+from tests.cluster.conftest import ROOT, Kube, Summary
+
+from visionthink.cluster import Canary, ModelVersion, inference_service
+from visionthink.cluster.route import weighted_route
+from visionthink.cluster.serving import shares
+from visionthink.config import RunConfig, override_config
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+CHART: Final = ROOT / "charts" / "visionthink"
+SPACE: Final = "visionthink-chart"
+STRICT: Final = "visionthink-chart-strict"
+RELEASE: Final = "vt"
+FORCED: Final = ("--force-conflicts",)
+"""What Helm 4 wants to be told once a rollout has written to an object of the chart's."""
+IMAGE: Final = {"registry": "", "repository": "localhost/base", "tag": "bookworm"}
+
+
+class Helm:
+    """The program, on a cluster."""
+
+    def __init__(self, kube: Kube, home: Path) -> None:
+        self._program = shutil.which("helm") or kube.kubeconfig.parent / "bin" / "helm"
+        self._env = {"PATH": os.environ["PATH"], "HOME": str(home), "KUBECONFIG": str(kube.kubeconfig)}
+
+    def __call__(self, *arguments: str | Path, values: Mapping[str, object] | None = None) -> str:
+        """What it says; it must succeed."""
+        sets = [f"--set-json={key}={json.dumps(value)}" for key, value in (values or {}).items()]
+        done = subprocess.run(
+            [str(self._program), *map(str, arguments), *sets],
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+            env=self._env,
+        )
+        assert done.returncode == 0, f"helm {arguments[0]}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def helm(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Helm:
+    return Helm(kube, tmp_path_factory.mktemp("helm"))
+
+
+OPTIONAL: Final = {
+    "localqueues.kueue.x-k8s.io": "kueue-v0.19.2/kueue.x-k8s.io_localqueues.yaml",
+    "podmonitors.monitoring.coreos.com": "prometheus-operator-v0.93.0",
+}
+"""Definitions that the tests bring along where a cluster has none, from those that lie beside the checkout."""
+
+
+@pytest.fixture(scope="module")
+def strict(kube: Kube) -> Iterator[str]:
+    """A namespace that takes restricted pods only, on a cluster that knows every kind."""
+    known = kube.kubectl("get", "crds", "-o", "name")
+    for name, place in OPTIONAL.items():
+        path = ROOT.parent / "shared" / "crds" / place
+        if name not in known and path.exists():
+            kube.kubectl("apply", "--server-side", "-f", str(path))
+            kube.kubectl("wait", "--for=condition=Established", "--timeout=60s", f"crd/{name}")
+        elif name not in known:
+            pytest.skip(f"this cluster does not know {name}")
+    labels: dict[str, Any] = {"pod-security.kubernetes.io/enforce": "restricted"}
+    kube.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": STRICT, "labels": labels}})
+    yield STRICT
+    kube.kubectl("delete", "namespace", STRICT, "--timeout=100s")
+
+
+def rendered(helm: Helm, kube: Kube, profile: str | None, values: Mapping[str, object]) -> list[Any]:
+    """What would be installed; helm asks the cluster what it knows."""
+    files = [f"--values={CHART / f'values-{profile}.yaml'}"] if profile else []
+    text = helm("template", RELEASE, CHART, "--namespace", STRICT, "--dry-run=server", *files, values=values)
+    return [one for one in yaml.safe_load_all(text) if one]
+
+
+FEATURES: Final[list[dict[str, object]]] = [
+    {},
+    {"serving.modelUri": "s3://visionthink/1", "networkPolicy.enabled": True, "serving.autoscaler": "none"},
+    {"mlflow.enabled": False, "mlflow.externalUrl": "https://mlflow.example.com", "s3.mode": "external"},
+    {"judge.enabled": True, "judge.model": "org/model", "judge.replicas": 2, "monitoring.enabled": True},
+    {
+        "fullnameOverride": "a" * 30,
+        "serving.tolerations": [{"key": "a", "operator": "Exists"}],
+        "mlflow.priorityClassName": "system-node-critical",
+        "mlflow.affinity": {"nodeAffinity": {}},
+        "mlflow.extraEnv": [{"name": "A", "value": "b"}],
+        "serving.loop.extraEnvFrom": [{"secretRef": {"name": "keys"}}],
+        "serving.nodeSelector": {"gpu": "h100"},
+        "monitoring": {"enabled": True, "dashboards": {"training": True}},
+    },
+]
+
+
+@pytest.mark.parametrize(
+    ("profile", "values"),
+    [("trial", {}), ("production", {}), *((None, values) for values in FEATURES)],
+    ids=["trial", "production", "defaults", "a model", "all outside", "a judge", "every knob"],
+)
+def test_every_object_is_admitted_and_every_pod_is_restricted(
+    kube: Kube, helm: Helm, strict: str, profile: str | None, values: dict[str, object]
+) -> None:
+    for made in rendered(helm, kube, profile, values):
+        admitted = kube.api.apply(made, dry_run=True)
+        assert admitted["metadata"]["namespace"] == strict
+        template = made["spec"].get("template") if made["kind"] in {"Deployment", "StatefulSet"} else None
+        if template:
+            claims = made["spec"].get("volumeClaimTemplates", [])
+            volumes = [{"name": one["metadata"]["name"], "emptyDir": {}} for one in claims]
+            # Admission looks for these before it looks at the pod.
+            spec = {key: value for key, value in template["spec"].items() if key != "serviceAccountName"}
+            spec["volumes"] = [*spec["volumes"], *volumes]
+            about = {**template["metadata"], "name": made["metadata"]["name"], "namespace": strict}
+            kube.api.apply({"apiVersion": "v1", "kind": "Pod", "metadata": about, "spec": spec}, dry_run=True)
+
+
+MAY: Final = [
+    ("create", "pytorchjobs.kubeflow.org"),
+    ("delete", "pytorchjobs.kubeflow.org"),
+    ("watch", "pytorchjobs.kubeflow.org"),
+    ("list", "pods"),
+    ("get", "pods/log"),
+    ("patch", "inferenceservices.serving.kserve.io"),
+    ("patch", "httproutes.gateway.networking.k8s.io"),
+    ("patch", "poddisruptionbudgets.policy"),
+    ("get", "secrets/mlpipeline-minio-artifact"),
+    ("create", "workflowtaskresults.argoproj.io"),
+]
+MAY_NOT: Final = [
+    ("get", f"secrets/{RELEASE}-visionthink-s3"),
+    ("list", "secrets"),
+    ("create", "pods"),
+    ("create", "pods/exec"),
+    ("delete", "pods"),
+    ("patch", "deployments.apps"),
+    ("create", "rolebindings.rbac.authorization.k8s.io"),
+    ("delete", "persistentvolumeclaims"),
+    ("get", "nodes"),
+]
+
+
+def may(kube: Kube, account: str, verb: str, what: str, space: str = STRICT) -> bool:
+    """What the API server says, as the one that decides."""
+    kind, _, name = what.partition("/")
+    is_sub = name in {"log", "exec"}
+    resource, _, group = kind.partition(".")
+    attributes = {"namespace": space, "verb": verb, "group": group, "resource": resource}
+    attributes |= {"subresource": name} if is_sub else {"name": name}
+    review: dict[str, Any] = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {"user": f"system:serviceaccount:{STRICT}:{account}", "resourceAttributes": attributes},
+    }
+    from kubernetes import client, config
+
+    api = client.AuthorizationV1Api(config.new_client_from_config(str(kube.kubeconfig)))
+    return bool(api.create_subject_access_review(review).status.allowed)
+
+
+def test_pipeline_may_do_what_it_does_and_nothing_else(kube: Kube, helm: Helm, strict: str) -> None:
+    kinds = {"ServiceAccount", "Role", "RoleBinding"}
+    for made in rendered(helm, kube, None, {}):
+        if made["kind"] in kinds:
+            kube.api.apply(made)
+    pipeline = f"{RELEASE}-visionthink-pipeline"
+    assert [one for one in MAY if not may(kube, pipeline, *one)] == []
+    assert [one for one in MAY_NOT if may(kube, pipeline, *one)] == []
+    assert not may(kube, pipeline, "create", "pytorchjobs.kubeflow.org", space="default")
+    for other in ("trainer", "serving", "mlflow"):
+        assert not any(may(kube, f"{RELEASE}-visionthink-{other}", *one) for one in MAY), other
+
+
+def pod_values() -> dict[str, object]:
+    """Values for a cluster without a registry and without a provisioner: this environment, from the node."""
+    places = {"/opt/venv": sys.prefix, "/opt/python": sys.base_prefix}
+    volumes = [
+        {"name": Path(mount).name, "hostPath": {"path": os.path.realpath(path)}} for mount, path in places.items()
+    ]
+    mounts = [{"name": Path(mount).name, "mountPath": mount, "readOnly": True} for mount in places]
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    env = [
+        {"name": "PYTHONPATH", "value": f"/opt/venv/lib/{version}/site-packages"},
+        {"name": "LD_LIBRARY_PATH", "value": "/opt/python/lib"},
+        {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"},
+    ]
+    found: dict[str, object] = {
+        "runs.enabled": False,
+        "mlflow.persistence.enabled": False,
+        "s3.embedded.persistence.enabled": False,
+        "s3.embedded.command": ["/opt/venv/bin/weed"],
+        "mlflow.python": f"/opt/python/bin/{version}",
+        "tests.python": f"/opt/python/bin/{version}",
+    }
+    for part in ("mlflow", "s3.embedded", "tests"):
+        found |= {f"{part}.image": IMAGE, f"{part}.extraVolumes": volumes, f"{part}.extraVolumeMounts": mounts}
+        found[f"{part}.extraEnv"] = env
+    # Two cores are shared with whatever else this machine does.
+    found["tests.timeoutSeconds"] = 300
+    found["mlflow.startSeconds"] = 400
+    return found
+
+
+def left_behind(kube: Kube) -> list[str]:
+    """Everything of the release that is still there."""
+    kinds = kube.kubectl("api-resources", "--namespaced", "--verbs=list", "-o", "name").split()
+    names = ",".join(kind for kind in kinds if not kind.startswith("events"))
+    label = f"app.kubernetes.io/instance={RELEASE}"
+    told = kube.kubectl("-n", SPACE, "get", names, "-l", label, "-o", "name", "--ignore-not-found")
+    return told.split()
+
+
+def secret(kube: Kube, name: str) -> dict[str, str]:
+    told = kube.kubectl("-n", SPACE, "get", "secret", f"{RELEASE}-visionthink-{name}", "-o", "json")
+    found: dict[str, str] = json.loads(told)["data"]
+    return found
+
+
+def test_release_is_installed_tested_upgraded_and_gone(kube: Kube, helm: Helm, summary: Summary) -> None:
+    if not kube.kubectl("get", "nodes", "-o", "name").split():
+        pytest.skip("this cluster has no nodes")
+    values = pod_values()
+    trial = ["--namespace", SPACE, f"--values={CHART / 'values-trial.yaml'}", "--wait", "--timeout=9m"]
+    start_s = time.monotonic()
+    try:
+        notes = helm("install", RELEASE, CHART, "--create-namespace", *trial, values=values)
+        install_s = time.monotonic() - start_s
+        assert f"helm test {RELEASE} -n {SPACE}" in notes
+        tested = helm("test", RELEASE, "--namespace", SPACE, "--timeout=6m")
+        assert tested.count("Succeeded") == 2, tested
+        before = {name: secret(kube, name) for name in ("s3", "ray")}
+        helm("upgrade", RELEASE, CHART, *trial, values={**values, "mlflow.workers": 2})
+        assert {name: secret(kube, name) for name in ("s3", "ray")} == before
+        deployment = f"deployment/{RELEASE}-visionthink-mlflow"
+        args = kube.kubectl("-n", SPACE, "get", deployment, "-o", "jsonpath={.spec.template.spec.containers[0].args}")
+        assert "--workers=2" in args
+        helm("uninstall", RELEASE, "--namespace", SPACE, "--wait", "--timeout=3m")
+        assert left_behind(kube) == []
+        summary.put(helm_install_s=round(install_s, 1), helm_test="green", left_behind=[])
+    finally:
+        kube.kubectl("delete", "namespace", SPACE, "--timeout=120s", "--ignore-not-found", timeout_s=150)
+
+
+def test_upgrade_keeps_the_versions_and_weights_of_a_rollout(kube: Kube, helm: Helm, strict: str) -> None:
+    values: dict[str, object] = {
+        "mlflow": {"enabled": False, "externalUrl": "http://mlflow.example.com"},
+        "s3.mode": "external",
+        "runs.enabled": False,
+        "serving.modelUri": "s3://models/1",
+    }
+    name = f"{RELEASE}-visionthink"
+    space = ["--namespace", strict]
+    helm("install", RELEASE, CHART, *space, values=values)
+    try:
+        tree: dict[str, object] = {"cluster.namespace": strict, "cluster.serving.name": name}
+        tree |= {"cluster.serving.runtime": f"{name}-adaptive", "cluster.serving.service_account": f"{name}-serving"}
+        cluster = override_config(RunConfig(), {**tree, "cluster.serving.autoscaler": "none"}).cluster
+        second = ModelVersion(uri="s3://models/2", name="v2")
+        third = Canary(version=ModelVersion(uri="s3://models/3", name="v3"), percent=30)
+        service = inference_service(cluster, RunConfig().serve, second, third)
+        route = weighted_route(cluster, shares(name, second, third))
+        for made in (service, route):
+            kube.api.apply(made)
+        helm("upgrade", RELEASE, CHART, *space, *FORCED, values={**values, "serving.timeoutSeconds": 300})
+        spec = (kube.api.get(service) or {})["spec"]
+        assert spec["predictor"]["timeout"] == 300
+        assert (spec["predictor"]["name"], spec["predictor"]["model"]["storageUri"]) == ("v2", "s3://models/2")
+        assert [(one["trafficPercent"], one["predictor"]["name"]) for one in spec["canary"]] == [(30, "v3")]
+        (rule,) = (kube.api.get(route) or {})["spec"]["rules"]
+        assert [one["weight"] for one in rule["backendRefs"]] == [70, 30]
+    finally:
+        helm("uninstall", RELEASE, *space)
