@@ -66,6 +66,7 @@ def _contender(name: str, row: JsonObject, pair: Json, metrics: Mapping[str, flo
         accuracy_direct=_maybe(row["accuracy_direct"]),
         regret=_maybe(row["regret"]),
         visual_token_ratio=_maybe(row["visual_token_ratio"]),
+        drops_tokens=row["drops_tokens"] is True,
         paired=None if pair is None else _paired(_object(pair)),
     )
 

@@ -15,7 +15,6 @@ from visionthink.evaluation.example import choose_examples, num_views, to_exampl
 from visionthink.evaluation.incumbent import Incumbent
 from visionthink.evaluation.outcome import Evaluation, Measured
 from visionthink.report import BenchmarkFigures, Curve, Example, ReportInput, render_figures, render_report
-from visionthink.report.record import ContenderFigures
 from visionthink.report.shown_view import MAX_BYTES
 from visionthink.runs import STAGES, RunFolder, StageTask
 from visionthink.runs.step_log import read_steps
@@ -88,20 +87,9 @@ def report_input(
         curves=curves_of(task.folder),
         confusion=evaluation.confusion,
         examples=tuple(examples),
-        notes=(*dropping_notes(evaluation.contenders), *notes_of(incumbent)),
+        notes=notes_of(incumbent),
         config=flatten(config.model_dump(mode="json")),
         seconds=seconds_of(task.folder),
-    )
-
-
-def dropping_notes(contenders: Sequence[ContenderFigures]) -> tuple[str, ...]:
-    """How tokens are counted where a model drops some."""
-    labels = [f"“{figures.label}”" for figures in contenders if figures.drops_tokens]
-    if not labels:
-        return ()
-    return (
-        f"Visual tokens of {', '.join(labels)}: those that a layer of the language model computes, mean over its "
-        "layers, since the model drops tokens on its way.",
     )
 
 

@@ -4,9 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.evaluation.answers import CONTENDERS, answer
+from tests.unit.evaluation.answers import CONTENDERS, answer, contender
 
 from visionthink.cli.app import run_command
+from visionthink.core.pruning import Pruning
 from visionthink.errors import DataError
 from visionthink.evaluation.benchmarks.benchmark import Benchmark
 from visionthink.evaluation.benchmarks.public import PUBLIC
@@ -18,6 +19,10 @@ from visionthink.evaluation.latency import Latency
 from visionthink.evaluation.outcome import Evaluation, Measured, evaluation_of
 from visionthink.runs import RunFolder
 
+PRUNED = replace(
+    contender("always_high+fastv@0.5"),
+    pruning=Pruning(method="fastv", retained_ratio=0.5, layers=(1,)),
+)
 LATENCY = Latency(by_family={"code": (0.1, 0.2, 0.6)}, headline=("code",))
 
 
@@ -34,7 +39,7 @@ def evaluated(benchmark: Benchmark, folder: RunFolder | None = None) -> Evaluati
             held_out=(),
             latency=LATENCY,
         )
-        for place, one in enumerate(CONTENDERS)
+        for place, one in enumerate((*CONTENDERS, PRUNED))
     ]
     found = evaluation_of(
         measured,
@@ -51,13 +56,13 @@ def test_figures_are_read_back_as_they_were(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "one")
     found = evaluated(PUBLIC["pope"], folder)
     kept = kept_figures(folder)
-    assert kept.contenders == found.contenders
+    assert kept.contenders == found.contenders and kept.contenders[-1].drops_tokens
     assert kept.official == found.official and kept.official["trained"]["f1"] == 1.0
     assert (kept.name, kept.origin) == ("pope", "run one")
 
 
 def test_figures_compare_each_with_the_others() -> None:
-    low, high, base, trained = evaluated(PICTURE_WORLD).contenders
+    low, high, base, trained, _ = evaluated(PICTURE_WORLD).contenders
     assert (low.visual_token_ratio, trained.visual_token_ratio) == (1.0, 3.0)
     assert (low.regret, high.regret, trained.regret) == pytest.approx((0.2, 0.0, -0.4))
     assert trained.paired is None
@@ -88,6 +93,7 @@ def test_runs_are_laid_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "<h2>By benchmark</h2>" in page and "<h2>Beside the paper</h2>" in page
     assert page.index("<h2>POPE</h2>") < page.index("<h2>ChartQA</h2>")
     assert "run a · run b" in page and "1 more question of the" in page
+    assert "layers, since the model drops tokens" in page
     assert run_command(["report", str(tmp_path / "a"), "--out", str(out)]) == 0
     assert "Evaluation: pope" in out.read_text()
     capsys.readouterr()
