@@ -334,14 +334,8 @@ def vstar(draw: random.Random, asked: Asked) -> Drawn:
         listed = options(draw, draw.choice([4, 4, 2]))
         spelled = " ".join(f"({letter}) {text}" for letter, text in zip("ABCD", listed, strict=False))
         text = f"What is thing {number}? {spelled}" if number % 5 else f"What is thing {number}?"
-        rows.append(
-            {
-                "text": text,
-                "category": draw.choice(["direct_attributes", "relative_position"]),
-                "label": "ABCD"[draw.randrange(len(listed))],
-                "question_id": str(number),
-            }
-        )
+        kind, label = draw.choice(["direct_attributes", "relative_position"]), "ABCD"[draw.randrange(len(listed))]
+        rows.append({"text": text, "category": kind, "label": label, "question_id": str(number)})
     wording = {"post_prompt": "\nAnswer with the option's letter from the given choices directly."}
     return Drawn(
         rows=rows,
