@@ -218,7 +218,8 @@ def _opened_to_evaluate(config: RunConfig, *, say: Say | None) -> Source:
     if data.eval_source is None:
         raise ConfigError(
             f"evaluate.benchmark={benchmark} needs its rows; name the file, folder or s3:// address that holds them, "
-            "in the columns in which they are published, with data.eval_source"
+            f"in the columns in which they are published, with data.eval_source (`visionthink benchmarks mirror "
+            f"{benchmark} DEST` makes one)"
         )
     return _opened_at(data.eval_source, data.eval_split, data, say, PUBLISHED[benchmark].schema)
 

@@ -101,13 +101,9 @@ def stubbed() -> Asked:
     judge.Request = judge.ServerConfig = lambda *_, **__: None  # type: ignore[attr-defined]
     server = types.SimpleNamespace(evaluate_binary=evaluate_binary)
     judge.get_server = lambda *_, **__: server  # type: ignore[attr-defined]
-    for name, parts in (
-        ("lmms_eval.verifiers", ["VerificationPipeline"]),
-        ("lmms_eval.verifiers.openai", ["OpenAIVerifier"]),
-    ):
-        sys.modules[name] = types.ModuleType(name)
-        for part in parts:
-            setattr(sys.modules[name], part, object)
+    for name, part in (("verifiers", "VerificationPipeline"), ("verifiers.openai", "OpenAIVerifier")):
+        sys.modules[f"lmms_eval.{name}"] = types.ModuleType(name)
+        setattr(sys.modules[f"lmms_eval.{name}"], part, object)
     return asked
 
 
@@ -133,7 +129,6 @@ def mathvista(draw: random.Random, asked: Asked) -> Drawn:
         row = {
             "pid": str(number),
             "question": f"What is number {number}?",
-            "image": "images/1.jpg",
             "choices": choices,
             "unit": draw.choice(["", "", "$"]),
             "precision": precision,
@@ -199,7 +194,6 @@ def mmvet(draw: random.Random, asked: Asked) -> Drawn:
             "question_id": f"v1_{number}",
             "question": f"What is x in equation {number}?",
             "answer": draw.choice(["-1<AND>-5", "red", "14<OR>fourteen", "a dog<AND>a cat<OR>pets"]),
-            "image_source": "imgur",
             "capability": draw.choice(["ocr,math", "rec", "rec,know,gen", "ocr,spat"]),
         }
         for number in range(NUM_ROWS)
@@ -239,7 +233,6 @@ def mmbench(draw: random.Random, asked: Asked) -> Drawn:
                     "category": "image_scene",
                     "source": "made",
                     "L2-category": ability,
-                    "comment": None,
                     "split": "dev",
                 }
             )
@@ -281,12 +274,8 @@ def mmmu(draw: random.Random, asked: Asked) -> Drawn:
                 "id": f"validation_{draw.choice(['Math', 'Art_Theory', 'Accounting'])}_{number}",
                 "question": f"Look at <image 1> and say what {number} is.",
                 "options": str(listed),
-                "explanation": "?",
-                "img_type": "['Plots and Charts']",
                 "answer": draw.choice(opened) if is_open else "ABCDE"[len(listed) // 2],
-                "topic_difficulty": "Easy",
                 "question_type": "open" if is_open else "multiple-choice",
-                "subfield": "Calculus",
             }
         )
     wording = {
@@ -345,14 +334,8 @@ def vstar(draw: random.Random, asked: Asked) -> Drawn:
         listed = options(draw, draw.choice([4, 4, 2]))
         spelled = " ".join(f"({letter}) {text}" for letter, text in zip("ABCD", listed, strict=False))
         text = f"What is thing {number}? {spelled}" if number % 5 else f"What is thing {number}?"
-        rows.append(
-            {
-                "text": text,
-                "category": draw.choice(["direct_attributes", "relative_position"]),
-                "label": "ABCD"[draw.randrange(len(listed))],
-                "question_id": str(number),
-            }
-        )
+        kind, label = draw.choice(["direct_attributes", "relative_position"]), "ABCD"[draw.randrange(len(listed))]
+        rows.append({"text": text, "category": kind, "label": label, "question_id": str(number)})
     wording = {"post_prompt": "\nAnswer with the option's letter from the given choices directly."}
     return Drawn(
         rows=rows,

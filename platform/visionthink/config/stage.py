@@ -257,7 +257,8 @@ class EvaluateConfig(Section):
     """Where the judged model's replies come from; see `model.engine`, which names the base model's."""
     benchmark: BenchmarkName | None = None
     """Public benchmark to evaluate on, with its own words and scores; its rows lie at `data.eval_source`, in the
-    columns of the published set. None: the picture world, or rows of one's own that the judge grades."""
+    columns of the published set; `visionthink benchmarks list` tells of each. None: the picture world, or rows of one's
+    own that the judge grades."""
     num_samples: PositiveInt = 600
     """Held-out samples of the trained families; of a benchmark its first ones."""
     num_held_out_samples: int = Field(default=120, ge=0)

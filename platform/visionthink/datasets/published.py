@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from visionthink.core.excerpt import shown
 from visionthink.core.message import IMAGE_MARKER
 from visionthink.datasets.row import NotAskableError
 from visionthink.datasets.schema import OURS, Cells, Schema, as_it_is, text_in
-from visionthink.datasets.value import is_missing, listed_texts_of, text_of
+from visionthink.datasets.value import listed_texts_of, text_of
+from visionthink.errors import DataError
 
 _NUM_PICTURES: Final = 7
 _PICTURES: Final = tuple(f"image_{number}" for number in range(1, _NUM_PICTURES + 1))
@@ -87,9 +89,12 @@ def _with_question(cells: Cells) -> Cells:
     return {**cells, "question": "Answer the question in the picture."}
 
 
-def _choices(value: object, column: str) -> tuple[str, ...]:
-    """The options of a question; none where the cell is empty."""
-    return () if is_missing(value) else listed_texts_of(value, column)
+def _whole_number(value: object, column: str) -> tuple[str, ...]:
+    """A whole number as a text, also one that is stored as 2.0; nothing where the cell is empty."""
+    text = text_of(value, column)
+    if text is not None and not text.isdecimal():
+        raise DataError(f"column {column!r} must hold a whole number, got {shown(value)}")
+    return () if text is None else (text,)
 
 
 PUBLISHED: Final[Mapping[str, Published]] = {
@@ -125,8 +130,8 @@ PUBLISHED: Final[Mapping[str, Published]] = {
                 "query": text_in,
                 "question_type": text_in,
                 "answer_type": text_in,
-                "choices": _choices,
-                "precision": text_in,
+                "choices": listed_texts_of,
+                "precision": _whole_number,
                 "unit": text_in,
             },
             optional=("choices", "precision", "unit"),
@@ -162,7 +167,7 @@ PUBLISHED: Final[Mapping[str, Published]] = {
         hub_id="lmms-lab-encoder/MMMU",
         split="validation",
         schema=_named(
-            {"options": _choices, "question_type": text_in},
+            {"options": listed_texts_of, "question_type": text_in},
             optional=_PICTURES[1:],
             made=("subject",),
             completed=_with_subject,
@@ -178,7 +183,7 @@ PUBLISHED: Final[Mapping[str, Published]] = {
         subset="standard (10 options)",
         split="test",
         schema=_named(
-            {"options": _choices},
+            {"options": listed_texts_of},
             optional=_PICTURES[1:],
             completed=_with_one_picture,
             problem="question",

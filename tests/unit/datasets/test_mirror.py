@@ -1,5 +1,6 @@
 """Copies of public sets: read back as they were published, gone on with, never mixed."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,17 @@ def test_copy_reads_as_the_published_set(name: str, tmp_path: Path, capsys: pyte
     ]
     assert list(verify(copy).files) == [f"{PUBLISHED[name].split}-00000-of-00001.parquet"]
     assert "left out" not in " ".join(open_source(copy, schema=PUBLISHED[name].schema).report().lines())
+
+
+def test_copy_holds_pictures_that_the_set_keeps_in_files(tmp_path: Path) -> None:
+    folder = tmp_path / "hub" / "test"
+    folder.mkdir(parents=True)
+    (folder / "0.jpg").write_bytes(picture(0))
+    (row, _) = ROWS["pope"]
+    (folder / "metadata.jsonl").write_text(json.dumps({**row, "file_name": "0.jpg"}))
+    mirror(PUBLISHED["pope"], LocalStore(tmp_path / "copy"), source=str(tmp_path / "hub"), say=print)
+    (folder / "0.jpg").unlink()
+    assert [one.picture for one in samples("pope", tmp_path / "copy")] == [picture(0)]
 
 
 def test_copy_keeps_the_columns_that_nobody_reads(tmp_path: Path) -> None:

@@ -213,6 +213,7 @@ TYPED = [
     ("mathvista", "choices", "red or blue"),
     ("mathvista", "choices", [{"a": 1}]),
     ("mathvista", "precision", {"places": 1}),
+    ("mathvista", "precision", "two"),
     ("mathvista", "metadata", "a text"),
     ("mathverse", "question_for_eval", ["a", "list"]),
     ("mmmu", "options", "A, B"),

@@ -140,7 +140,7 @@ def _one_list(text: str) -> str | None:
     lists = re.findall(r"\[[^\[\]]*\]", text)
     try:
         return str(ast.literal_eval(lists[0])) if len(lists) == 1 else None
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return None
 
 
@@ -179,5 +179,5 @@ def _has_choices(item: GradeItem) -> bool:
 
 
 def _precision(item: Sample | GradeItem) -> int:
-    """Decimal places; a table may keep 2 as 2.0."""
-    return int(float(detail(item.details, "precision") or 0))
+    """Decimal places."""
+    return int(detail(item.details, "precision") or 0)
