@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import pytest
 import yaml
-from tests.cluster.conftest import ROOT, Kube, Summary
+from tests.cluster.conftest import ROOT, Kube, Summary, until
 
 from visionthink.cluster import Canary, ModelVersion, inference_service
 from visionthink.cluster.route import weighted_route
@@ -251,8 +251,9 @@ def test_release_is_installed_tested_upgraded_and_gone(kube: Kube, helm: Helm, s
         args = kube.kubectl("-n", SPACE, "get", deployment, "-o", "jsonpath={.spec.template.spec.containers[0].args}")
         assert "--workers=2" in args
         helm("uninstall", RELEASE, "--namespace", SPACE, "--wait", "--timeout=3m")
-        assert left_behind(kube) == []
-        summary.put(helm_install_s=round(install_s, 1), helm_test="green", left_behind=[])
+        # Helm waits for what it made, and not for the pods of that.
+        gone_s = until(lambda: not left_behind(kube), what="the end of its pods", timeout_s=60)
+        summary.put(helm_install_s=round(install_s, 1), helm_test="green", left_behind=[], pods_gone_s=round(gone_s, 1))
     finally:
         kube.kubectl("delete", "namespace", SPACE, "--timeout=120s", "--ignore-not-found", timeout_s=150)
 
