@@ -12,7 +12,7 @@ Profiles = dict[str, list[dict[str, Any]]]
 
 
 def reviewed(found: list[dict[str, Any]]) -> str:
-    """The objects in an order of their own, without what is made up anew and without files that have tests of theirs."""
+    """The objects in an order of their own, without what is made up anew and what has tests of its own."""
     for made in found:
         if made["kind"] == "Secret":
             made["data"] = dict.fromkeys(made["data"], "MADE-UP")
