@@ -18,7 +18,8 @@ def reviewed(found: list[dict[str, Any]]) -> str:
             made["data"] = dict.fromkeys(made["data"], "MADE-UP")
         if made["kind"] == "ConfigMap" and "platform.toml" not in made["data"]:
             made["data"] = dict.fromkeys(made["data"], "A FILE")
-    return to_yaml(sorted(found, key=lambda made: (made["kind"], made["metadata"]["name"])))
+    ordered = sorted(found, key=lambda made: (str(made["kind"]), str(made["metadata"]["name"])))
+    return to_yaml(ordered)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
