@@ -265,9 +265,11 @@ def test_upgrade_keeps_the_versions_and_weights_of_a_rollout(kube: Kube, helm: H
         "runs.enabled": False,
         "serving.modelUri": "s3://models/1",
     }
-    name = f"{RELEASE}-visionthink"
+    # A name of its own: this namespace has objects of the other release.
+    release = "kept"
+    name = f"{release}-visionthink"
     space = ["--namespace", strict]
-    helm("install", RELEASE, CHART, *space, values=values)
+    helm("install", release, CHART, *space, values=values)
     try:
         tree: dict[str, object] = {"cluster.namespace": strict, "cluster.serving.name": name}
         tree |= {"cluster.serving.runtime": f"{name}-adaptive", "cluster.serving.service_account": f"{name}-serving"}
@@ -278,7 +280,7 @@ def test_upgrade_keeps_the_versions_and_weights_of_a_rollout(kube: Kube, helm: H
         route = weighted_route(cluster, shares(name, second, third))
         for made in (service, route):
             kube.api.apply(made)
-        helm("upgrade", RELEASE, CHART, *space, *FORCED, values={**values, "serving.timeoutSeconds": 300})
+        helm("upgrade", release, CHART, *space, *FORCED, values={**values, "serving.timeoutSeconds": 300})
         spec = (kube.api.get(service) or {})["spec"]
         assert spec["predictor"]["timeout"] == 300
         assert (spec["predictor"]["name"], spec["predictor"]["model"]["storageUri"]) == ("v2", "s3://models/2")
@@ -286,4 +288,4 @@ def test_upgrade_keeps_the_versions_and_weights_of_a_rollout(kube: Kube, helm: H
         (rule,) = (kube.api.get(route) or {})["spec"]["rules"]
         assert [one["weight"] for one in rule["backendRefs"]] == [70, 30]
     finally:
-        helm("uninstall", RELEASE, *space)
+        helm("uninstall", release, *space)
