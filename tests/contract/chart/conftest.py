@@ -31,6 +31,8 @@ APIS: Final = (
     "serving.kserve.io/v1beta1/InferenceService",
 )
 """What a cluster with every operator knows."""
+VERSION: Final = "--kube-version=1.36.0"
+"""What a helm that was compiled from its source would take for 1.20."""
 _KIT: Final = ROOT.parent / "shared" / "kube" / "bin" / "helm.xz"
 
 
@@ -54,7 +56,7 @@ class Helm:
         files = [f"--values={CHART / f'values-{profile}.yaml'}"] if profile else []
         sets = [f"--set-json={key}={json.dumps(value)}" for key, value in (values or {}).items()]
         known = [f"--api-versions={api}" for api in apis]
-        return self.run("template", "visionthink", CHART, "--namespace=visionthink", *files, *sets, *known)
+        return self.run("template", "visionthink", CHART, "--namespace=visionthink", VERSION, *files, *sets, *known)
 
     def objects(self, values: dict[str, object] | None = None, *, profile: str | None = None) -> list[dict[str, Any]]:
         """The objects that are installed with these values."""

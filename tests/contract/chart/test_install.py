@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 import yaml
-from tests.contract.chart.conftest import APIS, CHART, ROOT, Helm, objects, only
+from tests.contract.chart.conftest import APIS, CHART, ROOT, VERSION, Helm, objects, only
 
 from visionthink.config import parse_config
 
@@ -35,7 +35,7 @@ def test_helm_takes_the_command(helm: Helm, command: str) -> None:
     kept = [word.replace("charts/", f"{CHART.parent}/") for word in kept if not word.startswith("30m")]
     kept = [word for number, word in enumerate(kept) if word != "--timeout" and kept[number : number + 2] != ["-f"]]
     kept = kept[:-1] if kept[-1] == "-f" else kept
-    done = helm.run("template", *kept, *(f"--api-versions={api}" for api in APIS))
+    done = helm.run("template", *kept, VERSION, *(f"--api-versions={api}" for api in APIS))
     assert done.returncode == 0, done.stderr
     assert objects(done.stdout)
 
