@@ -63,7 +63,8 @@ class MemoryKube:
 
     def get(self, manifest: Manifest) -> dict[str, Any] | None:
         self._tick()
-        return _copy(self.objects.get(_key(manifest)))
+        found = self.objects.get(_key(manifest))
+        return None if found is None else _copy(found)
 
     def list(self, manifest: Manifest, *, labels: str) -> list[dict[str, Any]]:
         self._tick()
@@ -178,14 +179,15 @@ def _service(name: str, predictor: Mapping[str, Any]) -> str:
     return "-".join(filter(None, (name, predictor.get("name"), "predictor")))
 
 
-def _copy(value: Any) -> Any:
-    return json.loads(json.dumps(value))
+def _copy(value: Mapping[str, Any]) -> dict[str, Any]:
+    copied: dict[str, Any] = json.loads(json.dumps(value))
+    return copied
 
 
 def _merged(target: Any, change: Any) -> Any:
     """RFC 7386."""
     if not isinstance(change, Mapping):
-        return _copy(change)
+        return change
     result = dict(target) if isinstance(target, Mapping) else {}
     for key, value in change.items():
         if value is None:
