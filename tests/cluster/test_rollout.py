@@ -23,7 +23,8 @@ from typing import Any, Final
 
 import httpx
 import pytest
-from tests.cluster.conftest import ROOT, Kube, Summary, until
+from tests.cluster.conftest import Kube, Summary, until
+from tests.cluster.loop_alone import loop_runtime, volume
 from tests.fakes.prometheus_process import prometheus
 from tests.fakes.rollout_contract import check_adapter
 from tests.fakes.spoiled_model import spoiled
@@ -146,73 +147,6 @@ class Place:
         until(is_alone, what="one pod", timeout_s=90)
 
 
-def _loop_runtime(name: str, image: str, site: Path, python: Path) -> Manifest:
-    package = ROOT / "platform"
-    folders = {"venv": site, "python": python, "package": package}
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    return {
-        "apiVersion": "serving.kserve.io/v1alpha1",
-        "kind": "ServingRuntime",
-        "metadata": {"name": name, "namespace": NAMESPACE},
-        "spec": {
-            "supportedModelFormats": [{"name": "adaptive-resolution", "version": "1", "autoSelect": True}],
-            "protocolVersions": ["v2"],
-            "containers": [
-                {
-                    "name": "kserve-container",
-                    "image": image,
-                    "workingDir": "/tmp",
-                    "command": [
-                        *("env", "PYTHONPATH=/opt/package:/opt/venv", "LD_LIBRARY_PATH=/opt/python/lib"),
-                        *("HOME=/tmp", "OMP_NUM_THREADS=1", f"/opt/python/bin/{version}", "-m", "visionthink", "serve"),
-                        *("--model", "/mnt/models", "--host", "0.0.0.0", "--port", "8080"),
-                        *("--set", f"serve.model_name={NAME}"),
-                    ],
-                    "ports": [{"containerPort": 8080, "protocol": "TCP"}],
-                    "readinessProbe": {
-                        "httpGet": {"path": "/v2/health/ready", "port": 8080},
-                        "periodSeconds": 2,
-                        "timeoutSeconds": 10,
-                        "failureThreshold": 10,
-                    },
-                    "lifecycle": {"preStop": {"sleep": {"seconds": 6}}},
-                    "resources": {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "3Gi"}},
-                    "volumeMounts": [{"name": name, "mountPath": f"/opt/{name}", "readOnly": True} for name in folders],
-                }
-            ],
-            "volumes": [
-                {"name": name, "hostPath": {"path": str(path), "type": "Directory"}} for name, path in folders.items()
-            ],
-        },
-    }
-
-
-def _volume(models: Path) -> list[Manifest]:
-    about = {"name": "models", "namespace": NAMESPACE}
-    size = {"storage": "1Gi"}
-    return [
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": {"name": NAMESPACE},
-            "spec": {
-                "capacity": size,
-                "accessModes": ["ReadWriteMany"],
-                "hostPath": {"path": str(models)},
-                "claimRef": {**about},
-                "storageClassName": "",
-                "persistentVolumeReclaimPolicy": "Retain",
-            },
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": {**about},
-            "spec": {"accessModes": ["ReadWriteMany"], "storageClassName": "", "resources": {"requests": size}},
-        },
-    ]
-
-
 SETTINGS: Final = """
 [serve]
 timeout_s = 30
@@ -269,10 +203,11 @@ def place(kube: Kube) -> Iterator[Place]:
         image = os.environ.get("VISIONTHINK_BASE_IMAGE", "localhost/base:bookworm")
         python = Path(os.path.realpath(sys.executable)).parents[1]
         site = Path(next(path for path in sys.path if path.endswith("site-packages")))
-        for manifest in _volume(models):
+        where: dict[str, Any] = {"namespace": NAMESPACE, "model_name": NAME, "site": site, "python": python}
+        for manifest in volume(models, NAMESPACE):
             kube.api.apply(manifest)
-        kube.api.apply(_loop_runtime(RUNTIME, image, site, python))
-        kube.api.apply(_loop_runtime(BROKEN, "localhost/nobody:0", site, python))
+        kube.api.apply(loop_runtime(RUNTIME, image, **where))
+        kube.api.apply(loop_runtime(BROKEN, "localhost/nobody:0", **where))
         with prometheus(folder, NAMESPACE, lambda: _targets(kube)) as url:
             settings = folder / "settings.toml"
             settings.write_text(

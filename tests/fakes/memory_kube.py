@@ -36,6 +36,8 @@ class Pods:
 
     uri: str
     runtime: str
+    annotations: dict[str, str]
+    """Of the service: KServe copies them, so that a change of one makes new pods."""
     begun_s: list[float] = field(default_factory=list)
 
     def ready(self, now_s: float, start_s: float, broken: set[str]) -> int:
@@ -96,7 +98,7 @@ class MemoryKube:
     def _put(self, key: tuple[str, str], after: dict[str, Any]) -> dict[str, Any]:
         before, about = self.objects.get(key), after["metadata"]
         old = before["metadata"] if before else {}
-        is_changed = before is None or before["spec"] != after["spec"]
+        is_changed = before is None or before.get("spec") != after.get("spec")
         about["generation"] = old.get("generation", 0) + is_changed
         about["resourceVersion"] = str(int(old.get("resourceVersion", 0)) + 1)
         self.objects[key] = _copy(after)
@@ -127,17 +129,18 @@ class MemoryKube:
             for service in [service for service in self.pods if service not in wanted]:
                 del self.pods[service]
             for service, (part, count) in wanted.items():
-                self._scale(service, part["model"], count)
+                self._scale(service, part["model"], count, found["metadata"].get("annotations", {}))
             status = {"ready": {service: self._num_ready(service) for service in self.pods}}
             if found.get("status") != status:  # a controller's write moves the resource version on
                 found["status"] = status
                 found["metadata"]["resourceVersion"] = str(int(found["metadata"]["resourceVersion"]) + 1)
         self._check("what KServe did")
 
-    def _scale(self, service: str, model: Mapping[str, Any], count: int) -> None:
-        pods = self.pods.setdefault(service, Pods(uri=model["storageUri"], runtime=model["runtime"]))
-        if (pods.uri, pods.runtime) != (model["storageUri"], model["runtime"]):
-            pods = self.pods[service] = Pods(uri=model["storageUri"], runtime=model["runtime"])
+    def _scale(self, service: str, model: Mapping[str, Any], count: int, annotations: dict[str, str]) -> None:
+        wanted = Pods(uri=model["storageUri"], runtime=model["runtime"], annotations=dict(annotations))
+        pods = self.pods.setdefault(service, wanted)
+        if (pods.uri, pods.runtime, pods.annotations) != (wanted.uri, wanted.runtime, wanted.annotations):
+            pods = self.pods[service] = wanted
         now_s = self.clock.time_s
         pods.begun_s = [*pods.begun_s[:count], *[now_s] * (count - len(pods.begun_s))]
 
