@@ -1,14 +1,13 @@
 """Rollouts on a real cluster by the real commands: to the end, back by the gate, back without a start, and killed.
 
-A light runtime stands in for the pod of vLLM and the loop: one container with the real loop over the real model in its
-own process, from this environment by hostPath. Models come from a volume. What a rollout meets is the same: KServe's
-canaries, Services, the route, readiness, metrics. Requests flow all the while, and each that fails is counted.
+A light runtime stands in for the pod of vLLM and the loop (`loop_alone`), so that two cores hold several versions and
+the load. What a rollout meets is the same: KServe's canaries, Services, the route, readiness, scraped metrics. Requests
+flow all the while, and each that fails is counted.
 """
 
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,19 +22,19 @@ from typing import Any, Final
 
 import httpx
 import pytest
-from tests.cluster.conftest import ROOT, Kube, Summary, until
+from tests.cluster.conftest import Kube, Summary, until
+from tests.cluster.loop_alone import answers, bare, loop_runtime, put_version, volume
 from tests.fakes.prometheus_process import prometheus
 from tests.fakes.rollout_contract import check_adapter
-from tests.fakes.spoiled_model import spoiled
 
 from visionthink.cluster import Manifest, ModelVersion, inference_service, weighted_route
 from visionthink.cluster.client import is_ready
 from visionthink.cluster.serving import shares
-from visionthink.config import RunConfig, load_config
-from visionthink.model.bundled import bundled_path
+from visionthink.config import RunConfig, load_config, override_config
 from visionthink.rollout import ServedVersion
 from visionthink.rollout.kserve import KServeCluster
 from visionthink.rollout.port import Look
+from visionthink.samples import samples_to_evaluate
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -47,7 +46,7 @@ NUM_MEASURED: Final = 500
 START_S: Final = 240.0
 RUNTIME: Final = "loop-alone"
 BROKEN: Final = "no-image"
-NUM_SAMPLES: Final = 40
+NUM_SAMPLES: Final = 60
 
 
 @dataclass
@@ -146,73 +145,6 @@ class Place:
         until(is_alone, what="one pod", timeout_s=90)
 
 
-def _loop_runtime(name: str, image: str, site: Path, python: Path) -> Manifest:
-    package = ROOT / "platform"
-    folders = {"venv": site, "python": python, "package": package}
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    return {
-        "apiVersion": "serving.kserve.io/v1alpha1",
-        "kind": "ServingRuntime",
-        "metadata": {"name": name, "namespace": NAMESPACE},
-        "spec": {
-            "supportedModelFormats": [{"name": "adaptive-resolution", "version": "1", "autoSelect": True}],
-            "protocolVersions": ["v2"],
-            "containers": [
-                {
-                    "name": "kserve-container",
-                    "image": image,
-                    "workingDir": "/tmp",
-                    "command": [
-                        *("env", "PYTHONPATH=/opt/package:/opt/venv", "LD_LIBRARY_PATH=/opt/python/lib"),
-                        *("HOME=/tmp", "OMP_NUM_THREADS=1", f"/opt/python/bin/{version}", "-m", "visionthink", "serve"),
-                        *("--model", "/mnt/models", "--host", "0.0.0.0", "--port", "8080"),
-                        *("--set", f"serve.model_name={NAME}"),
-                    ],
-                    "ports": [{"containerPort": 8080, "protocol": "TCP"}],
-                    "readinessProbe": {
-                        "httpGet": {"path": "/v2/health/ready", "port": 8080},
-                        "periodSeconds": 2,
-                        "timeoutSeconds": 10,
-                        "failureThreshold": 10,
-                    },
-                    "lifecycle": {"preStop": {"sleep": {"seconds": 6}}},
-                    "resources": {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "3Gi"}},
-                    "volumeMounts": [{"name": name, "mountPath": f"/opt/{name}", "readOnly": True} for name in folders],
-                }
-            ],
-            "volumes": [
-                {"name": name, "hostPath": {"path": str(path), "type": "Directory"}} for name, path in folders.items()
-            ],
-        },
-    }
-
-
-def _volume(models: Path) -> list[Manifest]:
-    about = {"name": "models", "namespace": NAMESPACE}
-    size = {"storage": "1Gi"}
-    return [
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": {"name": NAMESPACE},
-            "spec": {
-                "capacity": size,
-                "accessModes": ["ReadWriteMany"],
-                "hostPath": {"path": str(models)},
-                "claimRef": {**about},
-                "storageClassName": "",
-                "persistentVolumeReclaimPolicy": "Retain",
-            },
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": {**about},
-            "spec": {"accessModes": ["ReadWriteMany"], "storageClassName": "", "resources": {"requests": size}},
-        },
-    ]
-
-
 SETTINGS: Final = """
 [serve]
 timeout_s = 30
@@ -256,23 +188,20 @@ max_latency_ratio = 20.0
 def place(kube: Kube) -> Iterator[Place]:
     space: Manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
     kube.api.apply(space)
-    named = os.environ.get("VISIONTHINK_MODEL")
-    model = Path(named) if named else bundled_path()
     with tempfile.TemporaryDirectory(prefix="vt-rollout-", dir="/var/tmp") as name:
         folder = Path(name)
         folder.chmod(0o755)
         models = folder / "models"
         models.mkdir(mode=0o755)
+        asked = samples_to_evaluate(override_config(RunConfig(), {"evaluate.num_samples": NUM_SAMPLES})).samples
         for version in ("1", "2"):
-            shutil.copytree(model, models / version, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-        spoiled(model, models / "3")
+            put_version(models / version, answers(asked, RunConfig(), lambda sample: sample.answer))
+        put_version(models / "3", answers(asked, RunConfig(), lambda sample: "nothing"))
         image = os.environ.get("VISIONTHINK_BASE_IMAGE", "localhost/base:bookworm")
-        python = Path(os.path.realpath(sys.executable)).parents[1]
-        site = Path(next(path for path in sys.path if path.endswith("site-packages")))
-        for manifest in _volume(models):
+        for manifest in volume(models, NAMESPACE):
             kube.api.apply(manifest)
-        kube.api.apply(_loop_runtime(RUNTIME, image, site, python))
-        kube.api.apply(_loop_runtime(BROKEN, "localhost/nobody:0", site, python))
+        kube.api.apply(loop_runtime(RUNTIME, image, namespace=NAMESPACE, model_name=NAME))
+        kube.api.apply(loop_runtime(BROKEN, "localhost/nobody:0", namespace=NAMESPACE, model_name=NAME))
         with prometheus(folder, NAMESPACE, lambda: _targets(kube)) as url:
             settings = folder / "settings.toml"
             settings.write_text(
@@ -290,9 +219,7 @@ def place(kube: Kube) -> Iterator[Place]:
             )
             config = load_config(settings)
             stable = ModelVersion(uri="pvc://models/1")
-            service = inference_service(config.cluster, config.serve, stable)
-            del service["spec"]["predictor"]["securityContext"]  # type: ignore[attr-defined,union-attr,call-overload]
-            service["spec"]["predictor"].pop("tolerations", None)  # type: ignore[union-attr,call-overload,index]
+            service = bare(inference_service(config.cluster, config.serve, stable))
             kube.api.apply(service)
             kube.api.wait(service, is_ready, what="ready", timeout_s=START_S)
             kube.api.apply(weighted_route(config.cluster, shares(NAME, stable, None)))

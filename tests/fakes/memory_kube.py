@@ -36,6 +36,8 @@ class Pods:
 
     uri: str
     runtime: str
+    annotations: dict[str, str]
+    """Of the service: KServe copies them, so that a change of one makes new pods."""
     begun_s: list[float] = field(default_factory=list)
 
     def ready(self, now_s: float, start_s: float, broken: set[str]) -> int:
@@ -63,7 +65,8 @@ class MemoryKube:
 
     def get(self, manifest: Manifest) -> dict[str, Any] | None:
         self._tick()
-        return _copy(self.objects.get(_key(manifest)))
+        found = self.objects.get(_key(manifest))
+        return None if found is None else _copy(found)
 
     def list(self, manifest: Manifest, *, labels: str) -> list[dict[str, Any]]:
         self._tick()
@@ -95,7 +98,7 @@ class MemoryKube:
     def _put(self, key: tuple[str, str], after: dict[str, Any]) -> dict[str, Any]:
         before, about = self.objects.get(key), after["metadata"]
         old = before["metadata"] if before else {}
-        is_changed = before is None or before["spec"] != after["spec"]
+        is_changed = before is None or before.get("spec") != after.get("spec")
         about["generation"] = old.get("generation", 0) + is_changed
         about["resourceVersion"] = str(int(old.get("resourceVersion", 0)) + 1)
         self.objects[key] = _copy(after)
@@ -126,17 +129,18 @@ class MemoryKube:
             for service in [service for service in self.pods if service not in wanted]:
                 del self.pods[service]
             for service, (part, count) in wanted.items():
-                self._scale(service, part["model"], count)
+                self._scale(service, part["model"], count, found["metadata"].get("annotations", {}))
             status = {"ready": {service: self._num_ready(service) for service in self.pods}}
             if found.get("status") != status:  # a controller's write moves the resource version on
                 found["status"] = status
                 found["metadata"]["resourceVersion"] = str(int(found["metadata"]["resourceVersion"]) + 1)
         self._check("what KServe did")
 
-    def _scale(self, service: str, model: Mapping[str, Any], count: int) -> None:
-        pods = self.pods.setdefault(service, Pods(uri=model["storageUri"], runtime=model["runtime"]))
-        if (pods.uri, pods.runtime) != (model["storageUri"], model["runtime"]):
-            pods = self.pods[service] = Pods(uri=model["storageUri"], runtime=model["runtime"])
+    def _scale(self, service: str, model: Mapping[str, Any], count: int, annotations: dict[str, str]) -> None:
+        wanted = Pods(uri=model["storageUri"], runtime=model["runtime"], annotations=dict(annotations))
+        pods = self.pods.setdefault(service, wanted)
+        if (pods.uri, pods.runtime, pods.annotations) != (wanted.uri, wanted.runtime, wanted.annotations):
+            pods = self.pods[service] = wanted
         now_s = self.clock.time_s
         pods.begun_s = [*pods.begun_s[:count], *[now_s] * (count - len(pods.begun_s))]
 
@@ -178,14 +182,15 @@ def _service(name: str, predictor: Mapping[str, Any]) -> str:
     return "-".join(filter(None, (name, predictor.get("name"), "predictor")))
 
 
-def _copy(value: Any) -> Any:
-    return json.loads(json.dumps(value))
+def _copy(value: Mapping[str, Any]) -> dict[str, Any]:
+    copied: dict[str, Any] = json.loads(json.dumps(value))
+    return copied
 
 
 def _merged(target: Any, change: Any) -> Any:
     """RFC 7386."""
     if not isinstance(change, Mapping):
-        return _copy(change)
+        return change
     result = dict(target) if isinstance(target, Mapping) else {}
     for key, value in change.items():
         if value is None:

@@ -146,9 +146,9 @@ class World:
             cluster=KServeCluster(
                 api=api, config=self.config.cluster, settle_s=self.config.rollout.settle_s, now_s=self.clock.now_s
             ),
-            registry=Mortal(self.alias, mortal, TrackingError),  # type: ignore[arg-type]
-            evaluator=Mortal(self.verdicts, mortal, ClusterError),  # type: ignore[arg-type]
-            slo=Mortal(self.scrape, mortal, ClusterError),  # type: ignore[arg-type]
+            registry=Mortal(self.alias, mortal, TrackingError),
+            evaluator=Mortal(self.verdicts, mortal, ClusterError),
+            slo=Mortal(self.scrape, mortal, ClusterError),
             clock=self.clock,
             config=self.config.rollout,
             say=self.lines.append,

@@ -1,8 +1,9 @@
 """The cluster of a rollout: an InferenceService in Standard mode, and the route before its predictors' Services.
 
-Rule: only what a rollout is about is written (the canary, the predictor's name and model, the route's backends, one
-annotation), by merge patches of raw objects: KServe's own models drop a None, and with it the word that a canary is to
-go. A patch of the service names the resource version that it was decided on, so that of two processes one is refused.
+Rule: only what a rollout is about is written (the canary, the predictor's name and model, the route's backends), by
+merge patches of raw objects: KServe's own models drop a None, and with it the word that a canary is to go. A patch
+names the resource version that it was decided on, so that of two processes one is refused. What is to be remembered
+stands in a ConfigMap: KServe copies a service's annotations into its pods, and each word written there restarts them.
 """
 
 import json
@@ -13,6 +14,7 @@ from typing import Any, Final, assert_never
 
 from visionthink.cluster import Canary, Manifest, ModelVersion, Share, weighted_route
 from visionthink.cluster.client import Cluster, StaleError
+from visionthink.cluster.manifest import metadata
 from visionthink.cluster.serving import canary_spec
 from visionthink.config import ClusterConfig
 from visionthink.core.json_value import Json
@@ -21,10 +23,10 @@ from visionthink.errors import ClusterError
 from visionthink.rollout.port import Look
 from visionthink.rollout.record import RolloutRecord, ServedVersion, read_record
 
-RECORD: Final = "visionthink.io/rollout"
-"""The annotation of the InferenceService that a rollout is written down in."""
+_RECORD: Final = "record"
+"""The key of the ConfigMap that a rollout is written down under."""
 SHARED_SINCE: Final = "visionthink.io/shared-since"
-"""The annotation with the Unix time of the last change of the shares: of the route, or of the service without one."""
+"""The annotation with the Unix time of the last change of the shares: of the route, or of the ConfigMap without one."""
 _MAX_TROUBLE: Final = 300
 """Characters of what pods complain about."""
 
@@ -52,8 +54,8 @@ class KServeCluster:
         route = self._route() if self._has_route else None
         names = {stable.name, *(() if canary is None else (canary["name"],))}
         shares = self._shares(service, route, names)
-        text = _annotations(service).get(RECORD)
-        since_s = float(_annotations(route or service).get(SHARED_SINCE, "0"))
+        ledger = self.api.get(self._ledger)
+        since_s = float(_annotations(route if self._has_route else ledger).get(SHARED_SINCE, "0"))
         seen = Seen(
             stable=stable.name,
             num_replicas=service["spec"]["predictor"].get("minReplicas", 1),
@@ -66,7 +68,7 @@ class KServeCluster:
         return Look(
             seen=seen,
             stable=stable,
-            record=None if text is None else read_record(text),
+            record=_record(ledger),
             shared_since_s=since_s,
             generation=service["metadata"]["generation"],
             trouble="" if canary is None else self._trouble(canary["name"]),
@@ -74,22 +76,34 @@ class KServeCluster:
 
     def keep(self, record: RolloutRecord, *, over: Look) -> bool:
         """Write `record` down; False when the service is no longer as that look showed it."""
-        return self._patched({"metadata": {"annotations": {RECORD: record.to_text()}}}, over)
+        while True:
+            ledger = self.api.get(self._ledger)
+            if ledger is None:
+                self.api.apply(self._ledger)
+                continue
+            if _record(ledger) != over.record or self._service()["metadata"]["generation"] != over.generation:
+                return False
+            about = {"resourceVersion": ledger["metadata"]["resourceVersion"]}
+            try:
+                self.api.merge(self._ledger, {"metadata": about, "data": {_RECORD: record.to_text()}})
+            except StaleError:
+                continue  # somebody else wrote
+            return True
 
     def change(self, change: Change, version: ServedVersion, *, over: Look) -> None:
         """Make one change, or none of the service when it is no longer as that look showed it."""
         match change:
             case PutCanary(num_replicas=num_replicas):
                 percent = 0 if self._has_route else over.seen.shares.get(version.name, 0)
-                self._patched({"spec": {"canary": self._canary(version, percent, num_replicas)}}, over)
+                self._patched({"canary": self._canary(version, percent, num_replicas)}, over)
             case DropCanary():
-                self._patched({"spec": {"canary": None}}, over)
+                self._patched({"canary": None}, over)
             case MakeStable():
-                self._patched({"spec": {"predictor": self._renamed(version, over), "canary": None}}, over)
+                self._patched({"predictor": self._renamed(version, over), "canary": None}, over)
             case SetShares(shares=shares) if self._has_route:
                 self._set_route(shares)
             case SetShares(shares=shares):
-                self._set_traffic(shares, version, over)
+                self._set_traffic(shares, over)
             case _:
                 assert_never(change)
 
@@ -113,6 +127,11 @@ class KServeCluster:
     def _manifest(self, api_version: str, kind: str, name: str) -> Manifest:
         about: dict[str, Json] = {"name": name, "namespace": self.config.namespace}
         return {"apiVersion": api_version, "kind": kind, "metadata": about}
+
+    @property
+    def _ledger(self) -> Manifest:
+        about = metadata(self.config.serving.name + "-rollout", self.config.namespace)
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": about}
 
     def _service(self) -> dict[str, Any]:
         name, namespace = self.config.serving.name, self.config.namespace
@@ -171,18 +190,15 @@ class KServeCluster:
         )
         return {"name": version.name, "model": {"storageUri": version.uri, "runtime": version.runtime}, **scaled}
 
-    def _patched(self, change: dict[str, Any], over: Look) -> bool:
-        """Change the service, unless its wants or its record are no longer as that look showed them."""
+    def _patched(self, spec: dict[str, Any], over: Look) -> bool:
+        """Change what the service wants, unless that or the record is no longer as that look showed it."""
         while True:
-            found = self._service()
-            about = found["metadata"]
-            text = _annotations(found).get(RECORD)
-            if about["generation"] != over.generation or (None if text is None else read_record(text)) != over.record:
+            about = self._service()["metadata"]
+            if about["generation"] != over.generation or _record(self.api.get(self._ledger)) != over.record:
                 return False
-            metadata = {**change.get("metadata", {}), "resourceVersion": about["resourceVersion"]}
             name = self._manifest("serving.kserve.io/v1beta1", "InferenceService", about["name"])
             try:
-                self.api.merge(name, {**change, "metadata": metadata})
+                self.api.merge(name, {"metadata": {"resourceVersion": about["resourceVersion"]}, "spec": spec})
             except StaleError:
                 continue  # its controller wrote a status meanwhile, or somebody wants something else of it
             return True
@@ -200,15 +216,14 @@ class KServeCluster:
         annotations = {SHARED_SINCE: repr(self.now_s())}
         self.api.merge(manifest, {"metadata": {"annotations": annotations}, "spec": {"rules": rules}})
 
-    def _set_traffic(self, shares: Mapping[str, int], version: ServedVersion, over: Look) -> None:
+    def _set_traffic(self, shares: Mapping[str, int], over: Look) -> None:
         """Have KServe share the requests out."""
-        annotations = {SHARED_SINCE: repr(self.now_s())}
         canary = over.seen.canary
-        spec: dict[str, Any] = {}
-        if canary is not None:
-            entry = dict(self._service()["spec"]["canary"][0])
-            spec = {"canary": [{**entry, "trafficPercent": shares.get(canary, 0)}]}
-        self._patched({"metadata": {"annotations": annotations}, "spec": spec}, over)
+        if canary is None:
+            return
+        entry = dict(self._service()["spec"]["canary"][0])
+        if self._patched({"canary": [{**entry, "trafficPercent": shares.get(canary, 0)}]}, over):
+            self.api.merge(self._ledger, {"metadata": {"annotations": {SHARED_SINCE: repr(self.now_s())}}})
 
     def _trouble(self, name: str) -> str:
         pods: Manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": self.config.namespace}}
@@ -216,8 +231,13 @@ class KServeCluster:
         return "; ".join(dict.fromkeys(told for pod in found for told in _complaints(pod)))[:_MAX_TROUBLE]
 
 
-def _annotations(found: Mapping[str, Any]) -> dict[str, str]:
-    return dict(found["metadata"].get("annotations") or {})
+def _annotations(found: Mapping[str, Any] | None) -> dict[str, str]:
+    return dict(found["metadata"].get("annotations") or {}) if found else {}
+
+
+def _record(ledger: Mapping[str, Any] | None) -> RolloutRecord | None:
+    text = (ledger or {}).get("data", {}).get(_RECORD)
+    return None if text is None else read_record(text)
 
 
 def _stable(service: Mapping[str, Any]) -> ServedVersion:

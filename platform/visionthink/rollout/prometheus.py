@@ -96,7 +96,7 @@ class PrometheusSlo:
             answer = self._client.get(f"{self._url}/api/v1/query", params={"query": query})
             body: Any = answer.json()
         except (httpx.HTTPError, ValueError) as error:
-            raise self._failed(f"does not answer ({error or type(error).__name__})", retryable=True) from error
+            raise self._failed(f"does not answer ({str(error) or type(error).__name__})", retryable=True) from error
         match body:
             case {"status": "success", "data": {"resultType": "vector", "result": []}}:
                 return None

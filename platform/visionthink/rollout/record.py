@@ -1,4 +1,4 @@
-"""What is written down of a rollout: one JSON text in an annotation of the InferenceService.
+"""What is written down of a rollout: one JSON text, in the cluster.
 
 Rule: whoever reads it can go on with the rollout, or undo it, without having seen what came before; nothing else
 anywhere remembers anything. A text of another version of this program is refused, never guessed at.
@@ -99,12 +99,12 @@ class RolloutRecord:
         }
 
     def to_text(self) -> str:
-        """The record as the annotation has it."""
+        """The record as it is written down."""
         return json.dumps(self.to_dict(), sort_keys=True)
 
 
 def read_record(text: str) -> RolloutRecord:
-    """The record in an annotation.
+    """The record that was written down.
 
     Raises:
         ClusterError: it is none that this version wrote.
@@ -127,6 +127,6 @@ def read_record(text: str) -> RolloutRecord:
     except (ValueError, KeyError, TypeError, ConfigError) as error:
         raise ClusterError(
             f"the record of the rollout cannot be read ({error}): {text[:200]}; use the version of visionthink that "
-            "wrote it, or remove the annotation once the route is as you want it",
+            "wrote it, or remove it once the route is as you want it",
             retryable=False,
         ) from error

@@ -86,12 +86,18 @@ def _turn(told: Mapping[str, Any], number: int, request: Request) -> Event:
         case _:
             return _differs("it does not tell how it came to its answer (`adaptive`)")
     match turns[number]:
-        case {"reply": str(text), "finish_reason": str(reason), "latency_s": int() | float() as latency_s, **rest}:
+        case {
+            "reply": str(text),
+            "finish_reason": str(reason),
+            "latency_s": int() | float() as latency_s,
+            "num_prompt_tokens": int(num_prompt_tokens),
+            "num_reply_tokens": int(num_reply_tokens),
+        }:
             return ModelReply(
                 text=text,
                 finish_reason=FinishReason(reason),
-                num_prompt_tokens=int(rest.get("num_prompt_tokens", 0)),
-                num_reply_tokens=int(rest.get("num_reply_tokens", 0)),
+                num_prompt_tokens=num_prompt_tokens,
+                num_reply_tokens=num_reply_tokens,
                 latency_s=float(latency_s),
             )
         case other:
