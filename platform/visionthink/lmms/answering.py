@@ -111,7 +111,7 @@ def _pictured(questions: Sequence[Question], arguments: Arguments, plain: list[i
             answer="",
             family="",
             needs_high_res=None,
-            source="lmms-eval",
+            source="",
             picture=b"",
         )
         ask = Ask(policy=arguments.policy, sampling=_sampling(question, arguments), place=(index,))

@@ -126,6 +126,8 @@ async def test_pictures_are_opened_when_their_turn_comes() -> None:
     [
         pytest.param(BackendFailed(error="bad pixels", retryable=False), "bad pixels", id="refused"),
         pytest.param(NoRoom(error="too long"), "too long", id="no room"),
+        # Three tries, with seconds between them.
+        pytest.param(BackendFailed(error="busy"), "busy", id="failed each time", marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.parametrize("has_picture", [True, False], ids=["picture", "text"])
