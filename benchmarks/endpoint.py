@@ -1,8 +1,9 @@
 """How much of a real server's speed does a stage get? Evaluation over a server against a plain load generator.
 
 A first pass asks the questions through a recorder, which keeps every request. Then, in turn and several times: the same
-evaluation straight to the server, and the kept requests sent by bare httpx with as many connections, the second turn
-of a question after its first. Both count requests a second at the server; 1.00 means that nothing is lost between.
+evaluation straight to the server, and the kept requests sent by bare aiohttp (what `vllm bench serve` asks with) over
+as many connections, the second turn of a question after its first. Both count requests a second at the server; 1.00
+means that nothing is lost between.
 
     python -m vllm.entrypoints.openai.api_server --model MODEL_FOLDER --served-model-name trained ... &
     python benchmarks/endpoint.py --url http://127.0.0.1:8000/v1 --model trained --out endpoint.json
@@ -22,6 +23,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import aiohttp
 import httpx
 import uvicorn
 from fastapi import FastAPI, Request, Response
@@ -99,14 +101,17 @@ async def evaluated(url: str, model: str, samples: list[Sample], connections: in
 async def plain(url: str, questions: list[list[bytes]], connections: int) -> float:
     """Seconds that the kept requests take by themselves."""
     slots = asyncio.Semaphore(connections)
-    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-    async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False, limits=limits) as client:
+    connector = aiohttp.TCPConnector(limit=connections)
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as client:
 
         async def question(bodies: list[bytes]) -> None:
             for body in bodies:
-                async with slots:
-                    reply = await client.post(url + PATH, content=body, headers={"content-type": "application/json"})
-                reply.raise_for_status()
+                async with (
+                    slots,
+                    client.post(url + PATH, data=body, headers={"content-type": "application/json"}) as reply,
+                ):
+                    reply.raise_for_status()
+                    await reply.read()
 
         start_s = time.perf_counter()
         await asyncio.gather(*map(question, questions))
