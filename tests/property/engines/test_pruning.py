@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.property.engines.masked_reference import masked_logits
 from tests.unit.engines.conversation import noise, reply, user, view
@@ -79,7 +79,14 @@ def spoken(rows: Sequence[Encoded], pruning: Pruning | None, num_tokens: int) ->
     return Spoken(ids, torch.stack(made.logits, dim=1), [] if run is None else run.num_visual_tokens())
 
 
+_LONG = [user(view(168, 140), "what is printed on the tag ?")]
+_SHORT = [user(view(56, 84), "?")]
+
+
 @settings(max_examples=25, deadline=None)
+@example(  # rows that drop different numbers, twice: what was dropped must not come back as padding
+    rows=[_LONG, _SHORT], pruning=Pruning(method="sparsevlm", layers=(1, 2), retained_ratio=0.3)
+)
 @given(rows=st.lists(conversations(), min_size=1, max_size=3), pruning=prunings())
 def test_dropping_says_what_masking_says(rows: list[list[Message]], pruning: Pruning) -> None:
     encoded = [ENCODER.encode(row, PICTURE, add_generation_prompt=True) for row in rows]
