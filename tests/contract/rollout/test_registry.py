@@ -21,7 +21,8 @@ def test_versions_are_found_by_number_and_the_alias_moves(tmp_path: Path) -> Non
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "config.json").write_text("{}")
-    for number, source in enumerate(("s3://models/m/1", "s3://models/m/2", folder), start=1):
+    sources: tuple[str | Path, ...] = ("s3://models/m/1", "s3://models/m/2", folder)
+    for number, source in enumerate(sources, start=1):
         registry.register("m", source, RunSpec(run_id=f"run-{number}", stage="register"))
     found = versions.served("2", "r")
     assert (found.name, found.uri, found.number) == ("v2", "s3://models/m/2", "2")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import visionthink.core
 
 # Modules whose names other packages use through the module, not through the package.
-INTERNAL = {"excerpt", "json_schema", "rollout"}
+INTERNAL = {"excerpt", "json_schema", "rollout", "rollout_gate", "rollout_step", "slo"}
 
 
 def _defined() -> Iterator[str]:
