@@ -2,6 +2,7 @@
 
 from visionthink.config.cluster import ClusterConfig, ResourcesConfig, ServingConfig
 from visionthink.config.data import DataConfig, ViewConfig
+from visionthink.config.evaluation import EvaluateConfig, RegisterConfig
 from visionthink.config.first_look import FirstLookConfig
 from visionthink.config.preset import preset_names, preset_text, preset_title
 from visionthink.config.rollout import RolloutConfig, SloConfig
@@ -9,11 +10,9 @@ from visionthink.config.run import RunConfig, load_config, override_config, pars
 from visionthink.config.section import OPERATIONAL
 from visionthink.config.stage import (
     EpisodeConfig,
-    EvaluateConfig,
     JudgeConfig,
     LabelConfig,
     ModelConfig,
-    RegisterConfig,
     RewardConfig,
     ServeConfig,
     TrackingConfig,

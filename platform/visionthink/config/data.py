@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 from visionthink.config.section import Place, Section
 from visionthink.core.geometry import ViewRule
 
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
 PositiveInt = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 

@@ -8,9 +8,8 @@ from typing import Annotated
 
 from pydantic import model_validator
 
-from visionthink.config.data import Share
+from visionthink.config.data import Positive, Share
 from visionthink.config.section import OPERATIONAL, Section
-from visionthink.config.stage import Positive
 from visionthink.core.first_look import CallForecast, FirstLookMode, FirstLookRule, LookCosts
 
 

@@ -8,9 +8,8 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from visionthink.config.data import PositiveInt, Share
+from visionthink.config.data import NonNegative, Positive, PositiveInt, Share
 from visionthink.config.section import Section
-from visionthink.config.stage import NonNegative, Positive
 from visionthink.core.rollout import RolloutPlan
 from visionthink.core.rollout_gate import RolloutGate
 from visionthink.core.slo import SloRule

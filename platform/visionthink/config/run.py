@@ -12,17 +12,16 @@ from pydantic import Field, ValidationError, model_validator
 from visionthink.config.cluster import ClusterConfig
 from visionthink.config.contender import parse_contender
 from visionthink.config.data import DataConfig, ViewConfig
+from visionthink.config.evaluation import EvaluateConfig, RegisterConfig
 from visionthink.config.first_look import FirstLookConfig
 from visionthink.config.preset import preset_text
 from visionthink.config.rollout import RolloutConfig
 from visionthink.config.section import OPERATIONAL, Section
 from visionthink.config.stage import (
     EpisodeConfig,
-    EvaluateConfig,
     JudgeConfig,
     LabelConfig,
     ModelConfig,
-    RegisterConfig,
     RewardConfig,
     ServeConfig,
     TrackingConfig,

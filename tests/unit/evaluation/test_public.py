@@ -13,7 +13,7 @@ from tests.contract.engines.chat_server import chat_server
 from tests.fakes.published_rows import PICTURES, ROWS, picture, with_pictures, write_rows
 from tests.fakes.stage_task import TaskMaker, task_maker
 
-from visionthink.config.stage import BenchmarkName
+from visionthink.config.evaluation import BenchmarkName
 from visionthink.datasets.published import PUBLISHED
 from visionthink.engines import Request, ScriptedEngine
 from visionthink.errors import DataError, JudgeError, UserError
