@@ -75,6 +75,7 @@ from visionthink.core.label import Label, LabelRule
 from visionthink.core.label import decide as decide_label
 from visionthink.core.message import IMAGE_MARKER, ImagePart, Message, Role, TextPart
 from visionthink.core.protocol import PROTOCOLS, Protocol, get_protocol
+from visionthink.core.pruning import Pruning, PruningName, check_ratio, num_retained, parse_pruning
 from visionthink.core.reply import (
     AnswerReply,
     BadCallReply,
@@ -148,6 +149,8 @@ __all__ = [
     "PenaltyRule",
     "Phase",
     "Protocol",
+    "Pruning",
+    "PruningName",
     "Reason",
     "Reply",
     "ResizeImage",
@@ -171,6 +174,7 @@ __all__ = [
     "advance",
     "as_object",
     "asked_token_ratio",
+    "check_ratio",
     "closed_answer",
     "decide_label",
     "decide_promotion",
@@ -185,7 +189,9 @@ __all__ = [
     "group_advantages",
     "group_rewards",
     "grown",
+    "num_retained",
     "oriented",
+    "parse_pruning",
     "parse_reply",
     "quarter_view",
     "region_view",
