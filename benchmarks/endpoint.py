@@ -52,6 +52,7 @@ class Recorder:
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self._client = httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False)
         self.bodies: dict[str, list[bytes]] = {}
         self.app = FastAPI()
         self.app.add_api_route(PATH, self._passed, methods=["POST"], response_model=None)
@@ -60,8 +61,8 @@ class Recorder:
         body = await request.body()
         question = json.dumps(json.loads(body)["messages"][0])
         self.bodies.setdefault(question, []).append(body)
-        async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False) as client:
-            reply = await client.post(self._url + PATH, content=body, headers={"content-type": "application/json"})
+        headers = {"content-type": "application/json"}
+        reply = await self._client.post(self._url + PATH, content=body, headers=headers)
         return Response(reply.content, status_code=reply.status_code, media_type="application/json")
 
     @asynccontextmanager
@@ -76,6 +77,7 @@ class Recorder:
             finally:
                 server.should_exit = True
                 await task
+                await self._client.aclose()
 
 
 async def evaluated(url: str, model: str, samples: list[Sample], connections: int) -> tuple[float, int]:

@@ -39,6 +39,9 @@ _NO_ROOM: Final = re.compile(
 )
 """How vLLM, SGLang, TGI and OpenAI say that prompt and reply do not fit the model's context."""
 
+_SMALL_PIXELS: Final = 2**14
+"""A view of so small a picture is cut and encoded in a third of a millisecond."""
+
 
 class OpenAIChatEngine:
     """Replies from one model of one server."""
@@ -110,13 +113,19 @@ class OpenAIChatEngine:
     def _later(self, request: Request, watch: "_Watch") -> Callable[[], Awaitable[bytes]]:
         async def messages() -> bytes:
             watch.start()  # the wait for a connection is ours, not the model's
-            views = (view for message in request.messages for view in message.views)
-            if all(self._parts.has(request.picture, view) for view in views):
+            if self._is_light(request):
                 return self._messages(request)
             # Cutting and encoding a view takes long enough to stall every other request of this loop.
             return await asyncio.to_thread(self._messages, request)
 
         return messages
+
+    def _is_light(self, request: Request) -> bool:
+        """Whether it is written faster than handed to another thread."""
+        if request.picture.width * request.picture.height <= _SMALL_PIXELS:
+            return True
+        views = (view for message in request.messages for view in message.views)
+        return all(self._parts.has(request.picture, view) for view in views)
 
     def _messages(self, request: Request) -> bytes:
         return _list(self._message(message, request.picture) for message in request.messages)

@@ -12,13 +12,20 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from threading import Lock
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from PIL import Image
 
 from visionthink.core.geometry import View
 
 Made = TypeVar("Made")
+
+
+class _Picture(NamedTuple):
+    """A picture of which something is kept, or was."""
+
+    alive: weakref.ref[Image.Image]
+    views: set[View]
 
 
 class ViewCache(Generic[Made]):
@@ -36,7 +43,7 @@ class ViewCache(Generic[Made]):
         self._max_bytes = max_bytes
         self._held_bytes = 0
         self._entries: OrderedDict[tuple[int, View], Made] = OrderedDict()
-        self._pictures: dict[int, weakref.ref[Image.Image]] = {}
+        self._pictures: dict[int, _Picture] = {}
         self._gone: deque[int] = deque()
         """Identities of pictures that ended and whose entries are still to be dropped."""
         self._making: dict[tuple[int, View], Future[Made]] = {}
@@ -85,7 +92,8 @@ class ViewCache(Generic[Made]):
         if key in self._entries or size > self._max_bytes:
             return
         if key[0] not in self._pictures:
-            self._pictures[key[0]] = weakref.ref(picture, partial(self._ended, key[0]))
+            self._pictures[key[0]] = _Picture(weakref.ref(picture, partial(self._ended, key[0])), set())
+        self._pictures[key[0]].views.add(key[1])
         self._entries[key] = made
         self._held_bytes += size
         while self._held_bytes > self._max_bytes:
@@ -104,9 +112,9 @@ class ViewCache(Generic[Made]):
     def _forget_gone(self) -> None:
         while self._gone:
             identity = self._gone.popleft()
-            del self._pictures[identity]
-            for key in [key for key in self._entries if key[0] == identity]:
-                self._drop(key)
+            for view in self._pictures.pop(identity).views:
+                self._held_bytes -= self._size_bytes(self._entries.pop((identity, view)))
 
     def _drop(self, key: tuple[int, View]) -> None:
         self._held_bytes -= self._size_bytes(self._entries.pop(key))
+        self._pictures[key[0]].views.remove(key[1])
