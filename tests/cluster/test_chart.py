@@ -140,12 +140,15 @@ MAY: Final = [
     ("patch", "inferenceservices.serving.kserve.io"),
     ("patch", "httproutes.gateway.networking.k8s.io"),
     ("patch", "poddisruptionbudgets.policy"),
+    ("create", "configmaps"),
+    ("list", "endpointslices.discovery.k8s.io"),
     ("get", "secrets/mlpipeline-minio-artifact"),
     ("create", "workflowtaskresults.argoproj.io"),
 ]
 MAY_NOT: Final = [
     ("get", f"secrets/{RELEASE}-visionthink-s3"),
     ("list", "secrets"),
+    ("delete", "configmaps"),
     ("create", "pods"),
     ("create", "pods/exec"),
     ("delete", "pods"),

@@ -17,6 +17,16 @@ uri = {{ printf "rule+openai:%s?model=%s" (include "visionthink.judge.url" .) .V
 {{- end }}
 {{- end }}
 
+{{- if $serving.enabled }}
+
+# What is in use on the cluster is the version that a rollout promoted, and not the one that was registered last.
+[register_model]
+alias_moves_at = "rollout"
+
+[rollout.slo]
+prometheus = {{ toJson $serving.prometheusUrl }}
+{{- end }}
+
 [cluster]
 namespace = {{ toJson .Release.Namespace }}
 
