@@ -1,10 +1,12 @@
-"""The commands `benchmarks list` and `benchmarks mirror`: which public sets can be evaluated on, and copies of them."""
+"""Public sets: the commands `benchmarks list` and `benchmarks mirror`, and what `evaluate --benchmark` asks."""
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
+from visionthink.cli.settings import Settings
 from visionthink.core.excerpt import listed
 from visionthink.errors import ConfigError
 
@@ -17,6 +19,32 @@ _From = Annotated[
     typer.Option("--from", help="Another address on the hub, or a folder that holds the set.", metavar="ADDRESS"),
 ]
 _Revision = Annotated[str | None, typer.Option("--revision", help="Branch, tag or hash on the hub.", metavar="REV")]
+
+
+def asked_on(settings: Settings, names: Sequence[str], mirrors: str | None) -> list[Settings]:
+    """The settings with which each benchmark is evaluated on, in order; its rows lie at `mirrors`/NAME.
+
+    Raises:
+        ConfigError: there is no such benchmark, one is named twice, or several without a place for each.
+    """
+    known = _names()
+    if unknown := [name for name in names if name not in known]:
+        raise ConfigError(f"there is no benchmark {unknown[0]!r}; there are {listed(known, 20)}")
+    if not names or len(set(names)) < len(names):
+        raise ConfigError(f"--benchmark takes names of benchmarks, each once, got {', '.join(names) or 'none'}")
+    if mirrors is None and len(names) > 1:
+        raise ConfigError(
+            "the rows of several benchmarks lie in several places: copy each with `visionthink benchmarks mirror NAME "
+            "DIR/NAME`, and name DIR with --mirrors"
+        )
+    place = {} if mirrors is None else {name: {"data.eval_source": f"{mirrors.rstrip('/')}/{name}"} for name in names}
+    return [settings.with_overrides({"evaluate.benchmark": name, **place.get(name, {})}) for name in names]
+
+
+def _names() -> list[str]:
+    from visionthink.datasets.published import PUBLISHED
+
+    return sorted(PUBLISHED)
 
 
 @app.callback()
@@ -54,7 +82,7 @@ def mirror(name: _Name, dest: _Dest, source: _From = None, revision: _Revision =
     from visionthink.storage import open_store
 
     if name not in PUBLISHED:
-        raise ConfigError(f"there is no benchmark {name!r}; there are {listed(sorted(PUBLISHED), 20)}")
+        raise ConfigError(f"there is no benchmark {name!r}; there are {listed(_names(), 20)}")
     manifest = copied(PUBLISHED[name], open_store(dest), source=source, revision=revision, say=_told)
     size = sum(entry.size_bytes for entry in manifest.files.values())
     _told(f"{len(manifest.files)} files, {size / 1e6:.1f} MB; evaluate on them with")

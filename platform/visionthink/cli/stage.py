@@ -2,12 +2,14 @@
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from visionthink.cli.benchmarks import asked_on
 from visionthink.cli.choosing import (
     Chosen,
     choose_begun_run,
@@ -18,8 +20,9 @@ from visionthink.cli.choosing import (
 )
 from visionthink.cli.machine import check_folder
 from visionthink.cli.node import node
-from visionthink.cli.settings import Settings, takes_settings
+from visionthink.cli.settings import Settings, names, takes_settings
 from visionthink.config import RunConfig
+from visionthink.errors import ConfigError
 from visionthink.runs.choice import latest_run
 from visionthink.runs.folder import RunFolder, Stage
 from visionthink.runs.lock import locked
@@ -29,6 +32,13 @@ from visionthink.storage.json_file import read_json
 
 _Model = Annotated[
     Path | None, typer.Option("--model", help="Judge the model in this folder, in a run of its own.", metavar="DIR")
+]
+_Benchmarks = Annotated[
+    str | None,
+    typer.Option("--benchmark", help="Public benchmarks, by commas; of several each gets a run.", metavar="NAMES"),
+]
+_Mirrors = Annotated[
+    str | None, typer.Option("--mirrors", help="Where their rows lie, those of NAME at DIR/NAME.", metavar="DIR")
 ]
 
 
@@ -54,13 +64,30 @@ def train(settings: Settings, context: typer.Context) -> None:
         work_on("train", choose_begun_run(settings))
 
 
-def evaluate(settings: Settings, model: _Model = None) -> None:
+def evaluate(settings: Settings, model: _Model = None, benchmark: _Benchmarks = None, mirrors: _Mirrors = None) -> None:
     """Judge the trained model on held-out questions, or with --model any model folder, without a training run.
 
-    Questions other than the run's own (--world-seed, --families, --set data.source=...) get a run of their own.
+    Questions other than the run's own (--world-seed, --families, --benchmark, --set data.source=...) get a run of their
+    own.
     """
-    chosen = choose_evaluated_run(settings) if model is None else choose_judged_run(settings, model)
-    work_on("evaluate", chosen, is_latest=chosen.config.evaluate.model is None)
+    from visionthink.stage import check_inputs
+
+    asked = [settings] if benchmark is None else asked_on(settings, names(benchmark) or [], mirrors)
+    if len(asked) > 1 and model is not None and settings.run_dir is not None:
+        raise ConfigError("--run-dir names one run, and each of several benchmarks gets its own; leave it out")
+    for one in asked[1:]:  # what cannot work is refused before the first one takes its time
+        check_inputs(_to_evaluate(one, model).config, trains=False)
+    runs = []
+    for one in asked:
+        chosen = _to_evaluate(one, model)
+        work_on("evaluate", chosen, is_latest=chosen.config.evaluate.model is None)
+        runs.append(str(chosen.folder.path))
+    if len(runs) > 1:
+        print(f"side by side on one page: visionthink report {shlex.join(runs)}", file=sys.stderr)
+
+
+def _to_evaluate(settings: Settings, model: Path | None) -> Chosen:
+    return choose_evaluated_run(settings) if model is None else choose_judged_run(settings, model)
 
 
 def register(settings: Settings) -> None:
