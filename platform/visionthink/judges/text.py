@@ -6,7 +6,7 @@ fraction after a digit stays a mixed number, and `$5` keeps its currency while `
 
 import re
 import unicodedata
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Final
 
 MAX_CHARS: Final = 2000
@@ -104,8 +104,14 @@ def _superscript(found: re.Match[str]) -> str:
 
 def _vulgar(found: re.Match[str]) -> str:
     whole, char = found.groups()
-    above_below = unicodedata.normalize("NFKC", char).replace("\N{FRACTION SLASH}", "/")
+    above_below = _above_below(char)
     return f"{whole} {above_below}" if whole else above_below
+
+
+@cache
+def _above_below(char: str) -> str:
+    """A vulgar fraction in digits; there are twenty."""
+    return unicodedata.normalize("NFKC", char).replace("\N{FRACTION SLASH}", "/")
 
 
 def _without_latex(text: str) -> str:

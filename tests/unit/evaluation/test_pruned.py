@@ -139,7 +139,7 @@ def test_evaluate_stage_counts_what_the_model_computes(tmp_path: Path) -> None:
     result = evaluate_with(opened, base=Path("base"), candidate=Path("trained"), task=maker.task("evaluate"))
     tokens = {name: result.metrics[EVAL_VISUAL_TOKENS_MEAN.key(row=name)] for name in ("always_high", *names)}
     assert tokens == pytest.approx({"always_high": 16, names[0]: 11, names[1]: 8, names[2]: 16})
-    page = maker.folder.report_path.read_text()
+    page = " ".join(maker.folder.report_path.read_text().split())
     assert "full view always, FastV 50%" in page and "mean over its layers" in page
     rows: Any = result.facts["rows"]
     assert [name for name, figures in rows.items() if figures["drops_tokens"]] == names
