@@ -23,33 +23,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from tests.oracles.drawn_text import NOUNS, TEXTS
 from tests.oracles.lmms_scores import ROOT, SEED, module, words
 
 NUM_PAIRS, NUM_ROWS = 600, 60
-NOUNS = ["red", "blue", "a dog", "a cat", "the tallest bar", "north", "3/11", "8/11", "12 cm", "nothing", "banana", "4"]
-TEXTS = [
-    *("A", "B", "(C)", "D.", "E", "A.", "(B) blue", "C: the tallest bar", "The answer is B.", "answer: D", "option a"),
-    *("A dog", "a dog", "either A or B", "I think it is A dog", "It must be (A), not (B)", "so the result is 12", "12"),
-    *("the area is 3.5, thus x = 3.50", "1,204", "0.5", "14", "-7", "50%", "1e3", "[1, 2]", "[2007, 2008]", "blue"),
-    *(
-        "It is a dog because of the tail.",
-        "none of these",
-        "nothing at all can be said about it",
-        "the answer is: 0.51",
-    ),
-    *(
-        "Could be red\nFinal answer 14.",
-        "x",
-        "final x",
-        "B)",
-        ":C.",
-        "D),",
-        "(A).",
-        "bad",
-        "cab",
-        "Two numbers, 3 and 14",
-    ),
-]
 
 
 def digest(text: str) -> str:

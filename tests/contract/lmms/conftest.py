@@ -1,16 +1,14 @@
 """lmms-eval in its own environment, and a tiny model served over HTTP for it to ask."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import pytest
 from tests.contract.engines.chat_server import chat_server
+from tests.contract.model_to_serve import model_to_serve
 
 from visionthink.engines.transformers_local import TransformersEngine
-from visionthink.errors import ConfigError
-from visionthink.model.bundled import bundled_path
 from visionthink.serving.server import background_server
 
 MODEL_NAME: Final = "tiny"
@@ -26,13 +24,8 @@ class Server(NamedTuple):
 
 @pytest.fixture(scope="session")
 def folder() -> Path:
-    """The model that `VISIONTHINK_TRAINED_MODEL` names, or the base model that ships."""
-    if named := os.environ.get("VISIONTHINK_TRAINED_MODEL"):
-        return Path(named)
-    try:
-        return bundled_path()
-    except ConfigError:
-        pytest.skip("the embedded base model is not in this checkout; `visionthink base-model build` makes it")
+    """The model that is served."""
+    return model_to_serve()
 
 
 @pytest.fixture(scope="session")

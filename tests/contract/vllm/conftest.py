@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import pytest
-
-from visionthink.errors import ConfigError
-from visionthink.model.bundled import bundled_path
+from tests.contract.model_to_serve import model_to_serve
 
 MODEL_NAME: Final = "embedded"
 _READY_TIMEOUT_S: Final = 480.0
@@ -42,13 +40,8 @@ class Server(NamedTuple):
 
 @pytest.fixture(scope="session")
 def folder() -> Path:
-    """The model that `VISIONTHINK_TRAINED_MODEL` names, or the base model that ships."""
-    if named := os.environ.get("VISIONTHINK_TRAINED_MODEL"):
-        return Path(named)
-    try:
-        return bundled_path()
-    except ConfigError:
-        pytest.skip("the embedded base model is not in this checkout; `visionthink base-model build` makes it")
+    """The model that is served."""
+    return model_to_serve()
 
 
 @pytest.fixture(scope="session")
