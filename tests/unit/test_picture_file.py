@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from tests.unit.test_picture import encoded, noise, png_chunk
+from tests.unit.made_picture import encoded, noise, png_chunk
 
 from visionthink.errors import DataError
 from visionthink.picture import decode, stated_pixels

@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 from PIL import Image, ImageCms
-from tests.unit.test_picture import encoded, noise, png_chunk
+from tests.unit.made_picture import encoded, noise, png_chunk
 
 from visionthink.errors import DataError
 from visionthink.picture import FORMATS, decode
