@@ -3,7 +3,8 @@
 Rule: everything but the decision is real. Each turn is asked of the server with the views, texts and lengths that a
 trained model would be asked with, and its tokens and its time count; the text that random weights write is then
 replaced by the one that the question demands. A question that begins with `[look]` calls `resize_image` in its first
-turn, `[crop]` calls `crop_image` for a quarter of the picture, anything else answers at once.
+turn, `[crop]` calls `crop_image` for a quarter of the picture, anything else answers at once; `[short]` anywhere makes
+both replies short.
 
     python benchmarks/serving/forced.py --port 9100 --engine openai:http://127.0.0.1:8000/v1?model=shape
 """
@@ -24,6 +25,7 @@ from visionthink.serving import ServingLimits, create_app, serve
 
 LOOK: Final = "[look] "
 CROP: Final = "[crop] "
+SHORT: Final = "[short] "
 MODEL_NAME: Final = "visionthink"
 THOUGHT: Final = "<think> I cannot read what is asked for at this size. </think>"
 
@@ -31,9 +33,10 @@ THOUGHT: Final = "<think> I cannot read what is asked for at this size. </think>
 class Forced:
     """An engine whose texts are decided by the question."""
 
-    def __init__(self, engine: Engine, *, call_tokens: int, answer_tokens: int) -> None:
+    def __init__(self, engine: Engine, *, call_tokens: int, answer_tokens: int, short_tokens: int) -> None:
         """Ask `engine` for so many tokens of a reply that calls, or answers."""
         self._engine = engine
+        self._short_tokens = short_tokens
         self._call_tokens = call_tokens
         self._answer_tokens = answer_tokens
 
@@ -46,6 +49,8 @@ class Forced:
         """The server's reply in everything but its words."""
         call = forced_call(request.messages)
         num_tokens = self._answer_tokens if call is None else self._call_tokens
+        if any(SHORT in message.text for message in request.messages if message.role is Role.USER):
+            num_tokens = self._short_tokens
         sampling = replace(request.sampling, max_tokens=num_tokens)
         event = await self._engine.reply(replace(request, sampling=sampling))
         if not isinstance(event, ModelReply):
@@ -90,12 +95,15 @@ def main() -> None:
     parser.add_argument("--tools", default="resize_image", help="separated by commas")
     parser.add_argument("--call-tokens", type=int, default=64)
     parser.add_argument("--answer-tokens", type=int, default=128)
+    parser.add_argument("--short-tokens", type=int, default=32)
     parser.add_argument("--as-said", action="store_true", help="force nothing: the app as it is")
     parser.add_argument("--decoders", type=int, default=4)
     args = parser.parse_args()
     engine: Engine = open_engine(args.engine, timeout_s=600.0, max_connections=256)
     if not args.as_said:
-        engine = Forced(engine, call_tokens=args.call_tokens, answer_tokens=args.answer_tokens)
+        engine = Forced(
+            engine, call_tokens=args.call_tokens, answer_tokens=args.answer_tokens, short_tokens=args.short_tokens
+        )
     app = create_app(
         engine,
         model_name=MODEL_NAME,

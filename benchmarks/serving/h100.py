@@ -9,6 +9,7 @@ one_turn, two_turn        straight to vLLM: the very requests that the loop make
                           views that were cut and encoded beforehand. The ideal at rate p needs (1-p)/one + p/two
 loop                      through our app, at each resize rate
 app_high                  through our app, starting with the full view: what the first-look shortcut does
+short                     some of these with replies of a few tokens, where what is shared by all ways weighs less
 crop                      through our app, where the second view is a region with a quarter of the pixels
 
 `loop_shortcut` knows the rate of its traffic and nothing of the single question: it starts with the full view where
@@ -57,7 +58,7 @@ MAX_WINDOW_S: Final = 20.0
 READY_S: Final = 420.0
 POINT_S: Final = 150.0
 VLLM_ARGS: Final = (
-    "--dtype=bfloat16 --max-model-len=8192 --max-num-seqs=256 --max-num-batched-tokens=16384 "
+    "--dtype=bfloat16 --max-model-len=8192 --max-num-seqs=160 --max-num-batched-tokens=16384 "
     "--gpu-memory-utilization=0.9"
 )
 
@@ -140,6 +141,7 @@ def start_apps(setup_home: Path, vllm_url: str, args: argparse.Namespace, *optio
         command = [sys.executable, str(Path(__file__).with_name("forced.py")), f"--port={port}"]
         command += [f"--engine=openai:{vllm_url}/v1?model={SERVED}", *options]
         command += [f"--call-tokens={args.call_tokens}", f"--answer-tokens={args.answer_tokens}"]
+        command += [f"--short-tokens={args.short_tokens}"]
         processes.append(Process(command, setup_home / "app.log"))
         servers.append(Server("127.0.0.1", port))
     return processes, servers
@@ -282,12 +284,13 @@ def main() -> int:
     parser.add_argument("--shape", choices=("7b", "tiny"), default="7b")
     parser.add_argument("--sizes", default="1024x768,2048x1024")
     parser.add_argument("--rates", default=",".join(f"{rate:g}" for rate in RATES))
-    parser.add_argument("--clients", default="256,96", help="jobs under way at a time, for each size")
-    parser.add_argument("--spread-s", type=float, default=4.0, help="over which clients begin, so as not to go in step")
+    parser.add_argument("--clients", default="128,64", help="jobs under way at a time, for each size")
+    parser.add_argument("--spread-s", type=float, default=2.0, help="over which clients begin, so as not to go in step")
     parser.add_argument("--api-servers", type=int, default=4, help="of vLLM: they decode and resize pictures")
     parser.add_argument("--app-workers", type=int, default=4, help="processes of our app")
     parser.add_argument("--answer-tokens", type=int, default=128)
     parser.add_argument("--call-tokens", type=int, default=64)
+    parser.add_argument("--short-tokens", type=int, default=32, help="of a call and of an answer where both are short")
     parser.add_argument("--pictures", type=int, default=1400, help="of each size; none is shown twice in a point")
     parser.add_argument("--pairs", type=int, default=700, help="of them with both views encoded, for two_turn")
     parser.add_argument("--processes", type=int, default=max(1, cores - 2), help="that make pictures")

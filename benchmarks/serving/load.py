@@ -7,6 +7,7 @@ that an engine answers in step would otherwise make the figure jump by as many j
 """
 
 import asyncio
+import sys
 import time
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
@@ -137,7 +138,8 @@ async def closed_loop(
     """Keep `num_clients` jobs under way and look at those that end within `window_s` seconds.
 
     Clients are spread evenly over `servers`, and begin evenly over `spread_s` seconds. Jobs of one kind take about the
-    same time. The window closes early when `max_jobs` are begun. `on_open` is called when it opens.
+    same time. The window stays open longer until as many jobs have ended as there are clients, and closes early when
+    `max_jobs` are begun. `on_open` is called when it opens.
 
     Raises:
         LoadError, OSError: a job failed.
@@ -147,7 +149,7 @@ async def closed_loop(
     numbers = iter(range(max_jobs)) if max_jobs is not None else iter(int, None)
     count = 0
     num_warm = 0
-    is_warm, is_over = asyncio.Event(), asyncio.Event()
+    is_warm, is_round, is_over = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     def next_number() -> int | None:
         nonlocal count
@@ -155,6 +157,8 @@ async def closed_loop(
             return None
         count += 1
         return count - 1
+
+    num_until_round = sys.maxsize
 
     async def client(server: Server, delay_s: float) -> None:
         nonlocal num_warm
@@ -166,12 +170,14 @@ async def closed_loop(
                 under_way[number] = time.perf_counter()
                 answers = await job(connection, number)
                 done.append(Done(number, under_way.pop(number), time.perf_counter(), answers))
-                if is_first:
-                    is_first = False
-                    num_warm += 1
-                    if num_warm == num_clients:
-                        is_warm.set()
+                num_warm += is_first
+                is_first = False
+                if num_warm == num_clients:
+                    is_warm.set()
+                if is_warm.is_set() and len(done) >= num_until_round:
+                    is_round.set()
             is_over.set()
+            is_round.set()
         finally:
             connection.close()
 
@@ -181,10 +187,12 @@ async def closed_loop(
     try:
         await _unless_failed(tasks, is_warm)
         on_open()
+        num_until_round = len(done) + num_clients
         open_s = time.perf_counter()
         with suppress(TimeoutError):
             async with asyncio.timeout(window_s):
                 await _unless_failed(tasks, is_over)
+        await _unless_failed(tasks, is_round)
         close_s = time.perf_counter()
         left = dict(under_way)
     finally:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import scene
-from forced import CROP, LOOK, MODEL_NAME, resize_call
+from forced import CROP, LOOK, MODEL_NAME, SHORT, resize_call
 from load import Connection, Job, Server
 from shown import RULE, size_name, view_kind
 from vllm_server import SERVED, Process
@@ -32,6 +32,7 @@ PROMPTING: Final = Prompting(
 )
 QUESTION: Final = "What is written on the third sign from the left, and in which colour is it painted?"
 CROP_RATES: Final = (0.3, 1.0)
+SHORT_RATES: Final = (0.3, 0.8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +42,14 @@ class Point:
     size: Size
     kind: str
     rate: float = 0.0
+    short: bool = False
+    """Whether replies are short."""
 
     @property
     def key(self) -> str:
         """Its name in the file."""
         at = f"/{self.rate:g}" if self.kind in ("loop", "crop") else ""
-        return f"{size_name(self.size)}/{self.kind}{at}"
+        return f"{size_name(self.size)}{', short' if self.short else ''}/{self.kind}{at}"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,15 +73,19 @@ class Setup:
 
 
 def points(sizes: Sequence[Size], rates: Sequence[float]) -> Iterator[Point]:
-    """Every measurement, in order."""
+    """Every measurement, in order; with short replies, and with crops, for the first size alone."""
     for size in sizes:
         for kind in ("always_high", "always_low", "one_turn", "two_turn"):
             yield Point(size=size, kind=kind)
         for rate in rates:
             yield Point(size=size, kind="loop", rate=rate)
         yield Point(size=size, kind="app_high")
-        for rate in CROP_RATES:
-            yield Point(size=size, kind="crop", rate=rate)
+    for kind in ("always_high", "one_turn", "two_turn", "app_high"):
+        yield Point(size=sizes[0], kind=kind, short=True)
+    for rate in SHORT_RATES:
+        yield Point(size=sizes[0], kind="loop", rate=rate, short=True)
+    for rate in CROP_RATES:
+        yield Point(size=sizes[0], kind="crop", rate=rate)
 
 
 class Template:
@@ -137,7 +144,7 @@ def job_of(point: Point, setup: Setup) -> tuple[Job, list[Server], int]:
     if point.kind in ("loop", "app_high", "crop"):
         servers = setup.crop_servers if point.kind == "crop" else setup.app_servers
         return _through_app(point, folder, number_of), servers, num_pictures
-    answer, call = args.answer_tokens, args.call_tokens
+    answer, call = (args.short_tokens,) * 2 if point.short else (args.answer_tokens, args.call_tokens)
     match point.kind:
         case "always_high":
             turns = [to_vllm(first_turn(size, "always_high"), answer, lambda view: "photo")]
@@ -164,7 +171,8 @@ def _through_app(point: Point, folder: Path, number_of: Callable[[int], int]) ->
         body = scene.asked("@photo@", prefix + QUESTION, MODEL_NAME, temperature=0, adaptive={"policy": policy})
         return Template(json.loads(body), ["photo"])
 
-    plain, asking = template(""), template(CROP if point.kind == "crop" else LOOK)
+    length = SHORT if point.short else ""
+    plain, asking = template(length), template(length + (CROP if point.kind == "crop" else LOOK))
 
     async def through_app(connection: Connection, number: int) -> tuple[bytes, ...]:
         chosen = asking if asks(number, point.rate) else plain
