@@ -37,9 +37,9 @@ CONVERSATIONS = {
     ],
     **{
         f"the first turn of {protocol.name}": [
-            *protocol.first_messages("what <image> ?", QUARTER, ToolBox([ResizeImage()])),
+            *protocol.first_messages("what <image> ?", (QUARTER,), ToolBox([ResizeImage()])),
             reply(CALL),
-            protocol.tool_result_message(FULL),
+            protocol.tool_result_message((FULL,)),
         ]
         for protocol in PROTOCOLS
     },
