@@ -3,7 +3,18 @@
 from dataclasses import replace
 
 import pytest
-from tests.unit.core.played_episode import ANSWER, CALL, FULL, ORIGINAL, QUARTER, RULE, SPEC, asked_of, finish_of, played
+from tests.unit.core.played_episode import (
+    ANSWER,
+    CALL,
+    FULL,
+    ORIGINAL,
+    QUARTER,
+    RULE,
+    SPEC,
+    asked_of,
+    finish_of,
+    played,
+)
 
 from visionthink.core import (
     CropImage,
