@@ -142,4 +142,4 @@ def test_one_picture_is_told_as_ever() -> None:
     trace = finish_of(played(SPEC, CALL, ANSWER)).trace
     assert "picture" not in str(trace.to_dict()["views"])
     assert all("views" not in turn for turn in trace.to_dict()["turns"] if isinstance(turn, dict))  # type: ignore[union-attr]
-    assert ImagePart(view=QUARTER) in trace.messages[1].parts and ORIGINAL == SPEC.originals[0]
+    assert ImagePart(view=QUARTER) in trace.messages[1].parts and SPEC.originals[0] == ORIGINAL
