@@ -77,7 +77,9 @@ def test_settings_name_what_is_installed(helm: Helm) -> None:
 def test_the_engine_takes_every_view_of_as_many_pictures_as_the_loop_does(
     helm: Helm, settings: dict[str, object], want: int
 ) -> None:
-    (runtime,) = [made for made in helm.objects({"serving.loop.settings": settings}) if made["kind"] == "ServingRuntime"]
+    (runtime,) = [
+        made for made in helm.objects({"serving.loop.settings": settings}) if made["kind"] == "ServingRuntime"
+    ]
     args = runtime["spec"]["containers"][0]["args"]
     assert [arg for arg in args if "limit" in arg] == [f'--limit-mm-per-prompt={{"image":{want}}}']
 
