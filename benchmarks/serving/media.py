@@ -103,7 +103,7 @@ class Server:
     def ask(self, part: dict[str, Any]) -> httpx.Response:
         content = [part, {"type": "text", "text": "what color is it ?"}]
         body = {"model": SERVED, "messages": [{"role": "user", "content": content}], "max_tokens": 1, "temperature": 0}
-        return self.client.post(self.url, content=json.dumps(body))
+        return self.client.post(self.url, json=body)
 
     def block(self, form: Form, sights: Sequence[Sight]) -> Cost:
         """The mean cost of showing these in this form."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import pytest
@@ -107,7 +108,7 @@ async def test_replies_about_two_pictures_are_those_of_the_local_engine(
             further_pictures=(other.picture,),
             sampling=GREEDY,
         )
-        for one, other in zip(found, found[1:], strict=False)
+        for one, other in pairwise(found)
     ]
     assert all(len(request.messages[0].views) == 2 for request in requests)
     theirs, ours = await replies(served, requests), await replies(local, requests)

@@ -105,6 +105,12 @@ def test_a_picture_that_was_shown_as_large_is_left_out() -> None:
     assert "view 3 shows that already" in asked_of(again).messages[-1].text
 
 
+def test_a_view_of_another_picture_shows_nothing_of_this_one() -> None:
+    whole = render_call("crop_image", {"bbox_2d": [0, 0, QUARTER.size.width, QUARTER.size.height], "view": 1})
+    twins = replace(TOOLS, further_originals=(ORIGINAL,))
+    assert [view.picture for view in played(twins, whole, ZOOM).state.turns[-1].views] == [1]
+
+
 def test_a_view_that_is_not_there_is_a_complaint() -> None:
     crop = render_call("crop_image", {"bbox_2d": [0, 0, 9, 9], "view": 3})
     assert "there is no view 3, the last one shown so far is view 2" in asked_of(played(TOOLS, crop)).messages[-1].text

@@ -72,6 +72,11 @@ def test_a_question_without_a_picture_is_one() -> None:
             "is <image> like <image> ?",
             id="the text's own places",
         ),
+        pytest.param(
+            [("user", [text("is <image> like <image> ?"), PICTURE, PICTURE])],
+            "is <image> like <image> ?",
+            id="the text's own places before the pictures",
+        ),
     ],
 )
 def test_several_pictures_stand_where_they_were_sent(messages: list[tuple[str, object]], want: str) -> None:
