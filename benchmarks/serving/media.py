@@ -167,26 +167,41 @@ def measured(found: Server, folder: Path, *, rounds: int, num: int) -> dict[str,
 
 
 def tried(found: Server, folder: Path) -> dict[str, str]:
-    """What vLLM makes of the uses that go wrong."""
-    one, other = sights(folder, 2)
+    """What vLLM makes of the uses that go wrong, and whether it lives on; the likeliest to end it comes last."""
+    one, other, third = sights(folder, 3)
     found.ask(as_named_data(one))
-    prints = {
-        "a uuid that it does not hold": found.ask(as_name(other)),
-        "another picture under a uuid that it holds": found.ask({**as_data(other), "uuid": one.name}),
-        "a file that is gone": found.ask(as_same_file(other)),
-        "a file outside of the folder": found.ask({"type": "image_url", "image_url": {"url": "file:///etc/passwd"}}),
-        "a file beside the folder by ..": found.ask(
-            {"type": "image_url", "image_url": {"url": f"file://{folder}/../{folder.name}x/p.png"}}
-        ),
+    asks = {
+        "a file outside of the folder": at("file:///etc/passwd"),
+        "a file beside the folder, by ..": at(f"file://{folder}/../{folder.name}x/p.png"),
+        "a file that is gone": as_same_file(other),
+        "another picture under a uuid that it holds": {**as_data(other), "uuid": one.name},
+        "a uuid that it does not hold": as_name(third),
     }
-    return {name: f"{got.status_code}: {_message(got, folder)}" for name, got in prints.items()}
+    told = {}
+    for name, part in asks.items():
+        told[name] = said(found, part).replace(str(folder), "FOLDER")
+        print(f"{name}: {told[name]}", flush=True)
+    return told
 
 
-def _message(got: httpx.Response, folder: Path) -> str:
-    body = got.json()
-    if got.status_code == 200:
-        return "answered"
-    return str(body.get("error", body).get("message", body))[:200].replace(str(folder), "FOLDER")
+def at(url: str) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def said(found: Server, part: dict[str, Any]) -> str:
+    """Status and message, and what an ordinary request meets behind it."""
+    try:
+        got = found.ask(part)
+        body = got.json()
+        answer = "answered" if got.status_code == 200 else str(body.get("error", body).get("message", body))[:200]
+        answer = f"{got.status_code}: {answer}"
+    except httpx.HTTPError as error:
+        answer = f"no answer ({type(error).__name__})"
+    try:
+        is_well = found.ask({"type": "text", "text": "hello"}).status_code == 200
+    except httpx.HTTPError:
+        is_well = False
+    return answer if is_well else f"{answer}; vLLM answers nothing from then on"
 
 
 def summary(costs: dict[str, dict[str, list[Cost]]]) -> dict[str, Any]:
