@@ -152,7 +152,7 @@ async def test_what_cannot_be_looked_at_is_refused(messages: Sequence[object], m
 
 
 async def test_the_picture_that_is_none_is_named() -> None:
-    none = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    none: dict[str, object] = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
     with serving(ScriptedEngine([])) as served, pytest.raises(openai.BadRequestError) as caught:
         await ask(served, messages=[said(image(), none, text("?"))])
     assert caught.value.param == "messages.0.content.1.image_url"
