@@ -106,6 +106,8 @@ def bodies() -> Iterator[bytes]:
             for stream in (False, True):
                 picture = {"type": "image_url", "image_url": {"url": url}}
                 yield _body([picture, {"type": "text", "text": "which code is printed ?"}], stream=stream)
+                if kind == "JPEG":
+                    yield _body([picture, picture, {"type": "text", "text": "which is larger ?"}], stream=stream)
     yield _body("hello", stream=False)
     yield _body("hello", stream=True)
     yield _body("hello", frobnicate=1)

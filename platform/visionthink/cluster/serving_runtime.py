@@ -18,6 +18,8 @@ MODEL_FOLDER: Final = "/mnt/models"
 ENGINE_PORT: Final = 8085
 LOOP_PORT: Final = 8080
 _SCRATCH: Final = "/tmp"
+_TURNS: Final = 4
+"""That an episode may have before its engine refuses it, at least; the models have two."""
 _READY_S: Final = 5
 """Seconds between two looks at whether a container is ready: how long a dead engine may go on getting requests."""
 
@@ -36,13 +38,13 @@ def serving_runtime(cluster: ClusterConfig, serve: ServeConfig) -> Manifest:
             },
             "supportedModelFormats": [{"name": MODEL_FORMAT, "version": "1", "autoSelect": True}],
             "protocolVersions": ["v2"],
-            "containers": [_engine(serving), _loop(serving, serve)],
+            "containers": [_engine(serving, serve), _loop(serving, serve)],
             "volumes": _volumes(serving),
         },
     }
 
 
-def _engine(serving: ServingConfig) -> dict[str, Json]:
+def _engine(serving: ServingConfig, serve: ServeConfig) -> dict[str, Json]:
     health: dict[str, Json] = {"httpGet": {"path": "/health", "port": ENGINE_PORT}}
     folders: list[Json] = [
         {"name": _folder_name(number), "mountPath": mount.split(":")[-1], "readOnly": True}
@@ -52,7 +54,12 @@ def _engine(serving: ServingConfig) -> dict[str, Json]:
         "name": "kserve-container",
         "image": serving.engine_image,
         "command": [*serving.engine_command, MODEL_FOLDER],
-        "args": [f"--port={ENGINE_PORT}", "--served-model-name={{.Name}}", *serving.engine_args],
+        "args": [
+            f"--port={ENGINE_PORT}",
+            "--served-model-name={{.Name}}",
+            f'--limit-mm-per-prompt={{"image":{_max_views(serve)}}}',
+            *serving.engine_args,  # of two arguments vLLM takes the last one
+        ],
         "env": [*environment(("HOME=/tmp", "VLLM_NO_USAGE_STATS=1")), *environment(serving.engine_env)],
         "ports": [{"name": "vllm", "containerPort": ENGINE_PORT, "protocol": "TCP"}],
         "startupProbe": {**health, "periodSeconds": _READY_S, "failureThreshold": -(-serving.start_s // _READY_S)},
@@ -68,6 +75,11 @@ def _engine(serving: ServingConfig) -> dict[str, Json]:
             *folders,
         ],
     }
+
+
+def _max_views(serve: ServeConfig) -> int:
+    """Views that a prompt may hold: of each picture one a turn."""
+    return serve.max_pictures * max(_TURNS, serve.max_turns or 0)
 
 
 _AFTER_THE_LOOP: Final = (

@@ -67,8 +67,9 @@ class ServingConfig(Section):
     """Image with vLLM."""
     engine_command: tuple[str, ...] = Field(default=("vllm", "serve"), min_length=1)
     """What starts vLLM in it; the model's folder and the arguments follow."""
-    engine_args: tuple[str, ...] = ("--enable-prefix-caching", '--limit-mm-per-prompt={"image":4}')
-    """Arguments for vLLM beyond port and name. The second turn of an episode lives on the prefix cache."""
+    engine_args: tuple[str, ...] = ("--enable-prefix-caching",)
+    """Arguments for vLLM beyond port, name and the number of pictures in a prompt, which an argument here goes before.
+    The second turn of an episode lives on the prefix cache."""
     engine_env: tuple[Variable, ...] = ()
     """Environment of vLLM, as NAME=VALUE."""
     engine_mounts: tuple[Mount, ...] = ()

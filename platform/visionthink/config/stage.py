@@ -266,6 +266,8 @@ class ServeConfig(Section):
     max_picture_pixels: Annotated[PositiveInt, OPERATIONAL] = 16 * 1024**2
     """A larger picture is refused before a pixel is decoded. The largest view that the paper's model is shown has a
     quarter of this."""
+    max_pictures: Annotated[PositiveInt, OPERATIONAL] = 4
+    """Pictures of one conversation; one with more is refused. On a cluster vLLM is told of it."""
     num_decoders: Annotated[PositiveInt, OPERATIONAL] = 2
     """Pictures that are decoded at the same time."""
     image_hosts: Annotated[tuple[str, ...], OPERATIONAL] = ()

@@ -27,6 +27,7 @@ from visionthink.core.episode import (
     Trace,
     TurnTrace,
     advance,
+    full_views,
     start,
 )
 from visionthink.core.first_look import (
@@ -97,7 +98,7 @@ from visionthink.core.reward import (
     group_rewards,
 )
 from visionthink.core.sample import Sample
-from visionthink.core.tool import Look, ResizeImage, Tool, ToolBox
+from visionthink.core.tool import ChoosesPicture, Look, ResizeImage, Tool, ToolBox
 from visionthink.core.trace import DrawnToken
 
 __all__ = [
@@ -116,6 +117,7 @@ __all__ = [
     "Box",
     "CallForecast",
     "CallReply",
+    "ChoosesPicture",
     "Command",
     "ContenderRole",
     "CropImage",
@@ -184,6 +186,7 @@ __all__ = [
     "fitted",
     "format_ok",
     "full_view",
+    "full_views",
     "get_protocol",
     "get_tool",
     "group_advantages",

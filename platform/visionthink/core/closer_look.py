@@ -5,7 +5,7 @@ the mapping to the original is the geometry's. A call must add pixels: what a sh
 refused, and the model is told where to look.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -101,13 +101,21 @@ class CropImage:
         )
         return _function(self.name, description, {"bbox_2d": box, "view": view}, required="bbox_2d")
 
+    def picture(self, arguments: JsonObject, views: Sequence[View]) -> int:
+        """The picture of the view that the box is given in.
+
+        Raises:
+            ToolArgumentError: there is no such view.
+        """
+        return views[_chosen_view(arguments, views) - 1].picture
+
     def view(self, arguments: JsonObject, look: Look) -> View:
         """The region behind the box, cut from the original, within the rule's cap.
 
         Raises:
             ToolArgumentError: there is no such view, the box is empty or leaves it, or the region was shown before.
         """
-        number = _chosen_view(arguments, look)
+        number = _chosen_view(arguments, look.views)
         seen = look.views[number - 1]
         box = grown(to_original(_box(arguments, number, seen.size), seen, look.original), look.original, look.rule)
         # Only a picture that is itself narrower than a region may be is enlarged.
@@ -144,10 +152,10 @@ def _integer(value: Json) -> int:
     return value
 
 
-def _chosen_view(arguments: JsonObject, look: Look) -> int:
-    number = _integer(arguments.get("view", len(look.views)))
-    if number > len(look.views):
-        raise ToolArgumentError(f"there is no view {number}, the last one shown so far is view {len(look.views)}")
+def _chosen_view(arguments: JsonObject, views: Sequence[View]) -> int:
+    number = _integer(arguments.get("view", len(views)))
+    if number > len(views):
+        raise ToolArgumentError(f"there is no view {number}, the last one shown so far is view {len(views)}")
     return number
 
 
@@ -169,7 +177,7 @@ def _box(arguments: JsonObject, number: int, size: Size) -> Box:
 def _refuse_shown(view: View, scale: float, look: Look) -> None:
     region = shown_box(view, look.original)
     for number, seen in enumerate(look.views, start=1):
-        if shows(seen, region, scale, look.original):
+        if seen.picture == look.picture and shows(seen, region, scale, look.original):
             raise ToolArgumentError(
                 f"view {number} shows that already, at least as large, so there is nothing more to see of it"
             )

@@ -18,7 +18,7 @@ So an episode asks at most ``max_turns + 1`` times.
 Source: VisionThink 3.2 for the two turns; the forced answer is ours.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal, NamedTuple, TypeAlias, assert_never
@@ -61,6 +61,7 @@ __all__ = [
     "Trace",
     "TurnTrace",
     "advance",
+    "full_views",
     "start",
 ]
 
@@ -121,6 +122,8 @@ class EpisodeSpec:
     has a single turn, whatever stands here."""
     first_look: LookDecision | None = None
     """How `first_view` was chosen, for the trace; None where nothing was decided."""
+    further_originals: tuple[Size, ...] = ()
+    """Sizes of the second picture and those behind it, where the question is about several."""
 
     def __post_init__(self) -> None:
         """Refuse settings with which no episode makes sense."""
@@ -131,6 +134,11 @@ class EpisodeSpec:
                 f"protocol {self.protocol.name!r} offers tools, but the tool box is empty; register one or choose a "
                 "general protocol"
             )
+
+    @property
+    def originals(self) -> tuple[Size, ...]:
+        """Sizes of all pictures, in the order of their numbers in views."""
+        return (self.original, *self.further_originals)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +215,7 @@ class _Reading(NamedTuple):
     answer: str | None = None
     error: str | None = None
     call: CallReply | None = None
-    view: View | None = None
+    views: tuple[View, ...] = ()
     retryable: bool = False
 
 
@@ -215,14 +223,14 @@ def start(spec: EpisodeSpec) -> Step:
     """Begin an episode; the command is the first ask.
 
     Raises:
-        DataError: no view of the picture is possible, or the question has several image markers.
+        DataError: no view of a picture is possible, or the question has not one image marker per picture.
     """
-    view = _first_view(spec)
+    views = _first_views(spec)
     state = EpisodeState(
         spec=spec,
         phase=_asking_phase(spec, turn=1),
-        messages=spec.protocol.first_messages(spec.question, view, spec.toolbox),
-        views=(view,),
+        messages=spec.protocol.first_messages(spec.question, views, spec.toolbox),
+        views=views,
     )
     return Step(state, _ask(state))
 
@@ -242,21 +250,34 @@ def advance(state: EpisodeState, event: Event) -> Step:
     reading = _read(state, event)
     target = TRANSITIONS[state.phase][reading.signal]
     if isinstance(event, ModelReply) and reading.signal is not Signal.BACKEND_FAILED:
-        granted = reading.view if target is Action.SHOW_VIEW else None
-        state = _with_reply(state, event, reading._replace(view=granted))
+        granted = reading.views if target is Action.SHOW_VIEW else ()
+        state = _with_reply(state, event, reading._replace(views=granted))
     if isinstance(target, Outcome):
         return _finish(state, target, reading)
     return _ask_again(state, target, reading)
 
 
-def _first_view(spec: EpisodeSpec) -> View:
+def full_views(spec: EpisodeSpec) -> tuple[View, ...]:
+    """The full view of each picture.
+
+    Raises:
+        DataError: a picture has none.
+    """
+    return _each(spec, full_view)
+
+
+def _first_views(spec: EpisodeSpec) -> tuple[View, ...]:
     match spec.first_view:
         case "quarter":
-            return quarter_view(spec.original, spec.rule)
+            return _each(spec, quarter_view)
         case "full":
-            return full_view(spec.original, spec.rule)
+            return _each(spec, full_view)
         case _:
             assert_never(spec.first_view)
+
+
+def _each(spec: EpisodeSpec, view: Callable[[Size, ViewRule], View]) -> tuple[View, ...]:
+    return tuple(replace(view(original, spec.rule), picture=number) for number, original in enumerate(spec.originals))
 
 
 def _asking_phase(spec: EpisodeSpec, turn: int) -> Phase:
@@ -296,9 +317,12 @@ def _read(state: EpisodeState, event: Event) -> _Reading:
 def _read_call(state: EpisodeState, call: CallReply) -> _Reading:
     spec = state.spec
     toolbox = spec.toolbox if spec.protocol.offers_tools else ToolBox()
-    look = Look(original=spec.original, rule=spec.rule, views=state.views)
+    looks = [
+        Look(original=original, rule=spec.rule, views=state.views, picture=number)
+        for number, original in enumerate(spec.originals)
+    ]
     try:
-        return _Reading(Signal.CALL, call=call, view=toolbox.view(call.name, call.arguments, look))
+        return _Reading(Signal.CALL, call=call, views=toolbox.views(call.name, call.arguments, looks))
     except ToolArgumentError as error:
         return _Reading(Signal.BAD_CALL, call=call, error=str(error))
 
@@ -311,7 +335,7 @@ def _with_reply(state: EpisodeState, reply: ModelReply, reading: _Reading) -> Ep
         reply=reply,
         call=reading.call,
         error=reading.error,
-        view=reading.view,
+        views=reading.views,
     )
     message = Message(role=Role.ASSISTANT, parts=(TextPart(text=reply.text),), token_ids=reply.token_ids)
     return replace(state, turns=(*state.turns, turn), messages=(*state.messages, message))
@@ -331,10 +355,11 @@ def _ask_again(state: EpisodeState, action: Action, reading: _Reading) -> Step:
     views = state.views
     match action:
         case Action.SHOW_VIEW:
-            assert reading.view and reading.call, "a call is only read as one when a tool gave a view"
-            views = (*views, reading.view)
+            assert reading.views and reading.call, "a call is only read as one when a tool gave a view"
             words = state.spec.toolbox.told(reading.call.name)
-            told = state.spec.protocol.tool_result_message(reading.view, number=len(views), told=words)
+            number = len(views) + 1
+            told = state.spec.protocol.tool_result_message(reading.views, number=number, told=words)
+            views = (*views, *reading.views)
         case Action.TELL_ERROR:
             told = state.spec.protocol.tool_error_message(reading.error or "")
         case Action.FORCE_ANSWER:

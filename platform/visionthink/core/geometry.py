@@ -125,6 +125,8 @@ class View:
     """Region of the oriented original that is shown; ``None`` shows the whole picture."""
     multiple: int = TOKEN_SIDE
     """Side of one visual token in pixels."""
+    picture: int = 0
+    """Which of the question's pictures it is a view of, from 0."""
 
     @property
     def visual_tokens(self) -> int:

@@ -31,7 +31,7 @@ class TextPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePart:
-    """A view of the episode's picture, at the place where the model sees it."""
+    """A view of one of the episode's pictures, at the place where the model sees it."""
 
     view: View
 
@@ -61,16 +61,20 @@ class Message:
 
 
 def view_to_dict(view: View) -> dict[str, Json]:
-    """A view as JSON: ``width``, ``height``, ``visual_tokens`` and ``box`` (four numbers, or null for all of it)."""
+    """A view as JSON: ``width``, ``height``, ``visual_tokens`` and ``box`` (four numbers, or null for all of it).
+
+    ``picture`` stands there for a view of another picture than the first.
+    """
     box: list[Json] | None = None
     if view.box is not None:
         box = [view.box.left, view.box.top, view.box.right, view.box.bottom]
-    return {
+    found: dict[str, Json] = {
         "width": view.size.width,
         "height": view.size.height,
         "visual_tokens": view.visual_tokens,
         "box": box,
     }
+    return found | {"picture": view.picture} if view.picture else found
 
 
 def message_to_dict(message: Message) -> dict[str, Json]:

@@ -4,8 +4,9 @@ Rule: a protocol is data with a name and a version. No stage has a text of its o
 a model was trained with these exact characters, so a better wording is a new version.
 
 Templates hold ``{question}``, ``{tools}``, ``{error}`` and ``{told}``, which are replaced literally, and ``<image>``,
-where the view goes. A user turn whose template has no ``<image>`` takes the marker of the question itself (data sets
-carry one), or shows the view directly before the question.
+where the view goes; of several pictures all views go there, one after the other. A user turn whose template has no
+``<image>`` takes the markers of the question itself (data sets carry one per picture), or shows the views directly
+before the question.
 """
 
 import json
@@ -57,32 +58,32 @@ class Protocol:
         if found:
             raise ConfigError(f"protocol {self.name!r}: {'; '.join(found)}")
 
-    def first_messages(self, question: str, view: View, toolbox: ToolBox) -> tuple[Message, ...]:
-        """The system message, if there is one, and the question with its first view.
+    def first_messages(self, question: str, views: Sequence[View], toolbox: ToolBox) -> tuple[Message, ...]:
+        """The system message, if there is one, and the question with the first view of each picture.
 
         Raises:
-            DataError: the question holds several ``<image>`` markers; an episode has one picture.
+            DataError: the question holds ``<image>`` markers, and not one per picture.
         """
-        user = Message(role=Role.USER, parts=_with_view(self._user_text(question), view))
+        user = Message(role=Role.USER, parts=_with_views(self._user_text(question, len(views)), views))
         if self.system is None:
             return (user,)
         system = self.system.replace("{tools}", rendered_tools(toolbox))
         return (Message(role=Role.SYSTEM, parts=(TextPart(text=system),)), user)
 
-    def tool_result_message(self, view: View, *, number: int = 2, told: str | None = None) -> Message:
-        """The turn that shows the view a call asked for.
+    def tool_result_message(self, views: Sequence[View], *, number: int = 2, told: str | None = None) -> Message:
+        """The turn that shows what a call asked for.
 
         Args:
-            view: what is shown.
-            number: which of the views shown it is, from 1.
-            told: the tool's own words; see ``Tool.told``.
+            views: what is shown.
+            number: which of all views shown the first of them is, from 1.
+            told: the tool's own words, said of each view; see ``Tool.told``.
         """
         if told is None or self.tool_frame is None:
-            return Message(role=Role.USER, parts=_with_view(self.tool_result, view))
-        facts = {"number": number, "width": view.size.width, "height": view.size.height}
-        for name, value in facts.items():
-            told = told.replace(f"{{{name}}}", str(value))
-        return Message(role=Role.USER, parts=_with_view(self.tool_frame.replace("{told}", told), view))
+            text = self.tool_result.replace(IMAGE_MARKER, IMAGE_MARKER * len(views))
+        else:
+            said = "\n".join(_told_of(view, told, place) for place, view in enumerate(views, start=number))
+            text = self.tool_frame.replace("{told}", said)
+        return Message(role=Role.USER, parts=_with_views(text, views))
 
     def tool_error_message(self, error: str) -> Message:
         """The turn that says what was wrong with a call."""
@@ -92,17 +93,20 @@ class Protocol:
         """The turn that asks for the final answer."""
         return _user_message(self.force_answer)
 
-    def _user_text(self, question: str) -> str:
-        if question.count(IMAGE_MARKER) > 1:
+    def _user_text(self, question: str, num_views: int) -> str:
+        """The template filled, with one marker per view."""
+        num_markers = question.count(IMAGE_MARKER)
+        if num_markers not in (0, num_views):
             raise DataError(
-                f"the question holds {question.count(IMAGE_MARKER)} {IMAGE_MARKER} markers, but an episode has one "
-                "picture; keep one marker or none"
+                f"the question holds {num_markers} {IMAGE_MARKER} markers, but is about {num_views} picture"
+                f"{'s' if num_views > 1 else ''}; write one marker per picture or none"
             )
+        markers = IMAGE_MARKER * num_views
         if IMAGE_MARKER in self.user:
             question = question.replace(IMAGE_MARKER, "").strip()
-        elif IMAGE_MARKER not in question:
-            question = IMAGE_MARKER + question
-        return self.user.replace("{question}", question)
+        elif not num_markers:
+            question = markers + question
+        return self.user.replace(IMAGE_MARKER, markers).replace("{question}", question)
 
 
 def rendered_tools(toolbox: ToolBox) -> str:
@@ -134,9 +138,19 @@ def _user_message(text: str) -> Message:
     return Message(role=Role.USER, parts=(TextPart(text=text),))
 
 
-def _with_view(text: str, view: View) -> tuple[TextPart | ImagePart, ...]:
-    before, _, after = text.partition(IMAGE_MARKER)
-    parts = (TextPart(text=before), ImagePart(view=view), TextPart(text=after))
+def _told_of(view: View, told: str, number: int) -> str:
+    facts = {"number": number, "width": view.size.width, "height": view.size.height}
+    for name, value in facts.items():
+        told = told.replace(f"{{{name}}}", str(value))
+    return told
+
+
+def _with_views(text: str, views: Sequence[View]) -> tuple[TextPart | ImagePart, ...]:
+    """The text as parts, each marker in it replaced by the next of as many views."""
+    before, *after = text.split(IMAGE_MARKER)
+    parts: list[TextPart | ImagePart] = [TextPart(text=before)]
+    for view, piece in zip(views, after, strict=True):
+        parts += [ImagePart(view=view), TextPart(text=piece)]
     return tuple(part for part in parts if isinstance(part, ImagePart) or part.text)
 
 

@@ -6,9 +6,9 @@ a call ends in one ``ToolArgumentError``, whose message is fed back to the model
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 from visionthink.core.geometry import Size, View, ViewRule, full_view
 from visionthink.core.json_schema import quoted, violation
@@ -22,13 +22,15 @@ _MAX_COMPLAINT_CHARS = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What has been looked at when a tool is called."""
+    """What has been looked at when a tool is called about a picture."""
 
     original: Size
     """The picture with its EXIF orientation applied."""
     rule: ViewRule
     views: tuple[View, ...]
-    """Everything that the model was shown so far, the first view included, in order."""
+    """Everything that the model was shown so far, the first view included, in order; of other pictures too."""
+    picture: int = 0
+    """Which of the question's pictures it is, from 0."""
 
     def __post_init__(self) -> None:
         """Refuse a look at nothing: an episode begins with a view."""
@@ -65,6 +67,19 @@ class Tool(Protocol):
         Raises:
             ToolArgumentError: the arguments make no sense for this picture, or for what was shown of it.
             DataError: from geometry; the tool box turns it into a ToolArgumentError.
+        """
+        ...
+
+
+@runtime_checkable
+class ChoosesPicture(Protocol):
+    """A tool whose arguments say which picture they are about. A call of any other one is about all of them."""
+
+    def picture(self, arguments: JsonObject, views: Sequence[View]) -> int:
+        """The picture's number, from 0; ``views`` are those of ``Look``, and ``arguments`` fit the schema.
+
+        Raises:
+            ToolArgumentError: they point to nothing.
         """
         ...
 
@@ -171,8 +186,32 @@ class ToolBox:
         """The tool's own words for the view that a call of it was granted; see ``Tool``."""
         return self._tools[name].told
 
+    def views(self, name: str, arguments: JsonObject, looks: Sequence[Look]) -> tuple[View, ...]:
+        """What a call asks for, ``looks`` holding one look per picture.
+
+        One view of the picture that the call is about; where it is about all of them, one of each that has more to
+        show.
+
+        Raises:
+            ToolArgumentError: see ``view``; of several pictures, each is refused, the first one for this reason.
+        """
+        self.check(name, arguments)
+        tool = self._tools[name]
+        if isinstance(tool, ChoosesPicture):
+            looks = (looks[tool.picture(arguments, looks[0].views)],)
+        found: list[View] = []
+        refusals: list[ToolArgumentError] = []
+        for look in looks:
+            try:
+                found.append(replace(self.view(name, arguments, look), picture=look.picture))
+            except ToolArgumentError as error:
+                refusals.append(error)
+        if not found:
+            raise refusals[0]
+        return tuple(found)
+
     def view(self, name: str, arguments: JsonObject, look: Look) -> View:
-        """View that a call asks for.
+        """View that a call about one picture asks for.
 
         Raises:
             ToolArgumentError: unknown name, arguments off the schema, or a view that this picture does not have.

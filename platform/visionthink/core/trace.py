@@ -130,8 +130,13 @@ class TurnTrace:
     """The call that was read in the reply, whether or not a tool accepted it; ``None`` without one that can be read."""
     error: str | None = None
     """What was wrong with a bad call."""
-    view: View | None = None
-    """The view that a call was granted."""
+    views: tuple[View, ...] = ()
+    """What a call was granted: one view, or of several pictures one each."""
+
+    @property
+    def view(self) -> View | None:
+        """The first of them."""
+        return self.views[0] if self.views else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,11 +145,16 @@ class Trace:
 
     turns: tuple[TurnTrace, ...]
     views: tuple[View, ...]
-    """Every view shown, the first one included."""
+    """Every view shown, the first one of each picture included."""
     messages: tuple[Message, ...]
     """The whole conversation, ending with the model's last reply."""
     first_look: LookDecision | None = None
     """How the first view was chosen; None where nothing was decided: it was fixed, or the shortcut was off."""
+
+    @property
+    def views_asked(self) -> tuple[View, ...]:
+        """The views shown beyond the first one of each picture."""
+        return self.views[len({view.picture for view in self.views}) :]
 
     @property
     def visual_tokens(self) -> int:
@@ -154,7 +164,7 @@ class Trace:
     @property
     def visual_tokens_asked(self) -> int:
         """Visual tokens of the views shown beyond the first."""
-        return sum(view.visual_tokens for view in self.views[1:])
+        return sum(view.visual_tokens for view in self.views_asked)
 
     @property
     def num_tool_calls(self) -> int:
@@ -163,8 +173,8 @@ class Trace:
 
     @property
     def num_views_asked(self) -> int:
-        """Views shown beyond the first: the calls that were granted."""
-        return len(self.views[1:])
+        """Views shown beyond the first; of one picture, the calls that were granted."""
+        return len(self.views_asked)
 
     @property
     def asked(self) -> bool:
@@ -213,7 +223,8 @@ class Trace:
 
 
 def _turn_to_dict(turn: TurnTrace) -> dict[str, Json]:
-    return {
+    """A turn as JSON; ``views`` stands there where a call was granted several."""
+    found: dict[str, Json] = {
         "turn": turn.turn,
         "forced": turn.forced,
         "signal": turn.signal.value,
@@ -226,3 +237,4 @@ def _turn_to_dict(turn: TurnTrace) -> dict[str, Json]:
         "num_reply_tokens": turn.reply.num_reply_tokens,
         "latency_s": turn.reply.latency_s,
     }
+    return found | {"views": [*map(view_to_dict, turn.views)]} if len(turn.views) > 1 else found

@@ -105,10 +105,11 @@ class Encoder:
         messages: Sequence[Message],
         picture: Image.Image,
         *,
+        further_pictures: Sequence[Image.Image] = (),
         add_generation_prompt: bool = False,
         open_end: bool = False,
     ) -> Encoded:
-        """Ids, mask and pixels of a conversation about `picture`.
+        """Ids, mask and pixels of a conversation about `picture`, and `further_pictures` where it is about several.
 
         `add_generation_prompt` ends it where the assistant starts to write. `open_end` says that the last message is a
         reply that ran out of tokens: the sequence stops with its last token, without an end-of-turn that nobody wrote.
@@ -120,6 +121,7 @@ class Encoder:
         pieces = self._pieces(tuple(self._turn(message) for message in messages), add_generation_prompt)
         replies = [self._written(message) for message in messages if message.role is Role.ASSISTANT]
         views = [view for message in messages for view in message.views]
+        pictures = (picture, *further_pictures)
         ids, mask = self._joined(pieces, replies, views)
         if open_end:
             end = len(ids) - len(pieces[-1])
@@ -127,7 +129,7 @@ class Encoder:
         return Encoded(
             input_ids=torch.tensor(ids, dtype=torch.int64),
             reply_mask=torch.tensor(mask, dtype=torch.bool),
-            views=tuple(self._pixels.get(picture, view) for view in views),
+            views=tuple(self._pixels.get(pictures[view.picture], view) for view in views),
         )
 
     def encode_trace(self, trace: Trace, picture: Image.Image) -> Encoded:

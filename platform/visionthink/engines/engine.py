@@ -129,17 +129,24 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Request:
-    """One reply to be made: the conversation so far and the picture that its views are cut from.
+    """One reply to be made: the conversation so far and the pictures that its views are cut from.
 
-    `picture` is the oriented original. Every view is cut from it, never from another view.
+    `picture` is the oriented original. Every view is cut from an original, never from another view.
     """
 
     messages: tuple[Message, ...]
     picture: Image.Image
     sampling: Sampling
     session: str | None = None
-    """Requests of one session look at one picture, so an engine with several replicas keeps them on one of these, where
-    the picture's tokens are cached. None: a session of its own."""
+    """Requests of one session look at the same pictures, so an engine with several replicas keeps them on one of these,
+    where the pictures' tokens are cached. None: a session of its own."""
+    further_pictures: tuple[Image.Image, ...] = ()
+    """The second original and those behind it, where the question is about several."""
+
+    @property
+    def pictures(self) -> tuple[Image.Image, ...]:
+        """All originals, in the order of their numbers in views."""
+        return (self.picture, *self.further_pictures)
 
 
 class Engine(Protocol):

@@ -11,7 +11,7 @@ import base64
 import json
 import re
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from contextvars import copy_context
 from functools import partial
@@ -122,23 +122,24 @@ class OpenAIChatEngine:
 
     def _is_light(self, request: Request) -> bool:
         """Whether it is written faster than handed to another thread."""
-        if request.picture.width * request.picture.height <= _SMALL_PIXELS:
+        pictures = request.pictures
+        if sum(picture.width * picture.height for picture in pictures) <= _SMALL_PIXELS:
             return True
         views = (view for message in request.messages for view in message.views)
-        return all(self._parts.has(request.picture, view) for view in views)
+        return all(self._parts.has(pictures[view.picture], view) for view in views)
 
     def _messages(self, request: Request) -> bytes:
-        return _list(self._message(message, request.picture) for message in request.messages)
+        return _list(self._message(message, request.pictures) for message in request.messages)
 
-    def _message(self, message: Message, picture: Image.Image) -> bytes:
-        content = self._content(message, picture) if message.views else _json(message.text)
+    def _message(self, message: Message, pictures: Sequence[Image.Image]) -> bytes:
+        content = self._content(message, pictures) if message.views else _json(message.text)
         return b'{"role": %b, "content": %b}' % (_json(message.role.value), content)
 
-    def _content(self, message: Message, picture: Image.Image) -> bytes:
+    def _content(self, message: Message, pictures: Sequence[Image.Image]) -> bytes:
         return _list(
             _json({"type": "text", "text": part.text})
             if isinstance(part, TextPart)
-            else self._parts.get(picture, part.view)
+            else self._parts.get(pictures[part.view.picture], part.view)
             for part in message.parts
         )
 

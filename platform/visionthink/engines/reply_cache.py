@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import json
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Final
@@ -74,7 +74,7 @@ class CachedEngine:
         """
         if not request.sampling.is_greedy or request.sampling.num_top_log_probs is not None:
             return await self._engine.reply(request)
-        key = self._key(request, await self._digests.of(request.picture))
+        key = self._key(request, [await self._digests.of(picture) for picture in request.pictures])
         found = _read(self._entries.find(key))
         if found is not None:
             return found
@@ -87,14 +87,16 @@ class CachedEngine:
         """Close the engine behind it."""
         await self._engine.aclose()
 
-    def _key(self, request: Request, picture: str) -> str:
+    def _key(self, request: Request, pictures: Sequence[str]) -> str:
         shown = any(message.views for message in request.messages)
+        first, *further = pictures
         asked = {
             "form": _FORM,
             "engine": self._identity,
             "messages": [message_to_dict(message) for message in request.messages],
-            "picture": picture if shown else None,
+            "picture": first if shown else None,
             "sampling": _wishes(request.sampling),
+            **({"further_pictures": further} if further else {}),
         }
         return hashlib.blake2b(json.dumps(asked, sort_keys=True).encode(), digest_size=20).hexdigest()
 

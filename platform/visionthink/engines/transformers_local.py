@@ -222,7 +222,12 @@ class TransformersEngine:
 
     def _encoded(self, request: Request) -> Encoded | BackendFailed | NoRoom:
         try:
-            encoded = self.encoder.encode(request.messages, request.picture, add_generation_prompt=True)
+            encoded = self.encoder.encode(
+                request.messages,
+                request.picture,
+                further_pictures=request.further_pictures,
+                add_generation_prompt=True,
+            )
         except UserError as error:
             return BackendFailed(error=str(error), retryable=False)
         longest = int(self._model.config.text_config.max_position_embeddings)

@@ -18,6 +18,7 @@ async def run_episode(
     picture: Image.Image,
     sampling: Sampling,
     *,
+    further_pictures: tuple[Image.Image, ...] = (),
     place: tuple[int, ...] = (),
     session: str | None = None,
 ) -> Finish:
@@ -25,17 +26,21 @@ async def run_episode(
 
     `sampling.seed` is spread: every turn gets its own seed, which follows from it, from `place` (the episode's own
     among others of one seed) and from the turn's number, so that rollouts of one question differ and a run repeats.
-    `session` names the episodes that look at one picture.
+    `session` names the episodes that look at the same pictures; `further_pictures` are those behind the first one.
 
     Raises:
-        DataError: no view of the picture is possible, or the question has several image markers.
+        DataError: no view of a picture is possible, or the question has not one image marker per picture.
         EngineError: the engine cannot answer anything before somebody mends something.
     """
     state, command = start(spec)
     while isinstance(command, AskModel):
         seed = None if sampling.seed is None else derived_seed(sampling.seed, *place, command.turn)
         request = Request(
-            messages=command.messages, picture=picture, sampling=replace(sampling, seed=seed), session=session
+            messages=command.messages,
+            picture=picture,
+            further_pictures=further_pictures,
+            sampling=replace(sampling, seed=seed),
+            session=session,
         )
         state, command = advance(state, await engine.reply(request))
     return command

@@ -62,13 +62,24 @@ class Prompting:
             )
 
     def spec(
-        self, question: str, original: Size, policy: ViewPolicy = "auto", first_look: FirstLookMode = "off"
+        self,
+        question: str,
+        original: Size,
+        policy: ViewPolicy = "auto",
+        first_look: FirstLookMode = "off",
+        *,
+        further_originals: tuple[Size, ...] = (),
     ) -> EpisodeSpec:
         """The episode that answers `question` about a picture of size `original` under `policy`.
+
+        `further_originals` are the sizes of the pictures behind the first one. A forecast is made for one picture, so
+        about several it is not asked.
 
         Where `first_look` leads to the full view, it is the episode of `always_high`: all pixels are there, and one
         turn without tools is what makes it cheap. A fixed view is fixed, whatever `first_look` says.
         """
+        if further_originals and first_look == "auto":
+            first_look = "off"
         decision = self._first_look(question, original, first_look) if policy == "auto" else None
         is_full = policy == "always_high" or (decision is not None and decision.shortcut)
         is_auto = policy == "auto" and not is_full
@@ -82,6 +93,7 @@ class Prompting:
             first_view="full" if is_full else "quarter",
             max_turns=self.max_turns if is_auto else 1,
             first_look=decision,
+            further_originals=further_originals,
         )
 
     def _first_look(self, question: str, original: Size, mode: FirstLookMode) -> LookDecision | None:

@@ -125,8 +125,8 @@ def _picture(question: Question) -> Image.Image | None:
         return None
     if len(shown) > 1:
         raise ConfigError(
-            f"{question.name} shows {len(shown)} pictures, and an episode looks at one; leave this task out, or ask a "
-            "model of lmms-eval's own that takes several"
+            f"{question.name} shows {len(shown)} pictures, and an evaluation asks about one at a time; leave this task "
+            "out, or ask a model of lmms-eval's own that takes several"
         )
     if not isinstance(shown[0], Image.Image):
         raise ConfigError(

@@ -4,7 +4,7 @@ Rule: shapes stand here, and a wrong one is a 422 that names the very place (mes
 well shaped and still cannot be honoured is refused by name; see `refusal`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Final, Literal
 
 from annotated_types import Len
@@ -205,18 +205,25 @@ def parse_chat_request(body: bytes | bytearray) -> ChatRequest:
     return request
 
 
-def asked_policy(request: ChatRequest, picture: ImageUrl) -> ViewPolicy | None:
-    """How the request wants `picture` looked at; None leaves it to the server.
+def asked_policy(request: ChatRequest, pictures: Sequence[ImageUrl]) -> ViewPolicy | None:
+    """How the request wants its `pictures` looked at; None leaves it to the server.
 
     Raises:
-        ApiError: 400, its `detail` and its `adaptive.policy` contradict each other.
+        ApiError: 400, `adaptive.policy` and the `detail` of a picture, or those of two, contradict each other.
     """
     policy = request.options.policy
-    by_detail = None if picture.detail is None else _POLICY_OF_DETAIL[picture.detail]
+    details = [picture.detail for picture in pictures if picture.detail is not None]
+    # A picture without a detail is to OpenAI one with `auto`.
+    if {*details} - {"auto"} and len({picture.detail or "auto" for picture in pictures}) > 1:
+        raise bad_value(
+            "the pictures differ in their detail, and are looked at in one way; send the same detail with each",
+            param="messages",
+        )
+    by_detail = _POLICY_OF_DETAIL[details[0]] if details else None
     # `auto` is what many clients fill in by themselves, so the narrower wish goes before it.
     if policy is not None and by_detail not in (None, "auto", policy):
         raise bad_value(
-            f"adaptive.policy is {policy!r}, but the picture's detail {picture.detail!r} means {by_detail!r}; send one "
+            f"adaptive.policy is {policy!r}, but the picture's detail {details[0]!r} means {by_detail!r}; send one "
             "of the two",
             param="adaptive.policy",
         )

@@ -1,9 +1,12 @@
-"""Takes question, picture and all that goes before them out of a chat request.
+"""Takes question, pictures and all that goes before them out of a chat request.
 
 Rule: what has a meaning here is kept, everything else gets a 400 that says what to send. System text is joined to the
-protocol's own. Earlier turns are kept as text. The last message is the question, and the picture, wherever in the
-conversation it was sent, is shown with it: there its views can be looked at again. More than one picture is refused, as
-an episode has one.
+protocol's own. Earlier turns are kept as text. The last message is the question, and the pictures, wherever in the
+conversation they were sent, are shown with it: there their views can be looked at again.
+
+One picture is shown where the protocol puts it, as in training. Several stand in the order in which they were sent,
+those of earlier messages first, and those of the last one where they stood among its texts, or where `<image>` stands
+in these.
 """
 
 import re
@@ -34,7 +37,8 @@ class Conversation:
     """What a request asks."""
 
     question: str
-    picture: SentPicture | None
+    """With one `<image>` per picture, or with none: then the protocol says where they go."""
+    pictures: tuple[SentPicture, ...]
     preamble: Preamble
 
 
@@ -51,18 +55,19 @@ def conversation_of(messages: Sequence[ChatMessage]) -> Conversation:
     if num_system > last or messages[last].role != "user":
         raise bad_value("the last message is not the user's; end with the question", param=f"messages.{last}.role")
     texts = [_text(message, f"messages.{index}") for index, message in enumerate(messages)]
-    picture = _picture(messages)
+    pictures = _pictures(messages)
     if not texts[last]:
         raise bad_value("the last message holds no question; add a text part", param=f"messages.{last}.content")
-    if picture is None and IMAGE_MARKER in texts[last]:
+    if not pictures and IMAGE_MARKER in texts[last]:
         raise bad_value(f"the question says {IMAGE_MARKER}, but there is no picture; add one", param="messages")
+    question = _placed(messages[last], len(pictures)) if len(pictures) > 1 else texts[last]
     system = "\n\n".join(filter(None, texts[:num_system])) or None
     earlier = tuple(
         Message(role=_ROLES[message.role], parts=(TextPart(text=text),))
         for message, text in zip(messages[num_system:last], texts[num_system:last], strict=True)
         if text
     )
-    return Conversation(question=texts[last], picture=picture, preamble=Preamble(system=system, earlier=earlier))
+    return Conversation(question=question, pictures=pictures, preamble=Preamble(system=system, earlier=earlier))
 
 
 def _check_role(role: str, where: str) -> None:
@@ -83,7 +88,17 @@ def _text(message: ChatMessage, where: str) -> str:
     return text
 
 
-def _picture(messages: Sequence[ChatMessage]) -> SentPicture | None:
+def _placed(message: ChatMessage, num_pictures: int) -> str:
+    """The question, with a marker for each picture that stands behind a text of it, and for all others before."""
+    texts = [part.text for part in message.parts if isinstance(part, TextContent)]
+    pieces = [part.text if isinstance(part, TextContent) else IMAGE_MARKER for part in message.parts]
+    if IMAGE_MARKER in "".join(texts) or pieces[len(pieces) - len(texts) :] == texts:
+        return "\n".join(texts).strip()
+    num_earlier = num_pictures - (len(pieces) - len(texts))
+    return "\n".join([IMAGE_MARKER] * num_earlier + pieces).strip()
+
+
+def _pictures(messages: Sequence[ChatMessage]) -> tuple[SentPicture, ...]:
     found = [
         (message.role, SentPicture(part.image_url, f"messages.{index}.content.{place}.image_url"))
         for index, message in enumerate(messages)
@@ -93,10 +108,4 @@ def _picture(messages: Sequence[ChatMessage]) -> SentPicture | None:
     for role, picture in found:
         if role != "user":
             raise bad_value(f"the {role} message holds a picture; send it in a user message", param=picture.where)
-    if len(found) > 1:
-        raise bad_value(
-            f"the conversation holds {len(found)} pictures; this model answers questions about one, so send one "
-            "(side by side in a single picture, if they belong together)",
-            param=found[1][1].where,
-        )
-    return found[0][1] if found else None
+    return tuple(picture for _, picture in found)

@@ -13,9 +13,9 @@ from typing import Final, NamedTuple, TypeVar
 
 from PIL import Image
 
-from visionthink.core.episode import EpisodeSpec, Event, Finish, Outcome, start
+from visionthink.core.episode import EpisodeSpec, Event, Finish, Outcome, full_views, start
 from visionthink.core.first_look import FirstLookMode
-from visionthink.core.geometry import Size, View, full_view
+from visionthink.core.geometry import Size, View
 from visionthink.core.message import Message
 from visionthink.core.tool import ResizeImage
 from visionthink.data_url import is_data_url
@@ -57,6 +57,8 @@ class ServingLimits:
     """Used when a request names none. Greedy, as the evaluation is."""
     max_picture_pixels: int = 16 * 2**20
     """A larger picture is refused before it is decoded. Four times the largest view that the paper's model is shown."""
+    max_pictures: int = 4
+    """A conversation with more of them is refused."""
     max_body_bytes: int = 48 * 2**20
     """A larger request is refused before it is read to its end."""
     timeout_s: float = 120.0
@@ -83,13 +85,13 @@ class Question:
 
     ask: EpisodeSpec | tuple[Message, ...]
     """The episode; or the one turn of a question without a picture."""
-    picture: Image.Image
+    pictures: tuple[Image.Image, ...]
     sampling: Sampling
     policy: ViewPolicy
     preamble: Preamble
     max_answer_tokens: int | None
     full_visual_tokens: int
-    """What the full view alone would cost; 0 without a picture."""
+    """What the full views alone would cost; 0 without a picture."""
     num_choices: int
     """Answers to give, each with an episode of its own."""
     is_streamed: bool
@@ -108,12 +110,12 @@ class Question:
         return spec.max_turns - 1 if isinstance(spec, EpisodeSpec) and spec.protocol.offers_tools else 0
 
     @property
-    def closer(self) -> View | None:
-        """The view that a call shows, where there is one tool and its choice is known."""
+    def closer(self) -> tuple[View, ...]:
+        """What a call shows, where there is one tool and its choice is known."""
         spec = self.ask
         if not isinstance(spec, EpisodeSpec) or spec.toolbox.names != (ResizeImage().name,):
-            return None
-        return full_view(spec.original, spec.rule)
+            return ()
+        return full_views(spec)
 
 
 class Answered(NamedTuple):
@@ -172,24 +174,30 @@ class Loop:
             ApiError: 400, 413 or 429, it cannot be answered as it stands.
         """
         conversation = conversation_of(request.messages)
-        sent = conversation.picture
+        sent = conversation.pictures
         policy = request.options.policy or self._policy
+        pictures: tuple[Image.Image, ...] = ()
         ask: EpisodeSpec | tuple[Message, ...]
-        if sent is None:
-            picture, full_tokens = Image.new("RGB", (1, 1)), 0
+        if not sent:
+            full_tokens = 0
             ask = plain_messages(self._prompting.direct_protocol, conversation.question)
         else:
-            policy = asked_policy(request, sent.url) or self._policy
-            picture = await self._picture(sent, seat)
-            size = Size(width=picture.width, height=picture.height)
+            self._check_number(sent)
+            policy = asked_policy(request, [one.url for one in sent]) or self._policy
+            pictures = tuple([await self._picture(one, seat) for one in sent])
+            first, *further = (Size(width=picture.width, height=picture.height) for picture in pictures)
             prompting = replace(self._prompting, max_turns=request.options.max_turns or self._prompting.max_turns)
             ask = prompting.spec(
-                conversation.question, size, policy, asked_first_look(request, policy) or self._first_look
+                conversation.question,
+                first,
+                policy,
+                asked_first_look(request, policy) or self._first_look,
+                further_originals=tuple(further),
             )
-            full_tokens = _checked(ask, sent.where)
+            full_tokens = _checked(ask, sent[0].where if len(sent) == 1 else "messages")
         return Question(
             ask=ask,
-            picture=picture,
+            pictures=pictures,
             sampling=self._sampling(request),
             policy=policy,
             preamble=conversation.preamble,
@@ -239,6 +247,15 @@ class Loop:
             raise too_long(finish.error or "")
         return Answered(finish, turns.num_flowed)
 
+    def _check_number(self, sent: Sequence[SentPicture]) -> None:
+        max_pictures = self._limits.max_pictures
+        if len(sent) > max_pictures:
+            raise bad_value(
+                f"the conversation holds {len(sent)} pictures, and {max_pictures} at most are looked at here; leave "
+                "some out",
+                param=sent[max_pictures].where,
+            )
+
     async def _picture(self, sent: SentPicture, seat: Seat) -> Image.Image:
         max_pixels = self._limits.max_picture_pixels
         if self._remote is not None and not is_data_url(sent.url.url):
@@ -281,19 +298,20 @@ async def _finish(turns: Turns, question: Question, session: str, choice: int) -
     if choice and sampling.seed is not None:
         sampling = replace(sampling, seed=derived_seed(sampling.seed, choice))
     if isinstance(question.ask, EpisodeSpec):
-        return await run_episode(turns, question.ask, question.picture, sampling, session=session)
+        first, *further = question.pictures
+        return await run_episode(turns, question.ask, first, sampling, further_pictures=tuple(further), session=session)
     return await run_plain(turns, question.ask, sampling, session=session)
 
 
 def _checked(spec: EpisodeSpec, where: str) -> int:
-    """The visual tokens of the full view.
+    """The visual tokens of the full views.
 
     Raises:
         ApiError: 400, no episode can begin like this.
     """
     try:
         start(spec)
-        return full_view(spec.original, spec.rule).visual_tokens
+        return sum(view.visual_tokens for view in full_views(spec))
     except DataError as error:
         raise bad_value(str(error), param=where) from error
 

@@ -60,6 +60,7 @@ def open_app(
         limits=ServingLimits(
             max_tokens=config.episode.max_reply_tokens,
             max_picture_pixels=serve.max_picture_pixels,
+            max_pictures=serve.max_pictures,
             max_body_bytes=serve.max_body_bytes,
             timeout_s=serve.timeout_s,
             max_in_flight=serve.max_in_flight,

@@ -48,6 +48,8 @@ class ViewShape(_Answer):
     visual_tokens: int
     box: tuple[int, int, int, int] | None
     """Left, top, right and bottom in the original; null for all of it."""
+    picture: int = 0
+    """Which of the conversation's pictures it is a view of; left out for the first."""
 
 
 class CallShape(_Answer):
@@ -69,7 +71,9 @@ class TurnShape(_Answer):
     error: str | None
     """What was wrong with it."""
     view: ViewShape | None
-    """The view that a call was granted."""
+    """The view that a call was granted; of several pictures the first one's."""
+    views: list[ViewShape] | None = None
+    """All of them, where a call was granted several; else left out."""
     reply: str
     finish_reason: FinishReason
     num_prompt_tokens: int
@@ -103,6 +107,7 @@ class Adaptive(_Answer):
     turns: int
     views: list[ViewShape]
     visual_tokens: int
+    """Of all views, each counted once."""
     latency_s: float
     """Seconds that the engine took, all turns together."""
     trace: list[TurnShape]

@@ -132,9 +132,10 @@ async def _asked(number: int, request: Request) -> dict[str, Fact | None]:
     }
     if views:
         facts |= {"visionthink.view.width": views[-1].size.width, "visionthink.view.height": views[-1].size.height}
-        facts |= {"visionthink.picture.width": request.picture.width}
-        facts |= {"visionthink.picture.height": request.picture.height}
-        facts["visionthink.picture.hash"] = await asyncio.to_thread(_hash, request.picture)
+        for number, picture in enumerate(request.pictures):
+            name = f"visionthink.picture.{number}" if number else "visionthink.picture"
+            facts |= {f"{name}.width": picture.width, f"{name}.height": picture.height}
+            facts[f"{name}.hash"] = await asyncio.to_thread(_hash, picture)
     return facts
 
 

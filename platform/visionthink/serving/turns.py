@@ -51,14 +51,14 @@ class Turns:
         preamble: Preamble,
         max_tokens: int | None,
         num_looks: int,
-        closer: View | None,
+        closer: tuple[View, ...],
         on_turn: Callable[[Event, float], None],
         on_text: Callable[[str], None] | None,
         timer: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Answer with `engine`, `max_tokens` tokens in all at most (None: each turn as the driver asks).
 
-        In the first `num_looks` turns a call would be granted, which shows `closer` (None: nobody can say before it is
+        In the first `num_looks` turns a call would be granted, which shows `closer` (none: nobody can say before it is
         read). `on_turn` is told each event and its seconds, `on_text` each text that flows; None asks the engine for
         whole replies.
         """
@@ -149,9 +149,10 @@ class Turns:
 
     def _prepare(self, request: Request) -> None:
         """Work ahead while the model writes its call: a view takes as long to encode as a call to write."""
-        closer, self._closer = self._closer, None  # once
-        if closer is not None and self._num_turns <= self._num_looks and isinstance(self._engine, HasPreparation):
-            self._engine.prepare(request.picture, closer)
+        closer, self._closer = self._closer, ()  # once
+        if self._num_turns <= self._num_looks and isinstance(self._engine, HasPreparation):
+            for view in closer:
+                self._engine.prepare(request.pictures[view.picture], view)
 
 
 def _answers(reply: ModelReply) -> bool:

@@ -73,6 +73,17 @@ def test_settings_name_what_is_installed(helm: Helm) -> None:
     assert config.judge.uri == "rule+openai:http://vt-judge.visionthink:8000/v1?model=judge"
 
 
+@pytest.mark.parametrize(("settings", "want"), [({}, 16), ({"max_pictures": 3}, 12), ({"max_turns": 6}, 24)])
+def test_the_engine_takes_every_view_of_as_many_pictures_as_the_loop_does(
+    helm: Helm, settings: dict[str, object], want: int
+) -> None:
+    (runtime,) = [
+        made for made in helm.objects({"serving.loop.settings": settings}) if made["kind"] == "ServingRuntime"
+    ]
+    args = runtime["spec"]["containers"][0]["args"]
+    assert [arg for arg in args if "limit" in arg] == [f'--limit-mm-per-prompt={{"image":{want}}}']
+
+
 def test_default_names_are_those_of_the_package(helm: Helm) -> None:
     ours, theirs = settings(helm.objects()).cluster, RunConfig().cluster
     assert ours.namespace == theirs.namespace

@@ -91,7 +91,7 @@ def _data(body: Mapping[str, object]) -> str:
 
 
 def _request(body: Mapping[str, object]) -> EngineRequest:
-    messages, pictures = [], [Image.new("RGB", (28, 28))]
+    messages, pictures = [], list[Image.Image]()
     raw = body["messages"]
     assert isinstance(raw, list)
     for message in raw:
@@ -100,7 +100,8 @@ def _request(body: Mapping[str, object]) -> EngineRequest:
     sampling = Sampling(
         **{name: body[name] for name in ("temperature", "top_p", "max_tokens", "seed") if name in body}  # type: ignore[arg-type]
     )
-    return EngineRequest(messages=tuple(messages), picture=max(pictures, key=lambda p: p.width), sampling=sampling)
+    first, *further = pictures or [Image.new("RGB", (28, 28))]
+    return EngineRequest(messages=tuple(messages), picture=first, further_pictures=tuple(further), sampling=sampling)
 
 
 def _parts(content: str | list[dict[str, object]]) -> Sequence[Mapping[str, object]]:
@@ -117,4 +118,4 @@ def _part(part: Mapping[str, object], pictures: list[Image.Image]) -> TextPart |
     picture = Image.open(io.BytesIO(base64.b64decode(data)))
     picture.load()
     pictures.append(picture)
-    return ImagePart(view=View(size=Size(width=picture.width, height=picture.height)))
+    return ImagePart(view=View(size=Size(width=picture.width, height=picture.height), picture=len(pictures) - 1))

@@ -15,10 +15,11 @@ from tests.contract.engines.chat_server import chat_server
 from tests.unit.engines.conversation import RULE, noise, reply, user, view
 from tests.unit.engines.tiny_model import tiny_model, tiny_processor
 
-from visionthink.core.episode import BackendFailed, EpisodeSpec, FinishReason, ModelReply, NoRoom, Outcome
+from visionthink.core.episode import BackendFailed, EpisodeSpec, Event, FinishReason, ModelReply, NoRoom, Outcome
 from visionthink.core.geometry import Size
 from visionthink.core.message import Message
 from visionthink.core.protocol import get_protocol
+from visionthink.core.reply import render_call
 from visionthink.core.tool import ResizeImage, ToolBox
 from visionthink.engines import Engine, HasStreaming, Request, Sampling, ScriptedEngine
 from visionthink.engines.chat_client import ChatClient
@@ -30,6 +31,7 @@ from visionthink.episodes.driver import run_episode
 from visionthink.serving.server import background_server
 
 PICTURE = noise(112, 112)
+OTHER = noise(140, 84, seed=1)
 UNANSWERABLE = "<|im_start|>"  # a control token, which no tokenizer may see; the scripted engine plays along
 TURN_ONE = (user(view(56, 56), "what color is the shape ?"),)
 TURN_TWO = (*TURN_ONE, reply("let me look closer .", (300, 301)), user(view(112, 112), "here is the larger image ."))
@@ -111,6 +113,62 @@ async def test_a_view_costs_its_visual_tokens(case: Case) -> None:
 async def test_a_second_turn_shows_both_views(case: Case) -> None:
     one, two = await replies(case, asked(TURN_ONE), asked(TURN_TWO))
     assert two.num_prompt_tokens - one.num_prompt_tokens > 16
+
+
+async def test_each_view_is_cut_from_its_own_picture(case: Case) -> None:
+    large = replace(view(112, 84), picture=1)
+    both = (user(view(56, 56), " and ", large, " same ?"),)
+    swapped = (user(replace(view(56, 56), picture=1), " and ", view(112, 84), " same ?"),)
+    one, other = replace(asked(both), further_pictures=(OTHER,)), replace(asked(swapped), picture=OTHER)
+    first, again, alone = await replies(case, one, replace(other, further_pictures=(PICTURE,)), asked(TURN_ONE))
+    assert (first.text, first.num_prompt_tokens) == (again.text, again.num_prompt_tokens)
+    assert first.num_prompt_tokens - alone.num_prompt_tokens > 8
+
+
+async def test_an_episode_about_several_pictures_is_the_same_in_the_process_and_over_http() -> None:
+    spec = EpisodeSpec(
+        question="what <image> like <image> ?",
+        original=Size(width=112, height=112),
+        further_originals=(Size(width=140, height=84),),
+        protocol=get_protocol("efficient-v1"),
+        toolbox=ToolBox([ResizeImage()]),
+        rule=RULE,
+    )
+    held = []
+    for name in ("transformers", "chat over transformers"):
+        for case in cases()[name]():
+            engine = _CallsFirst(case.engine)
+            finish = await run_episode(
+                engine, spec, PICTURE, Sampling(temperature=0.0, max_tokens=6), further_pictures=(OTHER,)
+            )
+            await case.engine.aclose()
+            assert finish.outcome is not Outcome.FAILED
+            held.append(finish.trace)
+    local, remote = held
+    assert local.views == remote.views and [view.picture for view in local.views] == [0, 1, 0, 1]
+    assert local.replies == remote.replies
+    assert [turn.reply.num_prompt_tokens for turn in local.turns[1:]] == [
+        turn.reply.num_prompt_tokens for turn in remote.turns[1:]
+    ]
+
+
+class _CallsFirst:
+    """An engine whose model looks closer before it says anything."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def model(self) -> str:
+        return self._engine.model
+
+    async def reply(self, request: Request) -> Event:
+        if len(request.messages) > 2:
+            return await self._engine.reply(request)
+        return ModelReply(text=render_call("resize_image", {"action": "resize"}), finish_reason=FinishReason.STOP)
+
+    async def aclose(self) -> None:
+        await self._engine.aclose()
 
 
 async def test_a_reply_stops_at_max_tokens(case: Case) -> None:

@@ -28,6 +28,8 @@ LEAVES: Final[tuple[object, ...]] = (
     *([], {}, [[]]),
 )
 WHOLE: Final = {"model": "tiny-v1", "messages": [question()]}
+SEVERAL: Final = {"model": "tiny-v1", "messages": [question(), {"role": "assistant", "content": "A7"}, question()]}
+"""About several pictures."""
 KINDS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 
 _DEEP: Final = 20_000
@@ -182,7 +184,7 @@ def _asked(url: str) -> bytes:
 
 
 def _shape(chance: random.Random) -> Sent:
-    return _chat(json.dumps(mutated(WHOLE, chance)).encode(), chance)
+    return _chat(json.dumps(mutated(chance.choice((WHOLE, SEVERAL)), chance)).encode(), chance)
 
 
 def _bytes(chance: random.Random) -> Sent:

@@ -135,9 +135,11 @@ async def test_hostile_requests_are_answered_and_leave_nothing_behind(server: Se
     statuses = await send_all(server.url, range(warm))
     before_bytes = server.rss_bytes
     statuses += await send_all(server.url, range(warm, NUM_REQUESTS))
-    grown_bytes = server.rss_bytes - before_bytes
+    after_bytes = server.rss_bytes
+    grown_bytes = after_bytes - before_bytes
     print(
-        f"{NUM_REQUESTS} requests of seed {SEED}: {dict(sorted(statuses.items()))}, {grown_bytes / 2**20:.1f} MiB more"
+        f"{NUM_REQUESTS} requests of seed {SEED}: {dict(sorted(statuses.items()))}, {before_bytes / 2**20:.1f} MiB "
+        f"behind the first third, {after_bytes / 2**20:.1f} MiB at the end"
     )
     assert statuses.total() == NUM_REQUESTS
     assert min(statuses[200], statuses[400], statuses[422]) > NUM_REQUESTS // 100, "the requests are of all sorts"

@@ -8,9 +8,10 @@ import httpx
 import openai
 import pytest
 from PIL import Image
-from tests.contract.serving.served import ANSWER, CALL, adaptive, ask, chunks, question, serving, twice
+from tests.contract.serving.served import ANSWER, CALL, adaptive, ask, chunks, data_url, question, serving, twice
 from tests.contract.serving.test_app import Stuck, until
 from tests.fakes.streaming import FullEngine, StreamingEngine
+from tests.unit.engines.conversation import noise
 
 from visionthink.core.episode import BackendFailed, Event, FinishReason, ModelReply
 from visionthink.core.geometry import View
@@ -257,3 +258,11 @@ async def test_the_closer_view_is_prepared_while_the_call_is_written() -> None:
         engine.num_allowed = 1000
         assert text_of(await asked) == ANSWER
     assert len(engine.prepared) == 1
+
+
+async def test_the_closer_view_of_each_picture_is_prepared() -> None:
+    engine = Ahead(twice)
+    engine.num_allowed = 1000
+    with serving(engine, LIMITS) as served:
+        await chunks(served, messages=[question(data_url(noise(84, 112)), text=""), question()])
+    assert engine.prepared == [(1, 84), (1, 112)]

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import pytest
@@ -93,6 +95,27 @@ async def test_greedy_replies_to_two_views_are_those_of_the_local_engine(
         for one, other in zip(theirs, ours, strict=True)
     )
     assert num_equal >= 0.95 * NUM_PROMPTS
+
+
+async def test_replies_about_two_pictures_are_those_of_the_local_engine(
+    served: OpenAIChatEngine, local: TransformersEngine
+) -> None:
+    found = asked()
+    requests = [
+        Request(
+            messages=after_a_call(replace(one.spec, further_originals=(other.spec.original,))),
+            picture=one.picture,
+            further_pictures=(other.picture,),
+            sampling=GREEDY,
+        )
+        for one, other in pairwise(found)
+    ]
+    assert all(len(request.messages[0].views) == 2 for request in requests)
+    theirs, ours = await replies(served, requests), await replies(local, requests)
+    assert [reply.num_prompt_tokens for reply in theirs] == [reply.num_prompt_tokens for reply in ours]
+    # No model was trained with several, so ties are near more often.
+    num_equal = sum(one.text == other.text for one, other in zip(theirs, ours, strict=True))
+    assert num_equal >= 0.8 * len(requests)
 
 
 async def test_episodes_end_as_they_do_over_the_local_engine(

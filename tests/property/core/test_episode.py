@@ -1,6 +1,7 @@
 """The state machine under every input: a legal state or the protocol error, never more asks than the budget."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -26,9 +27,11 @@ from visionthink.core import (
     Phase,
     Role,
     Signal,
+    Size,
     Step,
     ToolBox,
     advance,
+    get_protocol,
     render_call,
     shown_box,
     start,
@@ -102,9 +105,11 @@ def events(draw: st.DrawFn) -> Event:
 
 @st.composite
 def specs(draw: st.DrawFn) -> EpisodeSpec:
+    original, *further = draw(st.lists(sizes(), min_size=1, max_size=3))
     return EpisodeSpec(
-        question=draw(st.sampled_from(["what ?", "<image>\nwhat ?", ""])),
-        original=draw(sizes()),
+        question=draw(st.sampled_from(["what ?", "<image>" * (len(further) + 1) + "\nwhat ?", ""])),
+        original=original,
+        further_originals=tuple(further),
         protocol=draw(st.sampled_from(PROTOCOLS)),
         toolbox=ToolBox(TOOLS.values()),
         rule=draw(view_rules()),
@@ -172,12 +177,15 @@ class EpisodeMachine(RuleBasedStateMachine):
     @invariant()
     def the_budget_holds(self) -> None:
         assert self.num_asks <= self.spec.max_turns + 1
-        assert len(self.step.state.views) <= self.spec.max_turns
+        assert len(self.step.state.views) <= self.spec.max_turns * len(self.spec.originals)
 
     @invariant()
     def every_view_was_shown_once_and_in_order(self) -> None:
         state = self.step.state
         assert tuple(view for message in state.messages for view in message.views) == state.views
+        pictures = [view.picture for view in state.views]
+        assert pictures[: len(self.spec.originals)] == [*range(len(self.spec.originals))]
+        assert set(pictures) <= {*range(len(self.spec.originals))}
 
 
 TestEpisodeMachine = EpisodeMachine.TestCase
@@ -237,10 +245,12 @@ def test_accounts_are_the_sums_of_their_parts(spec: EpisodeSpec, inputs: list[Ev
     assert trace.num_reply_tokens == sum(reply.num_reply_tokens for reply in replies)
     assert trace.latency_s == sum(reply.latency_s for reply in replies)
     assert trace.visual_tokens == sum(view.visual_tokens for view in trace.views)
-    assert trace.visual_tokens_asked == sum(turn.view.visual_tokens for turn in trace.turns if turn.view)
+    granted = tuple(view for turn in trace.turns for view in turn.views)
+    assert trace.views_asked == granted
+    assert trace.visual_tokens_asked == sum(view.visual_tokens for view in granted)
     assert trace.visual_tokens == sum(view.visual_tokens for step in trace.messages for view in step.views)
-    assert trace.num_views_asked == sum(turn.view is not None for turn in trace.turns) == len(trace.views) - 1
-    assert trace.num_tool_calls >= trace.num_views_asked
+    assert trace.num_views_asked == len(granted) == len(trace.views) - len(spec.originals)
+    assert trace.num_tool_calls >= sum(turn.view is not None for turn in trace.turns)
     written = trace.to_dict()
     assert json.loads(json.dumps(written)) == written
 
@@ -258,11 +268,30 @@ def test_only_what_can_be_graded_has_an_answer(spec: EpisodeSpec, inputs: list[E
 
 @given(specs(), st.lists(events(), min_size=6, max_size=6))
 def test_every_view_lies_in_the_picture_and_the_rule(spec: EpisodeSpec, inputs: list[Event]) -> None:
-    whole = Box(left=0, top=0, right=spec.original.width, bottom=spec.original.height)
     for view in _played(spec, inputs)[-1].state.views:
-        assert whole.contains(shown_box(view, spec.original))
+        original = spec.originals[view.picture]
+        whole = Box(left=0, top=0, right=original.width, bottom=original.height)
+        assert whole.contains(shown_box(view, original))
         assert view.size.pixels <= spec.rule.max_pixels
         assert view.size.aspect_ratio <= spec.rule.max_aspect
+
+
+@given(specs(), st.sampled_from(["resize_image", "zoom_image"]))
+def test_what_is_called_without_a_picture_is_what_each_alone_would_be_shown(spec: EpisodeSpec, name: str) -> None:
+    arguments: dict[str, Json] = {"action": "resize"} if name == "resize_image" else {"factor": 2}
+    call = ModelReply(text=render_call(name, arguments), finish_reason=FinishReason.STOP)
+    spec = replace(spec, protocol=get_protocol("tools-v1"), max_turns=3)
+    together = _played(spec, [call])[-1].state.turns[0].views
+    alone = [
+        replace(view, picture=number)
+        for number, original in enumerate(spec.originals)
+        for view in _played(_about(spec, original), [call])[-1].state.turns[0].views
+    ]
+    assert list(together) == alone
+
+
+def _about(spec: EpisodeSpec, original: Size) -> EpisodeSpec:
+    return replace(spec, question="what ?", original=original, further_originals=())
 
 
 @given(specs(), st.lists(events(), min_size=6, max_size=6))

@@ -65,6 +65,21 @@ def test_the_loop_gets_the_settings_that_differ_and_nothing_of_the_address() -> 
     assert flags == ["--set=serve.timeout_s=45.0", '--set=serve.policy="always_low"', "--set=serve.max_turns=3"]
 
 
+@pytest.mark.parametrize(
+    ("settings", "want"),
+    [({}, 16), ({"serve__max_pictures": 3}, 12), ({"serve__max_turns": 2}, 16), ({"serve__max_turns": 6}, 24)],
+)
+def test_the_engine_takes_every_view_of_as_many_pictures_as_the_loop_does(settings: dict[str, Any], want: int) -> None:
+    args = containers(made(**settings))["kserve-container"]["args"]
+    assert [arg for arg in args if "limit" in arg] == [f'--limit-mm-per-prompt={{"image":{want}}}']
+
+
+def test_an_argument_of_the_settings_comes_last_and_so_goes_before_ours() -> None:
+    own = '--limit-mm-per-prompt={"image":4,"video":0}'
+    args = containers(made(cluster__serving__engine_args=[own]))["kserve-container"]["args"]
+    assert args[-1] == own and len(args) == 4
+
+
 @pytest.mark.parametrize("name", ["kserve-container", "transformer-container"])
 def test_a_container_is_nobody_and_has_limits_probes_and_an_orderly_end(name: str) -> None:
     container = containers(RunConfig())[name]

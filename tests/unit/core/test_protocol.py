@@ -105,7 +105,7 @@ def test_get_protocol_finds_one_among_others() -> None:
 
 def test_a_tools_own_words_name_the_view_and_fill_the_frame() -> None:
     told = "view {number} of {width} x {height} : <image>"
-    message = get_protocol("tools-v1").tool_result_message(VIEW, number=3, told=told)
+    message = get_protocol("tools-v1").tool_result_message((VIEW,), number=3, told=told)
     assert "<tool_response>\nview 3 of 28 x 28 : \n</tool_response>" in message.text
     assert message.views == (VIEW,)
 
@@ -113,7 +113,7 @@ def test_a_tools_own_words_name_the_view_and_fill_the_frame() -> None:
 @pytest.mark.parametrize("name", ["compact-efficient-v1", "compact-tools-v1"])
 def test_a_protocol_without_a_frame_keeps_its_own_words(name: str) -> None:
     protocol = get_protocol(name)
-    assert protocol.tool_result_message(VIEW, told="mine : <image>") == protocol.tool_result_message(VIEW)
+    assert protocol.tool_result_message((VIEW,), told="mine : <image>") == protocol.tool_result_message((VIEW,))
 
 
 @pytest.mark.parametrize("name", ["general-v1", "efficient-v1", "compact-general-v1", "compact-efficient-v1"])
@@ -137,7 +137,7 @@ def test_get_protocol_lists_the_known_names() -> None:
     ids=["no marker", "marker first", "marker inside", "marker last"],
 )
 def test_paper_protocol_shows_the_view_where_the_question_wants_it(question: str, want: tuple[str, str]) -> None:
-    *_, user = get_protocol("general-v1").first_messages(question, VIEW, TOOLBOX)
+    *_, user = get_protocol("general-v1").first_messages(question, (VIEW,), TOOLBOX)
     place = user.parts.index(ImagePart(view=VIEW))
     texts = [
         "".join(part.text for part in half if isinstance(part, TextPart))
@@ -148,17 +148,17 @@ def test_paper_protocol_shows_the_view_where_the_question_wants_it(question: str
 
 @pytest.mark.parametrize("question", ["what is it ?", "<image>\nwhat is it ?", "what is it ? <image>"])
 def test_compact_protocol_shows_the_view_first(question: str) -> None:
-    (user,) = get_protocol("compact-general-v1").first_messages(question, VIEW, TOOLBOX)
+    (user,) = get_protocol("compact-general-v1").first_messages(question, (VIEW,), TOOLBOX)
     assert user == Message(role=Role.USER, parts=(ImagePart(view=VIEW), TextPart(text="what is it ?")))
 
 
 def test_a_question_about_two_pictures_is_refused() -> None:
     with pytest.raises(DataError, match="holds 2 <image> markers"):
-        get_protocol("general-v1").first_messages("<image><image> same?", VIEW, TOOLBOX)
+        get_protocol("general-v1").first_messages("<image><image> same?", (VIEW,), TOOLBOX)
 
 
 def test_a_question_is_never_read_as_a_template() -> None:
-    *_, user = get_protocol("efficient-v1").first_messages("{question} {tools} {error}", VIEW, TOOLBOX)
+    *_, user = get_protocol("efficient-v1").first_messages("{question} {tools} {error}", (VIEW,), TOOLBOX)
     assert user.text.endswith("Here is the image and question:\n{question} {tools} {error}")
 
 

@@ -1,6 +1,7 @@
 """What a model reads is what its processor would have made, except that its own words are never tokenised again."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -37,9 +38,9 @@ CONVERSATIONS = {
     ],
     **{
         f"the first turn of {protocol.name}": [
-            *protocol.first_messages("what <image> ?", QUARTER, ToolBox([ResizeImage()])),
+            *protocol.first_messages("what <image> ?", (QUARTER,), ToolBox([ResizeImage()])),
             reply(CALL),
-            protocol.tool_result_message(FULL),
+            protocol.tool_result_message((FULL,)),
         ]
         for protocol in PROTOCOLS
     },
@@ -198,6 +199,16 @@ def test_encoder_keeps_pixels_of_a_view_it_has_seen(encoder: Encoder) -> None:
     assert encoder.held_pixel_bytes == 2 * held
     del other
     assert encoder.held_pixel_bytes == held, "nobody has that picture any more"
+
+
+def test_each_view_shows_its_own_picture(encoder: Encoder) -> None:
+    other = noise(112, 112, seed=1)
+    messages = [user(QUARTER, "and", replace(view(56, 56), picture=1), "same ?"), reply("no"), user(FULL, "look")]
+    got = encoder.encode(messages, PICTURE, further_pictures=(other,))
+    pictures = [cut(PICTURE, QUARTER), cut(other, view(56, 56)), cut(PICTURE, FULL)]
+    want = encoder.processor.image_processor(images=pictures, return_tensors="pt")
+    assert got.pixel_values is not None and torch.equal(got.pixel_values, want["pixel_values"])
+    assert got.image_grid_thw is not None and torch.equal(got.image_grid_thw, want["image_grid_thw"])
 
 
 @pytest.mark.parametrize("reason", [FinishReason.STOP, FinishReason.LENGTH])

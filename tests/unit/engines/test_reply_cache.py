@@ -74,6 +74,7 @@ async def test_what_changes_no_reply_is_the_same_question(other: Request, tmp_pa
         pytest.param(
             replace(REQUEST, messages=(system("look"), user("which colour ?", view(56, 56)))), id="view behind the text"
         ),
+        pytest.param(replace(REQUEST, further_pictures=(noise(seed=1),)), id="a second picture"),
         pytest.param(
             replace(REQUEST, messages=(system("look"), user(view(112, 112), "which colour ?"))), id="size of the view"
         ),

@@ -134,6 +134,16 @@ def test_first_look_chooses_the_first_view_where_the_model_decides(
     assert (spec.first_look is not None) is (policy == "auto" and first_look != "off")
 
 
+@pytest.mark.parametrize(("first_look", "sides"), [("auto", [56, 56]), ("full", [112, 84])])
+def test_a_forecast_is_not_asked_about_several_pictures(first_look: FirstLookMode, sides: list[int]) -> None:
+    other = Size(width=84, height=112)
+    spec = prompting_of(RunConfig(), READS).spec("read", SIZE, "auto", first_look, further_originals=(other,))
+    command = start(spec).command
+    assert isinstance(command, AskModel)
+    assert [view.size.width for view in command.messages[0].views] == sides
+    assert [view.picture for view in command.messages[0].views] == [0, 1]
+
+
 def test_a_shortcut_is_the_episode_of_the_full_view() -> None:
     prompting = prompting_of(RunConfig(), READS)
     shortcut, full = prompting.spec("read", SIZE, "auto", "auto"), prompting.spec("read", SIZE, "always_high")

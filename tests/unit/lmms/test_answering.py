@@ -88,7 +88,9 @@ async def test_a_question_without_a_picture_is_one_plain_turn_among_the_others()
     ("shown", "told"),
     [
         pytest.param(
-            (picture(), picture()), "q shows 2 pictures, and an episode looks at one; leave", id="two pictures"
+            (picture(), picture()),
+            "q shows 2 pictures, and an evaluation asks about one at a time; leave",
+            id="two pictures",
         ),
         pytest.param(
             ("clip.mp4",), "q shows a str, and an episode looks at a picture; leave tasks with videos", id="video"

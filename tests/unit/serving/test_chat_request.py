@@ -261,12 +261,34 @@ def test_bytes_that_are_no_json_are_a_400(data: bytes) -> None:
 )
 def test_detail_says_how_to_look(detail: str | None, policy: str | None, want: str | None) -> None:
     picture = ImageUrl.model_validate({"url": "x", "detail": detail})
-    assert asked_policy(parsed(adaptive={"policy": policy}), picture) == want
+    assert asked_policy(parsed(adaptive={"policy": policy}), [picture]) == want
+
+
+@pytest.mark.parametrize(
+    ("details", "want"),
+    [
+        (("low", "low"), "always_low"),
+        (("high", "high", "high"), "always_high"),
+        ((None, "auto"), "auto"),
+        ((None, None), None),
+    ],
+)
+def test_pictures_of_one_detail_are_looked_at_so(details: tuple[str | None, ...], want: str | None) -> None:
+    pictures = [ImageUrl.model_validate({"url": "x", "detail": detail}) for detail in details]
+    assert asked_policy(parsed(), pictures) == want
+
+
+@pytest.mark.parametrize("details", [("low", "high"), ("low", None), ("auto", "auto", "high")])
+def test_pictures_that_differ_in_their_detail_are_refused(details: tuple[str | None, ...]) -> None:
+    pictures = [ImageUrl.model_validate({"url": "x", "detail": detail}) for detail in details]
+    with pytest.raises(ApiError, match="same detail") as caught:
+        asked_policy(parsed(), pictures)
+    assert (caught.value.status, caught.value.param) == (400, "messages")
 
 
 @pytest.mark.parametrize(("detail", "policy"), [("low", "auto"), ("high", "always_low"), ("low", "always_high")])
 def test_detail_and_policy_that_contradict_each_other_are_refused(detail: str, policy: str) -> None:
     picture = ImageUrl.model_validate({"url": "x", "detail": detail})
     with pytest.raises(ApiError, match="one of the two") as caught:
-        asked_policy(parsed(adaptive={"policy": policy}), picture)
+        asked_policy(parsed(adaptive={"policy": policy}), [picture])
     assert (caught.value.status, caught.value.param) == (400, "adaptive.policy")

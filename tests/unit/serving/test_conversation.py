@@ -22,7 +22,7 @@ def conversation(*messages: tuple[str, object]) -> Conversation:
 def test_the_question_is_all_the_text_of_the_last_message() -> None:
     got = conversation(("user", [text("what color ?"), PICTURE, text("say it ")]))
     assert got.question == "what color ?\nsay it"
-    assert got.picture is not None and got.picture.where == "messages.0.content.1.image_url"
+    assert [picture.where for picture in got.pictures] == ["messages.0.content.1.image_url"]
     assert got.preamble == Preamble()
 
 
@@ -40,16 +40,57 @@ def test_earlier_turns_and_system_texts_are_kept() -> None:
         (Role.USER, "what is it ?"),
         (Role.ASSISTANT, "a cat"),
     ]
-    assert got.picture is not None and got.picture.where == "messages.2.content.0.image_url"
+    assert [picture.where for picture in got.pictures] == ["messages.2.content.0.image_url"]
 
 
 def test_a_picture_may_come_before_its_question() -> None:
     got = conversation(("user", [PICTURE]), ("user", "which color ?"))
-    assert got.picture is not None and got.question == "which color ?" and got.preamble.earlier == ()
+    assert len(got.pictures) == 1 and got.question == "which color ?" and got.preamble.earlier == ()
 
 
 def test_a_question_without_a_picture_is_one() -> None:
-    assert conversation(("user", "hello")).picture is None
+    assert conversation(("user", "hello")).pictures == ()
+
+
+@pytest.mark.parametrize(
+    ("messages", "want"),
+    [
+        pytest.param([("user", [PICTURE, PICTURE, text("same ?")])], "same ?", id="pictures first"),
+        pytest.param([("user", [PICTURE]), ("user", [PICTURE, text("same ?")])], "same ?", id="pictures earlier"),
+        pytest.param([("user", [PICTURE, PICTURE]), ("user", "same ?")], "same ?", id="all pictures earlier"),
+        pytest.param(
+            [("user", [text("is"), PICTURE, text("like"), PICTURE])], "is\n<image>\nlike\n<image>", id="among texts"
+        ),
+        pytest.param([("user", [PICTURE, text("like"), PICTURE])], "<image>\nlike\n<image>", id="around a text"),
+        pytest.param(
+            [("user", [PICTURE, text("a")]), ("assistant", "b"), ("user", [text("and"), PICTURE])],
+            "<image>\nand\n<image>",
+            id="earlier and behind a text",
+        ),
+        pytest.param(
+            [("user", [PICTURE, PICTURE, text("is <image> like <image> ?")])],
+            "is <image> like <image> ?",
+            id="the text's own places",
+        ),
+        pytest.param(
+            [("user", [text("is <image> like <image> ?"), PICTURE, PICTURE])],
+            "is <image> like <image> ?",
+            id="the text's own places before the pictures",
+        ),
+    ],
+)
+def test_several_pictures_stand_where_they_were_sent(messages: list[tuple[str, object]], want: str) -> None:
+    got = conversation(*messages)
+    assert (len(got.pictures), got.question) == (2, want)
+
+
+def test_several_pictures_keep_their_order_over_messages() -> None:
+    got = conversation(("user", [PICTURE, text("a")]), ("assistant", "b"), ("user", [text("c"), PICTURE, PICTURE]))
+    assert [picture.where for picture in got.pictures] == [
+        "messages.0.content.0.image_url",
+        "messages.2.content.1.image_url",
+        "messages.2.content.2.image_url",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -58,12 +99,6 @@ def test_a_question_without_a_picture_is_one() -> None:
         ([("user", [PICTURE])], "no question", "messages.0.content"),
         ([("user", None)], "no question", "messages.0.content"),
         ([("user", " \n")], "no question", "messages.0.content"),
-        ([("user", [text("x"), PICTURE, PICTURE])], "2 pictures", "messages.0.content.2.image_url"),
-        (
-            [("user", [PICTURE]), ("assistant", "a"), ("user", [PICTURE, text("x")])],
-            "2 pictures",
-            "messages.2.content.0.image_url",
-        ),
         ([("system", [PICTURE]), ("user", "x")], "the system message holds", "messages.0.content.0.image_url"),
         (
             [("user", "x"), ("assistant", [PICTURE]), ("user", "y")],
