@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+from tests.fakes.memory_tracker import MemoryTracker
 
 from visionthink.config import RunConfig, override_config
 from visionthink.errors import ConfigError
 from visionthink.model.bundled import bundled_path
 from visionthink.storage import is_complete, open_store
+from visionthink.tracking import RunStatus
 from visionthink.training.verl.plan import VerlPlan
 from visionthink.training.verl.run import TrainingError, train
 
@@ -82,6 +84,18 @@ def test_a_training_that_was_killed_goes_on(plan: VerlPlan, tmp_path: Path) -> N
     again = Steps()
     train(plan, CONFIG, on_step=again, say=told.append, python=stand_in(tmp_path))
     assert list(again) == [3, 4] and "step 2 of 4" in told[0]
+
+
+def test_every_try_that_goes_on_has_a_run_of_its_own(plan: VerlPlan, tmp_path: Path) -> None:
+    tracker = MemoryTracker()
+    for fails_at, learning_rate in ((3, 1e-3), (4, 2e-3)):
+        config = override_config(CONFIG, {"train.learning_rate": learning_rate})
+        with pytest.raises(TrainingError):
+            train(plan, config, tracker=tracker, python=stand_in(tmp_path, fails_at=fails_at, fails="sys.exit(1)"))
+    (run,) = tracker.runs.values()
+    assert run.spec.stage == "train.behind-step-2" and run.spec.below == "train"
+    assert run.status is RunStatus.FAILED and run.params["train.learning_rate"] == "0.002"
+    assert set(run.history["reward/mean"]) == {3, 4}
 
 
 def test_an_empty_disk_goes_on_from_the_store(plan: VerlPlan, tmp_path: Path) -> None:
