@@ -90,7 +90,7 @@ def nodes(kube: Kube, bucket: Bucket, verl_python: Path) -> Iterator[Nodes]:
             },
         )
         settings = {
-            "verl.cpus_per_node": 8,
+            "verl.cpus_per_node": 5,
             "cluster.training.command": [*python, "-m", "visionthink"],
             "cluster.training.folders": [
                 f"{home}:/opt/python",
@@ -98,9 +98,15 @@ def nodes(kube: Kube, bucket: Bucket, verl_python: Path) -> Iterator[Nodes]:
                 f"{ROOT / 'platform'}:/opt/package",
                 f"{ROOT / 'tests'}:/opt/tests",
             ],
-            "cluster.training.env": [f"PYTHONPATH=/opt/package:{packages}", "LD_LIBRARY_PATH=/opt/python/lib"],
+            "cluster.training.env": [
+                *(f"PYTHONPATH=/opt/package:{packages}", "LD_LIBRARY_PATH=/opt/python/lib"),
+                # Else each node starts a process for every CPU at once, most of them for nothing.
+                "RAY_prestart_worker_first_driver=0",
+            ],
             "cluster.training.secrets": ["s3"],
             "cluster.training.ray_secret": "ray",
+            # A small request is a small share of a busy machine.
+            "cluster.training.cpu": "1500m",
             "cluster.training.memory": "8Gi",
             "cluster.training.shared_memory": "512Mi",
             "cluster.training.grace_s": 20,
