@@ -19,7 +19,6 @@ import torch
 from transformers import DynamicCache, Qwen2_5_VLForConditionalGeneration
 from transformers.masking_utils import create_causal_mask
 from transformers.modeling_outputs import BaseModelOutputWithPast
-from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb
 
 from visionthink.core.pruning import Pruning, num_retained
 from visionthink.engines.encoding import Pixels
@@ -229,6 +228,9 @@ class PrunedRun:
 
     def _given(self, row: int, givers: torch.Tensor, before: _LayerBefore) -> torch.Tensor:
         """[givers, L]: the attention that some columns of a row gave in the layer before."""
+        # Here, because veRL's transformers has no such function, and merging a trained model there needs no pruning.
+        from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb
+
         layer, columns, keys = self.model.layers[before.number], before.columns, before.keys[row]
         attention = layer.self_attn
         queries = attention.q_proj(layer.input_layernorm(columns.hidden[row, givers]))
