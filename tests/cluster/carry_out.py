@@ -1,4 +1,4 @@
-"""A program: carry out the plan of a training by veRL that lies in a folder, and say each step."""
+"""A program: carry out the plan of a training by veRL that lies in a folder, and note each step there."""
 
 import sys
 from pathlib import Path
@@ -9,10 +9,15 @@ from visionthink.training.verl.run import train
 
 
 def main(folder: Path) -> None:
+    def note(line: str) -> None:
+        with (folder / "notes").open("a") as file:
+            file.write(f"{line}\n")
+
     train(
         VerlPlan.from_json((folder / "plan.json").read_text()),
         parse_config((folder / "config.json").read_text()),
-        on_step=lambda step, _: print(f"took step {step}", flush=True),
+        on_step=lambda step, _: note(f"step {step}"),
+        say=note,
     )
 
 
