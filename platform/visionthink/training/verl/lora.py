@@ -91,4 +91,5 @@ def _names(path: Path) -> list[str]:
 
 def _tensor(name: str, place: Mapping[str, Path]) -> torch.Tensor:
     with safe_open(place[name], "pt") as file:
-        return file.get_tensor(name)
+        found: torch.Tensor = file.get_tensor(name)
+        return found
