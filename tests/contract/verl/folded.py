@@ -10,7 +10,7 @@ from typing import Any
 with contextlib.redirect_stdout(sys.stderr):
     import torch
     from peft import LoraConfig, get_peft_model  # type: ignore[import-not-found, unused-ignore]
-    from safetensors.torch import save_file
+    from safetensors.torch import load_file, save_file
     from transformers import Qwen2_5_VLForConditionalGeneration
 
     from visionthink.config import RunConfig, override_config
@@ -64,13 +64,16 @@ def main() -> None:
         meta = {"r": CONFIG.verl.lora_rank, "lora_alpha": CONFIG.verl.lora_alpha, "task_type": "CAUSAL_LM"}
         (step / "actor" / "lora_train_meta.json").write_text(json.dumps(meta))
         mark_saved(step)
-        merged = Qwen2_5_VLForConditionalGeneration.from_pretrained(merge(plan, CONFIG), dtype=torch.float32)
+        folder = merge(plan, CONFIG)
+        names = [load_file(one / "model.safetensors").keys() for one in (folder, bundled_path())]
+        merged = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
     ids = torch.arange(5, 45).unsqueeze(0)
     with torch.inference_mode():
         got, want, untrained = (one(input_ids=ids).logits for one in (merged, model, base()))
     answer = {
         "difference": float((got - want).abs().max()),
         "learned": float((want - untrained).abs().max()),
+        "same_names": names[0] == names[1],
         "adapted_tower": [name for name in state if "visual" in name and "lora_" in name],
     }
     print(json.dumps(answer))

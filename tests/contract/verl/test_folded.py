@@ -26,5 +26,9 @@ def test_merged_model_has_the_logits_of_the_adapted_one(answer: Any) -> None:
     assert answer["difference"] < 1e-4 < 1.0 < answer["learned"]
 
 
+def test_merged_model_has_the_names_of_the_base(answer: Any) -> None:
+    assert answer["same_names"] is True
+
+
 def test_a_frozen_tower_has_no_adapters(answer: Any) -> None:
     assert answer["adapted_tower"] == []

@@ -6,7 +6,7 @@ kind of adapter that is not known is refused, because a model without it would b
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +22,8 @@ META: Final = "lora_train_meta.json"
 INDEX: Final = "model.safetensors.index.json"
 _WHOLE: Final = "base_model.model."
 _BASE: Final = ".base_layer."
+_RENAMED: Final = {"model.visual.": "visual.", "model.language_model.": "model."}
+"""Parts of the model as transformers calls them now, and as Qwen's files do."""
 _ADAPTER: Final = ".lora_"
 _A, _B = (f"{_ADAPTER}{letter}.default.weight" for letter in "AB")
 
@@ -42,18 +44,20 @@ def adapter_scale(actor: Path) -> float | None:
         raise DataError(f"{path} does not say rank and alpha of the adapters; train anew") from error
 
 
-def fold(source: Path, target: Path, *, scale: float) -> None:
-    """Write the weights in `source` to `target` under the model's own names, adapters folded in, file for file.
+def fold(source: Path, target: Path, *, like: Path, scale: float) -> None:
+    """Write the weights in `source` to `target`, adapters folded in, file for file, under the names that `like` has.
 
     Raises:
         DataError: there is an adapter of an unknown kind, or one that belongs to no weight.
     """
     files = sorted(source.glob("*.safetensors"))
     place = {name: path for path in files for name in _names(path)}
+    known = {name for path in like.glob("*.safetensors") for name in _names(path)}
     _check(place)
     weight_map: dict[str, str] = {}
     for path in files:
-        folded = {plain_name(name): _folded(name, place, scale) for name in _names(path) if _ADAPTER not in name}
+        names = [name for name in _names(path) if _ADAPTER not in name]
+        folded = {_name_in(known, name): _folded(name, place, scale) for name in names}
         if folded:
             save_file(folded, target / path.name, metadata={"format": "pt"})
         weight_map |= dict.fromkeys(folded, path.name)
@@ -61,9 +65,11 @@ def fold(source: Path, target: Path, *, scale: float) -> None:
         (target / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
 
 
-def plain_name(name: str) -> str:
-    """The model's own name of a weight that PEFT has wrapped."""
-    return name.removeprefix(_WHOLE).replace(_BASE, ".")
+def _name_in(known: Collection[str], wrapped: str) -> str:
+    """The name that a weight has where PEFT has not wrapped it: one of `known`, if it is there at all."""
+    name = wrapped.removeprefix(_WHOLE).replace(_BASE, ".")
+    spellings = [name, *(old + name.removeprefix(new) for new, old in _RENAMED.items() if name.startswith(new))]
+    return next((spelling for spelling in spellings if spelling in known), name)
 
 
 def _check(place: Mapping[str, Path]) -> None:

@@ -43,7 +43,7 @@ def merge(plan: VerlPlan, config: RunConfig) -> Path:
     with tempfile.TemporaryDirectory(dir=plan.output, prefix=".tmp-merge-") as folder:
         scale = adapter_scale(actor)
         if scale is not None:
-            fold(actor / _FORM, Path(folder), scale=scale)
+            fold(actor / _FORM, Path(folder), like=plan.base_model, scale=scale)
         for path in (*_without_weights(plan.base_model), *(_weights(actor / _FORM) if scale is None else ())):
             (Path(folder) / path.name).symlink_to(path.resolve())
         extra = {} if plan.forecast is None else forecast_files(plan.forecast)

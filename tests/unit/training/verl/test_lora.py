@@ -32,13 +32,26 @@ def test_adapters_are_added_to_their_weights_wherever_they_lie(num_files: int, t
     for number, part in enumerate(parts):
         save_file(part, source / f"model-{number}.safetensors")
     (source / INDEX).write_text("{}")
-    fold(source, target, scale=2.0)
+    fold(source, target, like=target, scale=2.0)
     got = {name: tensor for path in target.glob("*.safetensors") for name, tensor in load_file(path).items()}
     assert got.keys() == {"norm.weight", "model.layer.weight", "model.layer.bias"}
     assert torch.equal(got["model.layer.weight"], torch.tensor([[2.0, 4.0], [20.0, 40.0], [0.002, 0.004]]))
     assert got["norm.weight"].dtype is torch.bfloat16 and torch.equal(got["model.layer.bias"], torch.full((3,), 5.0))
     index = json.loads((target / INDEX).read_text())["weight_map"]
     assert index.keys() == got.keys() and all((target / name).is_file() for name in index.values())
+
+
+def test_weights_are_called_as_the_base_calls_them(tmp_path: Path) -> None:
+    source, target, like = (tmp_path / name for name in ("source", "target", "like"))
+    for folder in (source, target, like):
+        folder.mkdir()
+    whole = "base_model.model."
+    wrapped = ["model.visual.norm.weight", "model.language_model.layer.base_layer.weight", "lm_head.weight"]
+    save_file({whole + name: torch.ones(1) for name in wrapped}, source / "model.safetensors")
+    want = {"visual.norm.weight", "model.layer.weight", "lm_head.weight"}
+    save_file({name: torch.ones(1) for name in want}, like / "base.safetensors")
+    fold(source, target, like=like, scale=1.0)
+    assert load_file(target / "model.safetensors").keys() == want
 
 
 @pytest.mark.parametrize(
@@ -53,7 +66,7 @@ def test_adapters_are_added_to_their_weights_wherever_they_lie(num_files: int, t
 def test_an_adapter_that_cannot_be_folded_is_refused_by_name(name: str, tmp_path: Path) -> None:
     save_file(tensors() | {name: torch.ones(1)}, tmp_path / "model.safetensors")
     with pytest.raises(DataError, match=name.replace(".", r"\.")):
-        fold(tmp_path, tmp_path / "target", scale=1.0)
+        fold(tmp_path, tmp_path / "target", like=tmp_path, scale=1.0)
 
 
 @pytest.mark.parametrize(("told", "want"), [(None, None), ('{"r": 4, "lora_alpha": 8}', 2.0)])
