@@ -102,9 +102,10 @@ e2e: setup setup-verl setup-vllm ## The end-to-end tests: whole runs, kills and 
 # A cluster is KUBECONFIG's, or one that the program CLUSTER_KIT starts and ends.
 CLUSTER_KIT ?= $(wildcard ../shared/kube/cluster)
 .PHONY: cluster-e2e
-cluster-e2e: setup setup-vllm ## Serving on a Kubernetes cluster with KServe: KUBECONFIG's, or one that is started here
+cluster-e2e: setup setup-vllm setup-verl ## Serving and training on a Kubernetes cluster: KUBECONFIG's, or one that is started here
 	VISIONTHINK_CLUSTER_KIT="$(abspath $(CLUSTER_KIT))" \
 	VISIONTHINK_VLLM_PYTHON="$(abspath $(VENV_VLLM))/bin/python" \
+	VISIONTHINK_VERL_PYTHON="$(abspath $(VENV_VERL))/bin/python" \
 	$(BIN)/pytest -rs -m cluster tests/cluster $(ARGS)
 
 .PHONY: chart

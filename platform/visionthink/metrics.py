@@ -75,6 +75,12 @@ GROUP_NUM_JUDGE_FAILED = _metric(
     "group/num_judge_failed", Unit.COUNT, _DOWN, "Groups dropped because the judge failed on one of their rollouts."
 )
 
+GROUP_NUM_REPLACED = _metric(
+    "group/num_replaced",
+    Unit.COUNT,
+    _DOWN,
+    "Of the groups that gave none, those that further prompts replaced (`verl.filter_groups`).",
+)
 GROUP_NUM_ROLLOUTS_FAILED = _metric(
     "group/num_rollouts_failed", Unit.COUNT, _DOWN, "Rollouts that engine or judge failed on; they are in no mean."
 )

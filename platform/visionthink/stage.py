@@ -104,6 +104,7 @@ def _run(stage: Stage, config: RunConfig, folder: RunFolder) -> StageResult:
             folder=folder,
             spec=spec,
             run=run,
+            tracker=tracking.tracker,
             registry=tracking.registry,
             say=say,
             clock=time.perf_counter,

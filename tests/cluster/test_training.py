@@ -3,77 +3,41 @@
 The pods run small shell scripts in the place of a training: `sh` reads past the node's own arguments to the program.
 """
 
-import os
-import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from tests.cluster.conftest import Kube, until
+from tests.cluster.training_place import WAIT_S, Place, training_place
 from tests.fakes import training_backend as contract
 
-from visionthink.cluster import Manifest
 from visionthink.cluster.training import JobReport, JobState, TrainingJob
 from visionthink.cluster.training.pytorch_job_client import PyTorchJobBackend
-from visionthink.config import RunConfig, override_config
+from visionthink.errors import ClusterError
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-NAMESPACE = "visionthink-train-e2e"
-WAIT_S = 300.0
-_PROGRAM_ONLY = ("sh", "-c", 'while [ "$1" != -- ]; do shift; done; shift; exec "$@"', "node")
-_WORKERS_WAIT = '[ "$RANK" = 0 ] || exec sleep 1000; '
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """A namespace, and a folder that all pods see."""
-
-    kube: Kube
-    folder: Path
-
-    def backend(self, **training: Any) -> PyTorchJobBackend:
-        config = override_config(
-            RunConfig(),
-            {
-                "cluster.namespace": NAMESPACE,
-                "verl": {"num_nodes": 2, "gpus_per_node": 1, "cpus_per_node": 1},
-                "cluster.training": {
-                    "image": os.environ.get("VISIONTHINK_BASE_IMAGE", "localhost/base:bookworm"),
-                    "command": _PROGRAM_ONLY,
-                    "service_account": "default",
-                    "cpu": "50m",
-                    "memory": "64Mi",
-                    "shared_memory": "16Mi",
-                    "ray_secret": None,
-                    "grace_s": 5,
-                    "writable_folders": [f"{self.folder}:/shared"],
-                    **training,
-                },
-            },
-        )
-        return PyTorchJobBackend.connect(config, self.kube.kubeconfig)
-
-    def pods(self, name: str) -> list[str]:
-        selector = f"training.kubeflow.org/job-name={name}"
-        told = self.kube.kubectl("-n", NAMESPACE, "get", "pods", "-l", selector, "-o", "name")
-        return [line.removeprefix("pod/") for line in told.split()]
-
-    def delete_pod(self, name: str) -> None:
-        self.kube.kubectl("-n", NAMESPACE, "delete", "pod", name, "--wait=true")
+_PROGRAM_ONLY: Final = ("sh", "-c", 'while [ "$1" != -- ]; do shift; done; shift; exec "$@"', "node")
+_WORKERS_WAIT: Final = '[ "$RANK" = 0 ] || exec sleep 1000; '
 
 
 @pytest.fixture(scope="module")
 def place(kube: Kube) -> Iterator[Place]:
-    space: Manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-    kube.api.apply(space)
-    with tempfile.TemporaryDirectory(prefix="vt-shared-", dir="/var/tmp") as folder:
-        Path(folder).chmod(0o777)
-        yield Place(kube=kube, folder=Path(folder))
-        kube.kubectl("delete", "namespace", NAMESPACE, "--timeout=180s", timeout_s=200)
+    with training_place(kube) as made:
+        yield made
+
+
+def backend_of(place: Place, *, namespace: str | None = None, **training: Any) -> PyTorchJobBackend:
+    settings = {
+        "verl.cpus_per_node": 1,
+        "cluster.training.command": _PROGRAM_ONLY,
+        "cluster.training.memory": "64Mi",
+        "cluster.training.shared_memory": "16Mi",
+        "cluster.training.grace_s": 5,
+        **{f"cluster.training.{name}": value for name, value in training.items()},
+    }
+    return place.backend(settings, namespace=namespace)
 
 
 @pytest.fixture
@@ -89,12 +53,12 @@ def shell_job(run_id: str, text: str) -> TrainingJob:
     return contract.shell_job(run_id, script(text))
 
 
-def waiting(run_id: str) -> str:
-    return f"touch /shared/{run_id}.here; until [ -e /shared/{run_id}.go ]; do sleep 0.2; done"
+def waiting(place: Place, run_id: str) -> str:
+    return f"touch {place.folder}/{run_id}.here; until [ -e {place.folder}/{run_id}.go ]; do sleep 0.2; done"
 
 
 def test_success_of_the_master_is_the_jobs_and_frees_the_workers(place: Place, run_id: str) -> None:
-    backend = place.backend()
+    backend = backend_of(place)
     name = backend.submit(shell_job(run_id, "echo one; echo two"))
     seen: list[JobReport] = []
     assert backend.wait(name, timeout_s=WAIT_S, on_change=seen.append).state is JobState.SUCCEEDED
@@ -104,15 +68,15 @@ def test_success_of_the_master_is_the_jobs_and_frees_the_workers(place: Place, r
 
 
 def test_program_that_keeps_failing_fails_the_job(place: Place, run_id: str) -> None:
-    backend = place.backend(backoff_limit=0)
+    backend = backend_of(place, backoff_limit=0)
     name = backend.submit(shell_job(run_id, "echo why; exit 200"))
     assert backend.wait(name, timeout_s=WAIT_S, on_change=lambda _: None).state is JobState.FAILED
     backend.cancel(name)
 
 
 def test_permanent_exit_code_fails_the_job_at_once_where_codes_count(place: Place, run_id: str) -> None:
-    backend = place.backend(restart_policy="ExitCode", backoff_limit=5)
-    name = backend.submit(shell_job(run_id, f"echo try >> /shared/{run_id}.tries; exit 2"))
+    backend = backend_of(place, restart_policy="ExitCode", backoff_limit=5)
+    name = backend.submit(shell_job(run_id, f"echo try >> {place.folder}/{run_id}.tries; exit 2"))
     assert backend.wait(name, timeout_s=WAIT_S, on_change=lambda _: None).state is JobState.FAILED
     assert (place.folder / f"{run_id}.tries").read_text() == "try\n"
     backend.cancel(name)
@@ -120,17 +84,19 @@ def test_permanent_exit_code_fails_the_job_at_once_where_codes_count(place: Plac
 
 def test_adoption_and_following(place: Place, run_id: str) -> None:
     go: Callable[[], None] = (place.folder / f"{run_id}.go").touch
-    contract.check_adoption(place.backend(), run_id, WAIT_S, go, script(waiting(run_id)))
+    contract.check_adoption(backend_of(place), run_id, WAIT_S, go, script(waiting(place, run_id)))
 
 
 def test_cancel(place: Place, run_id: str) -> None:
-    contract.check_cancel(place.backend(), run_id)
+    contract.check_cancel(backend_of(place), run_id)
 
 
 @pytest.mark.parametrize("role", ["worker-0", "master-0"])
 def test_deleted_pod_is_made_anew_and_the_job_goes_on_from_what_it_kept(place: Place, run_id: str, role: str) -> None:
-    backend = place.backend()
-    name = backend.submit(shell_job(run_id, f"echo try >> /shared/{run_id}.tries; {waiting(run_id)}; echo done"))
+    backend = backend_of(place)
+    name = backend.submit(
+        shell_job(run_id, f"echo try >> {place.folder}/{run_id}.tries; {waiting(place, run_id)}; echo done")
+    )
     until((place.folder / f"{run_id}.here").exists, what="the program", timeout_s=WAIT_S)
     until(lambda: len(place.pods(name)) == 2, what="both pods", timeout_s=WAIT_S)
     place.delete_pod(f"{name}-{role}")
@@ -148,27 +114,22 @@ def test_deleted_pod_is_made_anew_and_the_job_goes_on_from_what_it_kept(place: P
 
 
 def test_queued_job_waits_suspended_until_it_is_let_in_and_when_it_is_sent_back(place: Place, run_id: str) -> None:
-    backend = place.backend(queue="gpus")
-    name = backend.submit(shell_job(run_id, f"{waiting(run_id)}; echo done"))
-    assert backend.describe(name).state is JobState.SUSPENDED and place.pods(name) == []
-
-    def suspend(yes: bool) -> None:
-        patch = f'{{"spec": {{"runPolicy": {{"suspend": {str(yes).lower()}}}}}}}'
-        place.kube.kubectl("-n", NAMESPACE, "patch", "pytorchjob", name, "--type=merge", "-p", patch)
-
-    suspend(False)
+    backend = backend_of(place, queue="gpus")
+    name = backend.submit(shell_job(run_id, f"{waiting(place, run_id)}; echo done"))
+    assert backend.describe(name).state is JobState.SUSPENDED and place.pods(name) == {}
+    place.suspend(name, False)
     until((place.folder / f"{run_id}.here").exists, what="the program", timeout_s=WAIT_S)
-    suspend(True)
+    place.suspend(name, True)
     until(lambda: backend.describe(name).state is JobState.SUSPENDED, what="suspended", timeout_s=60)
-    until(lambda: place.pods(name) == [], what="no pods", timeout_s=60)
+    until(lambda: place.pods(name) == {}, what="no pods", timeout_s=60)
     (place.folder / f"{run_id}.go").touch()
-    suspend(False)
+    place.suspend(name, False)
     assert backend.wait(name, timeout_s=WAIT_S, on_change=lambda _: None).state is JobState.SUCCEEDED
     backend.cancel(name)
 
 
 def test_image_that_cannot_be_had_is_told_and_ends_at_the_deadline(place: Place, run_id: str) -> None:
-    backend = place.backend(image="localhost/nobody:0", active_deadline_s=20)
+    backend = backend_of(place, image="localhost/nobody:0", active_deadline_s=20)
     name = backend.submit(shell_job(run_id, "true"))
     seen: list[JobReport] = []
     report = backend.wait(name, timeout_s=WAIT_S, on_change=seen.append)
@@ -177,10 +138,15 @@ def test_image_that_cannot_be_had_is_told_and_ends_at_the_deadline(place: Place,
     backend.cancel(name)
 
 
-def test_job_of_a_namespace_that_is_not_there_is_refused_with_the_servers_words(place: Place, run_id: str) -> None:
-    from visionthink.errors import ClusterError
+def test_job_that_does_not_end_fails_at_its_deadline(place: Place, run_id: str) -> None:
+    backend = backend_of(place, active_deadline_s=10)
+    name = backend.submit(shell_job(run_id, "exec sleep 1000"))
+    report = backend.wait(name, timeout_s=WAIT_S, on_change=lambda _: None)
+    assert report.state is JobState.FAILED and "longer than specified deadline" in report.reason
+    until(lambda: place.pods(name) == {}, what="no pods", timeout_s=60)
+    backend.cancel(name)
 
-    backend = place.backend()
-    backend._namespace = "nowhere"  # the builder's is not the client's here
-    with pytest.raises(ClusterError, match="nowhere"):
-        backend.submit(shell_job(run_id, "true"))
+
+def test_job_of_a_namespace_that_is_not_there_is_refused_with_the_servers_words(place: Place, run_id: str) -> None:
+    with pytest.raises(ClusterError, match=r"namespaces.*nowhere.*not found"):
+        backend_of(place, namespace="nowhere").submit(shell_job(run_id, "true"))

@@ -58,6 +58,7 @@ class TaskMaker:
             folder=self.folder,
             spec=spec,
             run=self.tracker.start_run(spec),
+            tracker=self.tracker,
             registry=self.registry,
             say=self.said.append,
             clock=ticking(),

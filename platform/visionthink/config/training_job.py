@@ -53,7 +53,7 @@ class TrainingJobConfig(Section):
     memory: Quantity = "400Gi"
     """Memory that a node asks for, and its limit: `verl.host_memory_gib` and the shared memory."""
     shared_memory: Quantity = "64Gi"
-    """Most of /dev/shm, where Ray keeps objects; it counts as the container's memory."""
+    """Most of /dev/shm, three quarters of it for Ray's objects; it counts as the container's memory."""
     node_selector: tuple[Pair, ...] = ()
     """Labels that a node must have, as NAME=VALUE."""
     tolerations: tuple[str, ...] = ("nvidia.com/gpu",)

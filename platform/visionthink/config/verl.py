@@ -59,8 +59,11 @@ class VerlConfig(Section):
     offload_base: bool = False
     """The same of the base model that the divergence is measured from. veRL: `ref.fsdp_config.param_offload`."""
     filter_groups: bool = False
-    """Whether groups whose rewards are all equal are replaced by further prompts, as in the paper's released code.
-    veRL: `algorithm.filter_groups.enable`."""
+    """Whether groups that give no gradient, because their rewards are all equal or one of their rollouts failed, are
+    replaced by further prompts, as in the paper's released code. veRL: `algorithm.filter_groups.enable`."""
+    max_refills: PositiveInt = 8
+    """Batches' worth of groups that may be replaced in a step; what gives no gradient after that is taken as it is, or
+    a policy that has learned everything would draw for ever."""
     num_agent_workers: Annotated[PositiveInt, OPERATIONAL] = 8
     """Processes that drive episodes. veRL: `rollout.agent.num_workers`."""
     num_storage_units: Annotated[PositiveInt, OPERATIONAL] = 2

@@ -36,17 +36,22 @@ def load_model(folder: Path) -> LoadedModel:
     An optimizer step is far smaller than the gap between two numbers of 16 bits, so steps on such weights are lost.
 
     Raises:
-        ConfigError: there is no such model.
+        ConfigError: there is no such model, or one that lacks weights.
         PermissionDeniedError: this user may not read it.
     """
     check_model(folder)
     try:
-        model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype="auto")
+        model, report = cast("Any", Qwen2_5_VLForConditionalGeneration).from_pretrained(
+            folder, dtype="auto", output_loading_info=True
+        )
         processor = cast("Any", AutoProcessor).from_pretrained(folder)
     except UNLOADABLE as error:
         raise ConfigError(f"the model in {folder} cannot be loaded: {excerpt(str(error), 200)}") from error
+    if lacks := sorted(report["missing_keys"]):
+        # Made up at random otherwise, with a line on stderr.
+        raise ConfigError(f"the model in {folder} lacks {len(lacks)} weights, {lacks[0]} among them; take another")
     saved_as = model.dtype
-    return LoadedModel(cast("Any", model).float(), processor, saved_as)
+    return LoadedModel(model.float(), processor, saved_as)
 
 
 def save_model(

@@ -14,7 +14,7 @@ from visionthink.judges import Judge, RuleJudge
 from visionthink.runs.folder import RunFolder, Stage
 from visionthink.runs.progress import Progress
 from visionthink.tracking.model_registry import ModelRegistry
-from visionthink.tracking.tracker import RunSpec, TrackedRun
+from visionthink.tracking.tracker import RunSpec, TrackedRun, Tracker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,8 @@ class StageTask:
     spec: RunSpec
     """The stage's run in the tracker."""
     run: TrackedRun
+    tracker: Tracker
+    """Opens the runs of parts of the stage."""
     registry: ModelRegistry
     say: Callable[[str], None]
     """Tells the user a line."""

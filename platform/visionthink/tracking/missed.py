@@ -92,6 +92,7 @@ class MissedLog:
                     "stage": spec.stage,
                     "tags": dict(spec.tags),
                     "closes_pipeline": spec.closes_pipeline,
+                    "below": spec.below,
                 }
             )
         return b"" if last == b"\n" else b"\n"
@@ -125,9 +126,10 @@ def _spec(path: Path) -> RunSpec | None:
             "stage": str() as stage,
             "tags": dict() as tags,
             "closes_pipeline": bool() as closes_pipeline,
+            "below": str() | None as below,
         }:
             try:
-                return RunSpec(run_id=run_id, stage=stage, tags=tags, closes_pipeline=closes_pipeline)
+                return RunSpec(run_id=run_id, stage=stage, tags=tags, closes_pipeline=closes_pipeline, below=below)
             except UserError:
                 return None
         case _:

@@ -1,4 +1,4 @@
-"""Runs in MLflow: one parent for the pipeline, one child a stage.
+"""Runs in MLflow: one parent for the pipeline, one child a stage, and below that one for a part of a stage.
 
 Rule: a run is found by its tags, `visionthink.run_id` and `visionthink.stage`, before a new one is made. So a stage
 that was killed goes on in the run of its first try, and what that run already holds is not logged again.
@@ -152,6 +152,8 @@ class MlflowTracker:
 
     def _start(self, client: "MlflowClient", spec: RunSpec) -> MlflowRun:
         experiment_id = self._experiment_id(client)
+        if spec.below is not None:
+            return self._started_below(client, experiment_id, spec, spec.below)
         given_parent = self._connection.settings.parent_run_id
         if spec.stage == PIPELINE_STAGE:
             run, adopted = _adopt_or_create(client, experiment_id, spec, parent_id=given_parent)
@@ -167,6 +169,18 @@ class MlflowTracker:
         # A stage that is run again after the pipeline ended well leaves it so.
         closes = spec.closes_pipeline or parent.info.status == RunStatus.FINISHED
         return self._opened(run, adopted=adopted, parent_id=parent.info.run_id, closes_parent=closes)
+
+    def _started_below(self, client: "MlflowClient", experiment_id: str, spec: RunSpec, above: str) -> MlflowRun:
+        """The run of a part of the stage `above`. Parts follow each other: one that seems to run was killed."""
+        stage = RunSpec(run_id=spec.run_id, stage=above)
+        found = _find(client, experiment_id, stage)
+        parent_id = self._start(client, stage).mlflow_run_id if found is None else found.info.run_id
+        run, adopted = _adopt_or_create(client, experiment_id, spec, parent_id=parent_id)
+        query = f"tags.`{_PARENT_TAG}` = '{parent_id}' and attributes.status = 'RUNNING'"
+        for other in client.search_runs([experiment_id], query):
+            if other.info.run_id != run.info.run_id:
+                client.set_terminated(other.info.run_id, RunStatus.KILLED.value)
+        return self._opened(run, adopted=adopted, parent_id=None)
 
     def _opened(self, run: "Run", *, adopted: bool, parent_id: str | None, closes_parent: bool = False) -> MlflowRun:
         return MlflowRun(
@@ -209,16 +223,24 @@ def _adopt_or_create(
     client: "MlflowClient", experiment_id: str, spec: RunSpec, *, parent_id: str | None
 ) -> "tuple[Run, bool]":
     """Return the run of this stage, running again, and whether it was there before."""
-    tags = dict(spec.tags) | {RUN_ID_TAG: spec.run_id, STAGE_TAG: spec.stage}
-    query = " and ".join(f"tags.`{name}` = '{tags[name]}'" for name in (RUN_ID_TAG, STAGE_TAG))
-    found = client.search_runs([experiment_id], query, order_by=["attributes.start_time ASC"], max_results=1)
-    if found:
-        client.update_run(found[0].info.run_id, status="RUNNING")
-        return found[0], True
+    if found := _find(client, experiment_id, spec):
+        client.update_run(found.info.run_id, status="RUNNING")
+        return found, True
+    tags = dict(spec.tags) | _names(spec)
     if parent_id:
         tags[_PARENT_TAG] = parent_id
     name = spec.run_id if spec.stage == PIPELINE_STAGE else spec.stage
     return client.create_run(experiment_id, tags=tags, run_name=name), False
+
+
+def _find(client: "MlflowClient", experiment_id: str, spec: RunSpec) -> "Run | None":
+    query = " and ".join(f"tags.`{name}` = '{value}'" for name, value in _names(spec).items())
+    found = client.search_runs([experiment_id], query, order_by=["attributes.start_time ASC"], max_results=1)
+    return found[0] if found else None
+
+
+def _names(spec: RunSpec) -> dict[str, str]:
+    return {RUN_ID_TAG: spec.run_id, STAGE_TAG: spec.stage}
 
 
 def _folder_name(experiment: str) -> str:

@@ -38,10 +38,12 @@ class RunSpec:
     tags: Mapping[str, str] = field(default_factory=dict)
     closes_pipeline: bool = False
     """True for the last stage: when it ends well, the pipeline's run ends too."""
+    below: str | None = None
+    """For a part of a stage with a run of its own, the stage whose run it hangs below; it closes nothing above it."""
 
     def __post_init__(self) -> None:
         """Refuse what can't stand in a query, a file name and a tag alike."""
-        for name in (self.run_id, self.stage):
+        for name in (self.run_id, self.stage, *([] if self.below is None else [self.below])):
             if not _NAME.fullmatch(name):
                 raise UserError(f"{name!r} cannot name a run; use letters, digits and . _ - (at most 200)")
 

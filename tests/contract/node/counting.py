@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -31,7 +32,7 @@ def main() -> int:
     count = json.loads(told.read_text())["count"] if told.exists() else 0
     ray.init(
         address=os.environ["RAY_ADDRESS"],
-        _node_ip_address=os.environ["RAY_ADDRESS"].partition(":")[0],
+        _node_ip_address=socket.gethostbyname(os.environ["RAY_ADDRESS"].partition(":")[0]),
         log_to_driver=False,
     )
     asked_to_go = []

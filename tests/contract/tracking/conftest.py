@@ -35,10 +35,16 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def server_uri(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """`mlflow server` on a free port with artifacts behind its proxy."""
-    home = tmp_path_factory.mktemp("server")
+    with mlflow_server(empty_database, tmp_path_factory.mktemp("server")) as uri:
+        yield uri
+
+
+@contextlib.contextmanager
+def mlflow_server(empty_database: Path, home: Path, *, host: str = "127.0.0.1") -> Iterator[str]:
+    """The address of a server that keeps everything in `home`, until the block ends."""
     database = Path(shutil.copy(empty_database, home))
     log = home / "server.log"
-    command = [sys.executable, "-W", "ignore", "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", "0"]
+    command = [sys.executable, "-W", "ignore", "-m", "mlflow", "server", "--host", host, "--port", "0"]
     command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{database}"]
     command += ["--artifacts-destination", str(home / "artifacts")]
     with log.open("wb") as file:

@@ -199,6 +199,34 @@ def test_tracker_adopts_a_run_that_had_ended(remembering: Remembering) -> None:
     assert only_run(connection, PIPELINE_STAGE).info.status == "RUNNING"
 
 
+def test_tracker_hangs_a_part_of_a_stage_below_its_run(remembering: Remembering) -> None:
+    tracker, connection = remembering
+    tracker.start_run(SPEC).log_metrics({REWARD: 1.0}, step=2)
+    part = tracker.start_run(RunSpec(run_id="run-1", stage="train.again", below="train"))
+    part.log_metrics({REWARD: 0.5}, step=2)
+    part.end(RunStatus.FAILED)
+    above, below = only_run(connection), only_run(connection, "train.again")
+    assert below.data.tags["mlflow.parentRunId"] == above.info.run_id
+    assert (above.data.metrics[REWARD], below.data.metrics[REWARD]) == (1.0, 0.5)
+    assert (above.info.status, below.info.status) == ("RUNNING", "FAILED")
+    assert only_run(connection, PIPELINE_STAGE).info.status == "RUNNING"
+
+
+def test_tracker_ends_the_part_before_that_was_killed(remembering: Remembering) -> None:
+    tracker, connection = remembering
+    tracker.start_run(SPEC)
+    for part in ("first", "second", "second"):
+        tracker.start_run(RunSpec(run_id="run-1", stage=part, below="train"))
+    assert [only_run(connection, part).info.status for part in ("first", "second")] == ["KILLED", "RUNNING"]
+
+
+def test_tracker_makes_the_run_that_a_part_hangs_below(remembering: Remembering) -> None:
+    tracker, connection = remembering
+    tracker.start_run(RunSpec(run_id="run-1", stage="part", below="train"))
+    assert only_run(connection, "part").data.tags["mlflow.parentRunId"] == only_run(connection).info.run_id
+    assert len(runs_of(connection, PIPELINE_STAGE)) == 1
+
+
 def test_tracker_logs_no_step_twice(remembering: Remembering) -> None:
     tracker, connection = remembering
     first = tracker.start_run(SPEC)

@@ -147,8 +147,14 @@ def test_an_outage_ends_a_training_with_its_reason(story: Story) -> None:
 def test_the_next_try_goes_on_from_the_store_in_the_same_run(story: Story, server_uri: str) -> None:
     assert set(story.first) >= {1, 2} and set(story.second) == {3, 4}
     assert story.run.info.status == "FINISHED"
-    history = MlflowClient(server_uri).get_metric_history(story.run.info.run_id, m.REWARD_MEAN.key())
+    client = MlflowClient(server_uri)
+    history = client.get_metric_history(story.run.info.run_id, m.REWARD_MEAN.key())
     assert [point.step for point in history] == [1, 2, 3, 4]
+    (below,) = client.search_runs(
+        [story.run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{story.run.info.run_id}'"
+    )
+    assert below.info.run_name == "train.behind-step-2" and below.info.status == "FINISHED"
+    assert [point.step for point in client.get_metric_history(below.info.run_id, m.REWARD_MEAN.key())] == [3, 4]
 
 
 def test_every_step_is_told_in_full(story: Story) -> None:

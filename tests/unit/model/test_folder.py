@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tests.fakes.unprivileged import unprivileged
 from tests.unit.engines.tiny_model import tiny_model, tiny_processor
 
@@ -30,6 +30,15 @@ def small_disk() -> Iterator[None]:
 
 def tiny() -> LoadedModel:
     return LoadedModel(tiny_model(), tiny_processor())
+
+
+def test_a_model_that_lacks_weights_is_refused(tmp_path: Path) -> None:
+    save_model(tiny(), tmp_path / "model", RunConfig())
+    weights = load_file(tmp_path / "model" / "model.safetensors")
+    lost = next(name for name in weights if "q_proj" in name)
+    save_file({name: value for name, value in weights.items() if name != lost}, tmp_path / "model/model.safetensors")
+    with pytest.raises(ConfigError, match=r"lacks 1 weights, .*q_proj"):
+        load_model(tmp_path / "model")
 
 
 def test_saved_model_is_whole_and_says_how_to_ask_it(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from visionthink.tracking.missed import MissedLog, missed_logs
 REWARD = metrics.REWARD_MEAN.key()
 
 
-SPEC = RunSpec(run_id="run-1", stage="train", tags={"seed": "3"})
+SPEC = RunSpec(run_id="run-1", stage="train", tags={"seed": "3"}, below="all")
 
 
 def fresh_run() -> MemoryRun:

@@ -28,6 +28,16 @@ RAY_PORT: Final = 6379
 _OPERATOR_PORT: Final = 23456
 _QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
 _SCRATCH: Final = "/tmp"
+_OBJECT_STORE_RATIO: Final = 0.75
+"""Of the shared memory; the rest is for collectives. Left to itself Ray wants 30 % of the container's memory, and keeps
+objects on the disk when the shared memory has less."""
+_MIN_OBJECT_STORE_BYTES: Final = 75 * 2**20
+"""Ray takes no less."""
+_UNITS: Final = {
+    **{name: 1000**power for power, name in enumerate(("", "k", "M", "G", "T"))},
+    **{f"{name}i": 1024 ** (power + 1) for power, name in enumerate("KMGT")},
+    "m": 0.001,
+}
 
 
 def pytorch_job(config: RunConfig, job: TrainingJob) -> Manifest:
@@ -132,12 +142,19 @@ def _node_arguments(config: RunConfig, job: TrainingJob) -> list[Json]:
         f"--cpus={verl.cpus_per_node}",
         f"--gpus={verl.gpus_per_node}",
         f"--ray-port={RAY_PORT}",
+        f"--object-store-bytes={_object_store_bytes(settings.shared_memory)}",
         f"--storage-units={verl.num_storage_units}",
         f"--join-timeout={settings.join_timeout_s}",
         f"--grace={settings.grace_s}",
         f"--steps={job.num_steps}",
         *steps,
     ]
+
+
+def _object_store_bytes(shared_memory: str) -> int:
+    number = shared_memory.rstrip("kKMGTim")
+    size_bytes = float(number) * _UNITS[shared_memory.removeprefix(number)]
+    return max(_MIN_OBJECT_STORE_BYTES, int(_OBJECT_STORE_RATIO * size_bytes))
 
 
 def _ray_token(settings: TrainingJobConfig) -> list[Json]:

@@ -23,9 +23,6 @@ from visionthink.training.verl.groups import Row, rewarded
 
 _POLL_S: Final = 0.1
 """Between two looks for complete groups; veRL's own is 2 s, a tenth of a step of a small model."""
-_MAX_REFILLS: Final = 8
-"""Batches that may be drawn for one step before groups that teach nothing are taken as they are: a policy that has
-learned everything would draw for ever."""
 
 
 class _Group(Enum):
@@ -50,9 +47,10 @@ class GroupSampler(ReplayBuffer):  # type: ignore[misc]
                 "max_inflight_gen_batches": 1,
             }
         super().__init__(sampler_kwargs=sampler_kwargs, **{**kwargs, "poll_interval": _POLL_S})
-        self._rule = parse_config(sampler_kwargs["config"]).reward.rule()
+        config = parse_config(sampler_kwargs["config"])
+        self._rule = config.reward.rule()
         self._group_size = int(sampler_kwargs["group_size"])
-        self._batch_size = int(sampler_kwargs["batch_size"])
+        self._max_replaced = config.verl.max_refills * int(sampler_kwargs["batch_size"])
         self._found: dict[str, _Group] = {}
         self._num_replaced: Counter[_Group] = Counter()
 
@@ -83,7 +81,7 @@ class GroupSampler(ReplayBuffer):  # type: ignore[misc]
         fresh = self.finished_keys[partition_id] - self._found.keys()
         if fresh:
             self._judge(fresh, partition_id)
-        if sum(self._num_replaced.values()) >= _MAX_REFILLS * self._batch_size:
+        if self._num_replaced.total() >= self._max_replaced:
             return set(), Counter()
         dropped = {uid for uid in self.finished_keys[partition_id] if self._found[uid] is not _Group.KEPT}
         self._num_replaced.update(self._found[uid] for uid in dropped)
@@ -113,11 +111,12 @@ class GroupSampler(ReplayBuffer):  # type: ignore[misc]
         return rows, [score.clone() for score in data["rm_scores"].unbind()]
 
     def _filtered_metrics(self, metrics: Any) -> dict[str, float]:
-        """Counts of dropped groups with those that were replaced."""
+        """How many groups were replaced, and the counts of dropped ones with them."""
         flat, failed = m.GROUP_NUM_ZERO_VARIANCE.key(), m.GROUP_NUM_JUDGE_FAILED.key()
         return {
             flat: metrics[flat] + self._num_replaced[_Group.FLAT],
             failed: metrics[failed] + self._num_replaced[_Group.FAILED],
+            m.GROUP_NUM_REPLACED.key(): float(self._num_replaced.total()),
         }
 
 

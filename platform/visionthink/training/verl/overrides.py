@@ -25,6 +25,8 @@ _OFF: Final = 1e9
 """A bound that nothing reaches, where veRL has no way to switch one off."""
 _TEXT_TOKENS: Final = 512
 """Room for the texts of the protocols around a question, in the tokens of the largest vocabularies."""
+_TOWER: Final = ".*visual.*"
+"""Names of the vision tower's layers, as a pattern of PEFT's."""
 _VAL_TEMPERATURE: Final = 0.0
 
 
@@ -120,6 +122,8 @@ def _lengths(config: RunConfig) -> tuple[int, int]:
 
 
 def _model(config: RunConfig, plan: VerlPlan) -> dict[str, Override]:
+    # Adapters are added behind the engine that freezes the tower, to every layer that is not named here.
+    frozen = {"actor_rollout_ref.model.exclude_modules": _TOWER} if config.train.freeze_vision else {}
     return {
         "actor_rollout_ref.model.path": str(plan.base_model),
         "actor_rollout_ref.model.external_lib": f"{PACKAGE}.trainer_engine",
@@ -127,6 +131,7 @@ def _model(config: RunConfig, plan: VerlPlan) -> dict[str, Override]:
         "actor_rollout_ref.model.use_remove_padding": False,
         "+actor_rollout_ref.model.override_config.attn_implementation": "sdpa",
         "actor_rollout_ref.model.enable_gradient_checkpointing": plan.device == "cuda",
+        **(frozen if config.verl.lora_rank else {}),
     }
 
 

@@ -1,7 +1,7 @@
 """A training by veRL from beginning to end: restore, train in a process of its own, merge.
 
-Rule: started again, it goes on. What is on disk or in the store says how far it came; each step is told to the tracker
-once. A training that failed is a failed run there, with veRL's own reason.
+Rule: started again, it goes on. What is on disk or in the store says how far it came. A training that failed is a
+failed run in the tracker, and says veRL's own reason.
 """
 
 import contextlib
@@ -13,19 +13,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-import visionthink
 from visionthink.config import RunConfig
 from visionthink.errors import BackendError, ConfigError
 from visionthink.runs.failure import read_failure
 from visionthink.storage import atomic_write, is_complete, open_store
-from visionthink.tracking import RunSpec, TrackedRun, flatten, open_tracking, tracked
+from visionthink.tracking import Tracker
 from visionthink.training.verl.checkpoint import restore
+from visionthink.training.verl.environment import environment
 from visionthink.training.verl.overrides import PACKAGE, overrides
 from visionthink.training.verl.plan import VerlPlan
+from visionthink.training.verl.record import OnStep, stage_run, told_to, try_run
 from visionthink.training.verl.steps import read_steps
-
-OnStep = Callable[[int, Mapping[str, float]], None]
-"""Is told each step, counted from 1, and its numbers by registered name."""
 
 _POLL_S: Final = 0.5
 _END_S: Final = 30.0
@@ -42,14 +40,16 @@ def train(
     config: RunConfig,
     *,
     on_step: OnStep | None = None,
+    tracker: Tracker | None = None,
     say: Callable[[str], None] | None = None,
     python: str = sys.executable,
     env: Mapping[str, str] | None = None,
 ) -> Path:
     """Carry out `plan`; the folder of the trained model.
 
-    `python` is the interpreter of the environment that holds veRL. With `plan.tracking_uri` the steps are also told to
-    the tracker, in the run of the stage `train`.
+    `python` is the interpreter of the environment that holds veRL. With `plan.tracking_uri` the steps are told to the
+    run of the stage `train` in that tracker. A try that goes on has a run of its own below it: there, or in `tracker`,
+    where whoever calls has opened the stage's run.
 
     Raises:
         UserError: a setting is refused.
@@ -63,42 +63,16 @@ def train(
         return plan.model
     overrides(config, plan)  # refuses what veRL cannot do before anything is begun
     plan.output.mkdir(parents=True, exist_ok=True)
-    with _tracked(plan, config, env, tell) as run:
+    with stage_run(plan, config, env, tell) as own:
         store = None if plan.checkpoint_store is None else open_store(plan.checkpoint_store)
         first = restore(plan.checkpoints, store, plan.run_id, say=tell)
         if first:
             tell(f"train: going on behind step {first} of {config.train.num_steps}")
         if first < config.train.num_steps:
-            _run_verl(plan, config, first, _all(on_step, run), python, env)
+            stage_tracker, run = own or (tracker, None)
+            with try_run(stage_tracker, plan, config, first) as going_on:
+                _run_verl(plan, config, first, told_to(run, going_on, then=on_step), python, env)
         return merge(plan, config)
-
-
-def environment(plan: VerlPlan, config: RunConfig, env: Mapping[str, str], *, steps: Path) -> dict[str, str]:
-    """What veRL's processes are to find in their environment; what the user has set there stays."""
-    modules = [f"{PACKAGE}.patches"]
-    made = {
-        "HF_HUB_OFFLINE": "1",
-        "OMP_NUM_THREADS": "1",
-        "PYTHONUNBUFFERED": "1",
-        "RAY_AUTH_MODE": "disabled",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "TOKENIZERS_PARALLELISM": "false",
-        "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_USE_FLASHINFER_SAMPLER": "0",
-    }
-    made |= env
-    made["VERL_FILE_LOGGER_PATH"] = str(steps)
-    made["PYTHONPATH"] = os.pathsep.join(
-        filter(None, (str(Path(visionthink.__file__).parents[1]), env.get("PYTHONPATH")))
-    )
-    if config.train.freeze_vision:
-        made["VERL_ENGINE_VENDOR"] = "visionthink"
-    if plan.device == "cpu":
-        modules.append(f"{PACKAGE}.cpu_platform")
-        # veRL's engines are registered for CUDA; torch itself takes the device from the platform.
-        made |= {"VERL_PLATFORM": "cpu", "VERL_ENGINE_DEVICE": "cuda", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-    made["VERL_USE_EXTERNAL_MODULES"] = ",".join(modules)
-    return made
 
 
 def _run_verl(
@@ -164,39 +138,6 @@ def _failed(code: int, reason: Path, log: Path) -> ConfigError | TrainingError:
         "checkpoint",
         retryable=True,
     )
-
-
-@contextlib.contextmanager
-def _tracked(
-    plan: VerlPlan, config: RunConfig, env: Mapping[str, str], say: Callable[[str], None]
-) -> Iterator[TrackedRun | None]:
-    """The run of the stage in the tracker, which ends as the block does; None where the plan names none."""
-    if plan.tracking_uri is None:
-        yield None
-        return
-    tracking = open_tracking(
-        "mlflow",
-        env=env,
-        runs_dir=plan.output,
-        experiment=config.tracking.experiment,
-        uri=plan.tracking_uri,
-        required=config.tracking.required,
-        timeout_s=config.tracking.timeout_s,
-        say=say,
-    )
-    with tracked(tracking.tracker, RunSpec(run_id=plan.run_id, stage="train")) as run:
-        run.log_params(flatten(config.model_dump(mode="json")) | flatten({"verl": dict(plan.overrides)}))
-        yield run
-
-
-def _all(on_step: OnStep | None, run: TrackedRun | None) -> OnStep:
-    def tell(step: int, metrics: Mapping[str, float]) -> None:
-        if run is not None:
-            run.log_metrics(metrics, step=step)
-        if on_step is not None:
-            on_step(step, metrics)
-
-    return tell
 
 
 def _say(line: str) -> None:

@@ -34,7 +34,7 @@ def train_stage(task: StageTask) -> StageResult:
         shape: Any = read_json(plan.base_model / "config.json")
         check_memory(task.config, shape_of(shape))
         _write_rows(task, plan.train_rows)
-        train(plan, task.config, on_step=_Steps(task), say=task.say)
+        train(plan, task.config, on_step=_Steps(task), tracker=task.tracker, say=task.say)
     steps = task.folder.steps_path
     task.run.log_artifact(steps)
     return StageResult(

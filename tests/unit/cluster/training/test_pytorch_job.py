@@ -51,6 +51,21 @@ def test_container_that_counts_runs_the_node_entry_point_around_the_program() ->
     assert container["resources"]["requests"] == {"cpu": "96", "memory": "400Gi", "nvidia.com/gpu": 8}
 
 
+@pytest.mark.parametrize(
+    ("shared", "want"),
+    [
+        ("64Gi", 48 * 2**30),
+        ("2G", 1_500_000_000),
+        ("0.5Gi", 384 * 2**20),
+        ("1000000k", 750_000_000),
+        ("16Mi", 75 * 2**20),
+    ],
+)
+def test_ray_keeps_its_objects_in_the_shared_memory(shared: str, want: int) -> None:
+    arguments = pod(built(cluster__training__shared_memory=shared))["containers"][0]["args"]
+    assert f"--object-store-bytes={want}" in arguments
+
+
 def test_pods_keep_to_the_restricted_security_level() -> None:
     spec = pod(built())
     assert spec["securityContext"]["runAsNonRoot"] and spec["automountServiceAccountToken"] is False

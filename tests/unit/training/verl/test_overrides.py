@@ -38,6 +38,18 @@ def test_a_value_is_written_in_hydras_grammar(value: Override, want: str) -> Non
 
 
 @pytest.mark.parametrize(
+    ("settings", "want"),
+    [
+        ({}, None),
+        ({"verl.lora_rank": 4}, "'.*visual.*'"),
+        ({"verl.lora_rank": 4, "train.freeze_vision": False}, None),
+    ],
+)
+def test_a_frozen_tower_gets_no_adapters(settings: dict[str, object], want: str | None) -> None:
+    assert named(override_config(RunConfig(), settings)).get("actor_rollout_ref.model.exclude_modules") == want
+
+
+@pytest.mark.parametrize(
     ("ours", "theirs", "want"),
     [
         ({"train.group_size": 16}, "actor_rollout_ref.rollout.n", "16"),

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+from tests.fakes.memory_tracker import MemoryTracker
 
 from visionthink.config import RunConfig, override_config
 from visionthink.errors import ConfigError
 from visionthink.model.bundled import bundled_path
 from visionthink.storage import is_complete, open_store
+from visionthink.tracking import RunStatus
 from visionthink.training.verl.plan import VerlPlan
-from visionthink.training.verl.run import TrainingError, environment, train
+from visionthink.training.verl.run import TrainingError, train
 
 CONFIG = override_config(RunConfig(), {"train.num_steps": 4, "train.checkpoint_every": 2})
 
@@ -84,6 +86,18 @@ def test_a_training_that_was_killed_goes_on(plan: VerlPlan, tmp_path: Path) -> N
     assert list(again) == [3, 4] and "step 2 of 4" in told[0]
 
 
+def test_every_try_that_goes_on_has_a_run_of_its_own(plan: VerlPlan, tmp_path: Path) -> None:
+    tracker = MemoryTracker()
+    for fails_at, learning_rate in ((3, 1e-3), (4, 2e-3)):
+        config = override_config(CONFIG, {"train.learning_rate": learning_rate})
+        with pytest.raises(TrainingError):
+            train(plan, config, tracker=tracker, python=stand_in(tmp_path, fails_at=fails_at, fails="sys.exit(1)"))
+    (run,) = tracker.runs.values()
+    assert run.spec.stage == "train.behind-step-2" and run.spec.below == "train"
+    assert run.status is RunStatus.FAILED and run.params["train.learning_rate"] == "0.002"
+    assert set(run.history["reward/mean"]) == {3, 4}
+
+
 def test_an_empty_disk_goes_on_from_the_store(plan: VerlPlan, tmp_path: Path) -> None:
     from visionthink.training.verl.checkpoint import step_folder, upload
 
@@ -117,14 +131,3 @@ def test_what_verl_cannot_do_is_refused_before_anything_begins(plan: VerlPlan) -
     with pytest.raises(ConfigError, match="advantage_eps"):
         train(plan, override_config(CONFIG, {"reward.advantage_eps": 0.1}), python="no such program")
     assert not plan.output.exists()
-
-
-@pytest.mark.parametrize(("freeze", "want"), [(True, "visionthink"), (False, None)])
-def test_the_tower_is_frozen_by_the_environment(freeze: bool, want: str | None, plan: VerlPlan) -> None:
-    config = override_config(CONFIG, {"train.freeze_vision": freeze})
-    assert environment(plan, config, {}, steps=Path("steps")).get("VERL_ENGINE_VENDOR") == want
-
-
-def test_what_the_user_has_set_stays(plan: VerlPlan) -> None:
-    got = environment(plan, CONFIG, {"RAY_AUTH_MODE": "token", "PYTHONPATH": "/mine"}, steps=Path("steps"))
-    assert got["RAY_AUTH_MODE"] == "token" and got["PYTHONPATH"].endswith(":/mine")
