@@ -42,8 +42,8 @@ _PASSED_ON: Final = [
 _DESCRIPTION: Final = (
     "Teach a vision-language model to look at a quarter of the pixels first, and to ask for more. Fields: preset "
     "(visionthink preset list), overrides (section.key=value, separated by blanks), data_source, base_model, "
-    "model_name, canary_steps (percents by commas, or off), engine (empty: as the settings say; vllm: the step starts it; "
-    "or an address openai:http://HOST:PORT/v1?model=NAME). An empty field leaves the settings as they are."
+    "model_name, canary_steps (percents by commas, or off), engine (empty: as the settings say; vllm: the step "
+    "starts it; or an address openai:http://HOST:PORT/v1?model=NAME). An empty field leaves the settings as they are."
 )
 
 
