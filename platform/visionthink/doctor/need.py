@@ -10,10 +10,10 @@ from visionthink.config import RunConfig
 from visionthink.doctor.seen import Right
 
 MIN_VERSION: Final = (1, 30)
-_KSERVE: Final = (
-    "install KServe 0.20 or newer: helm install kserve oci://ghcr.io/kserve/charts/kserve --version v0.20.0"
+_KSERVE: Final = "helm install kserve oci://ghcr.io/kserve/charts/kserve --version v0.20.0 -n kserve --create-namespace"
+_TRAINING: Final = (
+    "kubectl apply --server-side -k 'github.com/kubeflow/trainer.git/manifests/overlays/standalone?ref=v1.9.3'"
 )
-_TRAINING: Final = 'kubectl apply --server-side -k "github.com/kubeflow/training-operator.git/manifests/overlays/standalone?ref=v1.9.3"'
 _GATEWAY: Final = (
     "kubectl apply -f https://github.com/kubernetes-sigs/gateway-api/releases/download/v1.4.0/standard-install.yaml"
 )

@@ -48,9 +48,9 @@ class SeenCluster:
     """What the server said to an object of each kind, not to be made: empty where it took it."""
     operators: Mapping[str, int | Unseen]
     """Pods that are ready, by the operator's name."""
-    default_class: str | None | Unseen
+    default_class: str | Unseen | None
     """The default StorageClass."""
-    claims: Mapping[str, str | None | Unseen]
+    claims: Mapping[str, str | Unseen | None]
     """The phase of each volume claim; None where there is none."""
     gpus: tuple[int, ...] | Unseen
     """GPUs that a pod may have, by node."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.contract.conftest import S3Server
-from tests.contract.pipelines.kubeflow_pod import Done, Pods
+from tests.fakes.kubeflow_pod import Done, Pods
 from tests.fakes.stage_task import TINY
 
 from visionthink.config import RunConfig, parse_config
@@ -39,7 +39,8 @@ def pods(tmp_path: Path, s3: S3Server) -> Pods:
     settings.parent.mkdir()
     settings.write_text(f'[register_model]\nstore = "{store}"\n[tracking]\nuri = "http://127.0.0.1:9"\n')
     env = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db", "KUBECONFIG": "/dev/null"}
-    return Pods(home=tmp_path, server=s3, prefix=f"kubeflow/{run_id}", run_id=run_id, env=env)
+    place = f"s3://{s3.bucket}/kubeflow/{run_id}"
+    return Pods(home=tmp_path, store=place, run_id=run_id, env={**env, **s3.environment})
 
 
 def _mlflow(path: Path) -> MlflowConnection:
@@ -56,7 +57,7 @@ def _parent(path: Path) -> tuple[str, Mapping[str, str]]:
     return run_id, {"MLFLOW_RUN_ID": run_id, "MLFLOW_EXPERIMENT_ID": experiment}
 
 
-def test_run_goes_from_pod_to_pod_through_the_object_store_alone(pods: Pods, s3: S3Server, tmp_path: Path) -> None:
+def test_run_goes_from_pod_to_pod_through_the_object_store_alone(pods: Pods, tmp_path: Path) -> None:
     parent, injected = _parent(tmp_path)
     pods.env = {**pods.env, **injected}
     made = ok(pods.run("prepare", FORM)).parameters
@@ -71,7 +72,7 @@ def test_run_goes_from_pod_to_pod_through_the_object_store_alone(pods: Pods, s3:
     assert "reward/mean" in str(trained.metadata["metrics"])
     evaluated = ok(pods.run("evaluate", asked))
     assert evaluated.metadata["asked"]["confusionMatrix"] and evaluated.metadata["metrics"]
-    page = open_store(f"s3://{s3.bucket}/{pods.prefix}/report").read("report")
+    page = open_store(f"{pods.store}/report").read("report")
     assert b"<html" in page[:2000]
     registered = ok(pods.run("register", {**common, "canary_steps": ""})).parameters
     assert registered == {"version": "1", "release": ""}, "so small a training passes no gate"

@@ -1,6 +1,6 @@
-"""What Kubeflow's launcher does around a step, with the commands of a compiled pipeline and a real S3 between pods.
+"""What Kubeflow's launcher does around a step, with the commands of a compiled pipeline and a store between pods.
 
-A step's process gets artifacts below a folder of its own; what it leaves there travels through the bucket, and the next
+A step's process gets artifacts below a folder of its own; what it leaves there travels through the store, and the next
 pod fetches it into another folder. Nothing else is shared.
 """
 
@@ -14,13 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tests.contract.conftest import S3Server
 
 from visionthink.pipelines.cluster.options import ClusterOptions
 from visionthink.pipelines.compile import compiled_text
 from visionthink.storage import open_store
-
-ROOT = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +35,13 @@ class Pods:
     """Runs steps of one pipeline run."""
 
     home: Path
-    server: S3Server
-    prefix: str
+    store: str
+    """Where artifacts lie between two pods: s3://BUCKET/PREFIX, or a folder."""
     run_id: str
     env: Mapping[str, str] = field(default_factory=dict)
     spec: dict[str, Any] = field(default_factory=dict)
     num_pods: int = 0
+    running: "subprocess.Popen[str] | None" = None
 
     def __post_init__(self) -> None:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -74,46 +72,56 @@ class Pods:
         for key in inputs:
             self._fetch(pod, key)
         (pod / "tmp").mkdir(parents=True, exist_ok=True)
-        done = subprocess.run(
-            [*container["command"], *(word.replace("{{$}}", json.dumps(executor_input)) for word in container["args"])],
-            capture_output=True,
+        arguments = [word.replace("{{$}}", json.dumps(executor_input)) for word in container["args"]]
+        process = subprocess.Popen(
+            [*container["command"], *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
-            timeout=600,
-            check=False,
             cwd=pod,
+            start_new_session=True,
             env={
                 "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
                 "HOME": str(pod / "tmp"),
                 "KFP_RUN_ID": self.run_id,
                 "VISIONTHINK_RUNS_DIR": str(runs or pod / "runs"),
                 "VISIONTHINK_SETTINGS_DIR": str(self.home / "settings"),
-                **self.server.environment,
                 **self.env,
                 **env,
             },
         )
-        return self._collected(pod, done, list(made.get("artifacts", {})))
+        self.running = process
+        log, _ = process.communicate(timeout=900)
+        self.running = None
+        return self._collected(pod, process.returncode, log, list(made.get("artifacts", {})))
+
+    def pids(self) -> list[int]:
+        """The Python processes of the step that runs: its shell's children."""
+        assert self.running is not None
+        told = subprocess.run(
+            ["pgrep", "-g", str(self.running.pid), "-f", "executor_main"], capture_output=True, text=True, check=True
+        )
+        return [pid for pid in map(int, told.stdout.split()) if pid != self.running.pid]
 
     def _artifact(self, pod: Path, key: str, found: Mapping[str, Any], *, is_new: bool = False) -> dict[str, Any]:
         place = pod / ("out" if is_new else "in") / key
         return {"artifacts": [{"name": key, "type": found["artifactType"], "uri": str(place), "metadata": {}}]}
 
     def _fetch(self, pod: Path, key: str) -> None:
-        store = open_store(f"s3://{self.server.bucket}/{self.prefix}/{key}")
+        store = open_store(f"{self.store}/{key}")
         for name in store.list():
             path = pod / "in" / key / name
             path.parent.mkdir(parents=True, exist_ok=True)
             store.download(name, path)
 
-    def _collected(self, pod: Path, done: "subprocess.CompletedProcess[str]", made: list[str]) -> Done:
-        log = done.stdout + done.stderr
+    def _collected(self, pod: Path, code: int, log: str, made: list[str]) -> Done:
         output = pod / "out" / "executor_output.json"
-        if done.returncode or not output.exists():
-            return Done(code=done.returncode, log=log)
+        if code or not output.exists():
+            return Done(code=code, log=log)
         told = json.loads(output.read_text())
         for key in made:
             place = pod / "out" / key
-            store = open_store(f"s3://{self.server.bucket}/{self.prefix}/{key}")
+            store = open_store(f"{self.store}/{key}")
             for path in [place] if place.is_file() else sorted(place.rglob("*")):
                 if path.is_file():
                     store.upload(str(path.relative_to(place)) if path != place else key, path)
