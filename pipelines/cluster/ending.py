@@ -40,7 +40,7 @@ def finish_step(preset: str, overrides: str, status: FinalStatus, report: Artifa
     with told("finish") as folder:
         config = resolve(Form(preset=preset, overrides=overrides), platform_file(os.environ), os.environ)
         lines, failed = end_all([lambda: end_job(_backend(config), folder.run_id), lambda: end_rollout(config, folder)])
-        _write(report, _account(folder, status, lines))
+        _write(report, account(folder, status, lines))
         for line in lines:
             say(line)
         if failed:
@@ -90,7 +90,7 @@ def _backend(config: RunConfig) -> TrainingBackend:
     return PyTorchJobBackend.connect(config)
 
 
-def _account(folder: RunFolder, status: FinalStatus, lines: Sequence[str]) -> list[str]:
+def account(folder: RunFolder, status: FinalStatus, lines: Sequence[str]) -> list[str]:
     """How the run went, as lines for people."""
     found = [f"run {folder.run_id}: {status.state}"]
     if status.error_message:

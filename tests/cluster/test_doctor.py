@@ -67,8 +67,10 @@ def examined(kube: Kube, *settings: str, env: dict[str, str] | None = None) -> t
     """The exit code, and the verdicts by name."""
     given = [word for one in ("cluster.serving.autoscaler=none", *settings) for word in ("--set", one)]
     done = subprocess.run(
-        [Path(sys.executable).parent / "visionthink", "doctor", "--json", "--namespace", NAMESPACE, *given]
-        + ["--kubeconfig", str(kube.kubeconfig)],
+        [
+            str(Path(sys.executable).parent / "visionthink"),
+            *("doctor", "--json", "--namespace", NAMESPACE, "--kubeconfig", str(kube.kubeconfig), *given),
+        ],
         capture_output=True,
         text=True,
         timeout=180,

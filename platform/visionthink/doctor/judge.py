@@ -13,6 +13,7 @@ from visionthink.doctor.seen import Probe, SeenCluster, SeenServers, Unseen
 from visionthink.doctor.verdict import Verdict, right, unknown, wrong
 
 _INVALID_HOST: Final = 403
+_NO_NAMESPACE: Final = re.compile(r"namespaces? \S+ not found")
 _WEBHOOK: Final = re.compile(r"failed calling webhook|no endpoints available|connection refused|x509")
 
 
@@ -24,7 +25,7 @@ def judge(need: Need, cluster: SeenCluster, servers: SeenServers) -> tuple[Verdi
         _server(cluster),
         *_kinds(need, cluster),
         *_operators(need, cluster),
-        *_admission(cluster),
+        *_admission(need, cluster),
         _storage_class(cluster),
         *_claims(need, cluster),
         *_gpus(need, cluster),
@@ -76,13 +77,15 @@ def _operators(need: Need, cluster: SeenCluster) -> Iterator[Verdict]:
                 yield right(operator.name, f"{count} pod{'s' if count != 1 else ''} ready")
 
 
-def _admission(cluster: SeenCluster) -> Iterator[Verdict]:
+def _admission(need: Need, cluster: SeenCluster) -> Iterator[Verdict]:
     for kind, said in cluster.admitted.items():
         name = f"admission of {kind}"
         if not said:
             yield right(name, "a specimen is taken")
         elif "forbidden" in said.lower() and "cannot" in said:
             yield unknown(name, said, f"kubectl auth can-i create {kind.lower()}")
+        elif _NO_NAMESPACE.search(said):
+            yield wrong(name, said, f"kubectl create namespace {need.namespace}")
         elif _WEBHOOK.search(said):
             yield wrong(name, said, "kubectl get validatingwebhookconfigurations; restart the operator that it names")
         else:
