@@ -49,7 +49,8 @@ def finish_step(preset: str, overrides: str, status: FinalStatus, report: Artifa
 
 def end_all(parts: Sequence[Callable[[], str]]) -> tuple[list[str], list[str]]:
     """What each part did, and what went wrong; each is tried."""
-    lines, failed = [], []
+    lines: list[str] = []
+    failed: list[str] = []
     for part in parts:
         try:
             lines.append(part())

@@ -111,7 +111,6 @@ def build(name: str, options: ClusterOptions) -> Any:
 
 
 def _whole(step: _Steps) -> Any:
-    @dsl.pipeline(name=WHOLE, description=_DESCRIPTION)
     def visionthink(
         preset: str = "embedded",
         overrides: str = "",
@@ -141,39 +140,33 @@ def _whole(step: _Steps) -> Any:
             with dsl.If(registered["release"] == RELEASE, name="release"):
                 step(component.rollout, config=made["config"], version=registered["version"])
 
-    return visionthink
+    return dsl.pipeline(name=WHOLE, description=_DESCRIPTION)(visionthink)
 
 
 def _label(step: _Steps) -> Any:
-    @dsl.pipeline(name="visionthink-label", description="Which questions need the full resolution.")
     def label(
         preset: str = "embedded", overrides: str = "", data_source: str = "", base_model: str = "", engine: str = ""
     ) -> None:
         made = _prepared(step, preset=preset, overrides=overrides, data_source=data_source, base_model=base_model)
         step(component.label, config=made["config"], key=made["key"], engine=engine)
 
-    return label
+    return dsl.pipeline(name="visionthink-label", description="Which questions need the full resolution.")(label)
 
 
 def _train(step: _Steps) -> Any:
-    @dsl.pipeline(
-        name="visionthink-train",
-        description="Train on labels that an earlier run made: labels is their artifact's URI.",
-    )
     def train(labels: str, preset: str = "embedded", overrides: str = "", base_model: str = "") -> None:
         with dsl.ExitHandler(_finish(step, preset, overrides), name="run"):
             made = _prepared(step, preset=preset, overrides=overrides, base_model=base_model)
             found = dsl.importer(artifact_uri=labels, artifact_class=dsl.Dataset, reimport=False).output
             step(component.train, config=made["config"], key=made["key"], labels=found)
 
-    return train
+    return dsl.pipeline(
+        name="visionthink-train",
+        description="Train on labels that an earlier run made: labels is their artifact's URI.",
+    )(train)
 
 
 def _evaluate(step: _Steps) -> Any:
-    @dsl.pipeline(
-        name="visionthink-evaluate",
-        description="Judge a model on held-out questions: model is the URI of its folder, or of an earlier artifact.",
-    )
     def evaluate(
         model: str,
         preset: str = "embedded",
@@ -186,29 +179,30 @@ def _evaluate(step: _Steps) -> Any:
         found = dsl.importer(artifact_uri=model, artifact_class=dsl.Model, reimport=False).output
         step(component.judge, config=made["config"], key=made["key"], engine=engine, model=found)
 
-    return evaluate
+    return dsl.pipeline(
+        name="visionthink-evaluate",
+        description="Judge a model on held-out questions: model is the URI of its folder, or of an earlier artifact.",
+    )(evaluate)
 
 
 def _promote(step: _Steps) -> Any:
-    @dsl.pipeline(
-        name="visionthink-promote", description="Bring a version of the registry into use: version is its number."
-    )
     def promote(version: str, overrides: str = "", model_name: str = "", canary_steps: str = "") -> None:
         made = _prepared(step, overrides=overrides, model_name=model_name, canary_steps=canary_steps)
         step(component.rollout, config=made["config"], version=version)
 
-    return promote
+    return dsl.pipeline(
+        name="visionthink-promote", description="Bring a version of the registry into use: version is its number."
+    )(promote)
 
 
 def _rollback(step: _Steps) -> Any:
-    @dsl.pipeline(
-        name="visionthink-rollback", description="Bring the version from before the last promotion into use again."
-    )
     def rollback(overrides: str = "", model_name: str = "") -> None:
         made = _prepared(step, overrides=overrides, model_name=model_name)
         step(component.rollback, config=made["config"])
 
-    return rollback
+    return dsl.pipeline(
+        name="visionthink-rollback", description="Bring the version from before the last promotion into use again."
+    )(rollback)
 
 
 def _prepared(step: _Steps, **fields: Any) -> Any:

@@ -42,7 +42,7 @@ def _role(*, without: str = "") -> Manifest:
 @pytest.fixture(scope="module")
 def installed(kube: Kube) -> Iterator[Kube]:
     """A namespace with the steps' account and rights, and a default StorageClass."""
-    for manifest in (
+    manifests: tuple[Manifest, ...] = (
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": dict(_ABOUT)},
         _role(),
@@ -54,7 +54,8 @@ def installed(kube: Kube) -> Iterator[Kube]:
             "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}],
         },
         _CLASS,
-    ):
+    )
+    for manifest in manifests:
         kube.api.apply(manifest)
     try:
         yield kube

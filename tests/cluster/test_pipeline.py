@@ -104,7 +104,7 @@ def place(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plac
 def _account() -> list[Manifest]:
     """The account with exactly the rights that the doctor asks for."""
     about: dict[str, Any] = {"name": ACCOUNT, "namespace": NAMESPACE}
-    rules = [{"apiGroups": [one.group], "resources": [one.resource], "verbs": [one.verb]} for one in RIGHTS]
+    rules: list[Any] = [{"apiGroups": [one.group], "resources": [one.resource], "verbs": [one.verb]} for one in RIGHTS]
     group = "rbac.authorization.k8s.io"
     return [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": about},
@@ -131,7 +131,9 @@ def _leave_model(folder: Path) -> None:
 @pytest.fixture
 def pods(place: Place, tmp_path: Path) -> Pods:
     run_id = str(uuid.uuid4())
-    store = tmp_path / "store"
+    store, settings = tmp_path / "store", tmp_path / "settings"
+    settings.mkdir()
+    (settings / "platform.toml").write_text(f'[cluster]\nnamespace = "{NAMESPACE}"\n')
     open_store(str(store / "labels")).write("label/result.json", json.dumps(StageResult().to_dict(tmp_path)).encode())
     return Pods(home=tmp_path, store=str(store), run_id=run_id, env={"KUBECONFIG": str(place.kubeconfig)})
 
@@ -198,7 +200,7 @@ def test_killed_launcher_is_tried_again_and_adopts_the_job(pods: Pods, place: Pl
     spec = first["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]["spec"]
     assert {"key": "given", "operator": "Exists"} in spec["tolerations"]
     assert spec["nodeSelector"] == {"kubernetes.io/os": "linux"}
-    ended = pods.run("finish", _ending("SUCCEEDED"), **_settings(pods))
+    ended = pods.run("finish", _ending("SUCCEEDED"))
     assert ended.code == 0, ended.log[-3000:]
     assert place.jobs() == []
 
@@ -214,7 +216,7 @@ def test_step_that_is_told_to_end_takes_its_job_along(pods: Pods, place: Place) 
 
 def test_last_step_ends_a_job_that_still_runs(pods: Pods, place: Place) -> None:
     thread, done = started(pods, place, parameters(place))
-    ended = pods.run("finish", _ending("FAILED"), **_settings(pods))
+    ended = pods.run("finish", _ending("FAILED"))
     assert ended.code == 0, ended.log[-3000:]
     assert ("removed: job" in ended.log and "no rollout" in ended.log) or "InferenceService" in ended.log
     assert place.jobs() == []
@@ -234,11 +236,3 @@ def test_task_with_other_gpus_than_the_settings_is_refused(pods: Pods, place: Pl
 def _ending(state: str) -> dict[str, Any]:
     status = {"state": state, "error": {"code": 1, "message": "it broke"}}
     return {"preset": "", "overrides": "", "status": status}
-
-
-def _settings(pods: Pods) -> dict[str, str]:
-    """The installation's file, as its ConfigMap is mounted."""
-    folder = pods.home / "settings"
-    folder.mkdir(exist_ok=True)
-    (folder / "platform.toml").write_text(f'[cluster]\nnamespace = "{NAMESPACE}"\n')
-    return {}

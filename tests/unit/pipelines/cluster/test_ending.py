@@ -10,7 +10,7 @@ from visionthink.runs import RunFolder
 from visionthink.runs.failure import Failure, keep_failure
 
 
-@dataclass(frozen=True)
+@dataclass
 class Status:
     state: str = "FAILED"
     error_message: str | None = "Task run failed."

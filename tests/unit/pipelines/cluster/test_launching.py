@@ -20,7 +20,7 @@ from visionthink.runs.failure import Failure, keep_failure
 ENV = {"PATH": "/usr/bin:/bin"}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Task:
     """Kubeflow's `dsl.TaskConfig`."""
 
