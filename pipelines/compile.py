@@ -5,21 +5,15 @@ committed. Those of the default options ship in `cluster/compiled`.
 """
 
 import tempfile
-from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-import visionthink
 from visionthink.pipelines.cluster.options import ClusterOptions
 from visionthink.storage.atomic import atomic_write
 
 IMAGE_VARIABLE: Final = "VISIONTHINK_IMAGE"
-
-
-def default_image(env: Mapping[str, str]) -> str:
-    """Return the image that the environment names, or the one of this version."""
-    return env.get(IMAGE_VARIABLE) or f"visionthink/control:{visionthink.__version__}"
+"""Names the image of the steps that only talk to others."""
 
 
 def compiled_text(name: str, options: ClusterOptions) -> str:

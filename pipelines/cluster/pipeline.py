@@ -86,7 +86,7 @@ class _Steps:
     def _give_place(self, task: Any) -> None:
         options = self._options
         kubernetes.use_config_map_as_volume(task, options.settings, mount_path=SETTINGS_DIR, optional=True)
-        if options.runs_claim is None:
+        if not options.runs_claim:
             kubernetes.empty_dir_mount(task, volume_name="runs", mount_path=RUNS_DIR)
         else:
             kubernetes.mount_pvc(task, pvc_name=options.runs_claim, mount_path=RUNS_DIR)

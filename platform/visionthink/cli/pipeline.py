@@ -25,26 +25,34 @@ _Name = Annotated[
 _Out = Annotated[
     Path | None, typer.Option("--out", help="YAML file to write. Default: NAME-pipeline.yaml.", metavar="FILE")
 ]
+_Installation = Annotated[
+    Path | None,
+    typer.Option(
+        "--installation",
+        help="Options as a file: `pipeline.toml` of the ConfigMap RELEASE-settings. Default: those of a release "
+        "called visionthink.",
+        metavar="FILE",
+    ),
+]
 _Image = Annotated[str | None, typer.Option("--image", help="Image of the steps that only talk to others.")]
 _ModelImage = Annotated[str | None, typer.Option("--model-image", help="Image of the steps that may run a model.")]
-_Retries = Annotated[int, typer.Option("--retries", min=0, help="Tries after the first one of a step fails.")]
+_Retries = Annotated[int | None, typer.Option("--retries", min=0, help="Tries after the first one of a step fails.")]
 _Claim = Annotated[
-    str, typer.Option("--runs-claim", help="PersistentVolumeClaim of the runs; '' gives each step its own folder.")
+    str | None, typer.Option("--runs-claim", help="PersistentVolumeClaim of the runs; '' gives each step a folder.")
 ]
-_SettingsMap = Annotated[
-    str, typer.Option("--settings", help="ConfigMap with the installation's settings.", metavar="NAME")
-]
-_S3Secret = Annotated[str, typer.Option("--s3-secret", help="Secret with the object store's keys.", metavar="NAME")]
 _Env = Annotated[
     list[str] | None, typer.Option("--env", help="Variable of every step. Repeatable.", metavar="NAME=VALUE")
 ]
-_ModelGpus = Annotated[int, typer.Option("--model-gpus", min=0, help="GPUs of the steps that may run a model.")]
+_ModelGpus = Annotated[int | None, typer.Option("--model-gpus", min=0, help="GPUs of the steps that may run a model.")]
 _TrainGpus = Annotated[
     int | None, typer.Option("--train-gpus", min=0, help="GPUs of each node of a training. Default: the settings'.")
 ]
 _NodeLabels = Annotated[
     list[str] | None,
     typer.Option("--node-selector", help="Label of nodes with GPUs. Repeatable.", metavar="NAME=VALUE"),
+]
+_Names = Annotated[
+    list[str] | None, typer.Argument(help="The pipelines, or `all`. Default: visionthink.", metavar="[NAME]...")
 ]
 _Package = Annotated[
     Path | None, typer.Option("--package", help="A compiled file, in the place of the one that ships.", metavar="FILE")
@@ -75,35 +83,32 @@ def _group() -> None:
 def compile_(
     name: _Name = "visionthink",
     out: _Out = None,
+    installation: _Installation = None,
     image: _Image = None,
     model_image: _ModelImage = None,
-    retries: _Retries = 2,
-    runs_claim: _Claim = "visionthink-runs",
-    settings: _SettingsMap = "visionthink-settings",
-    s3_secret: _S3Secret = "visionthink-s3",
+    retries: _Retries = None,
+    runs_claim: _Claim = None,
     env: _Env = None,
-    model_gpus: _ModelGpus = 0,
+    model_gpus: _ModelGpus = None,
     train_gpus: _TrainGpus = None,
     node_selector: _NodeLabels = None,
 ) -> None:
     """Compile a pipeline for an installation; `upload` takes the file with --package."""
-    from visionthink.pipelines.cluster.options import ClusterOptions
-    from visionthink.pipelines.compile import compile_pipeline, default_image
+    from visionthink.pipelines.cluster.options import read_options
+    from visionthink.pipelines.compile import IMAGE_VARIABLE, compile_pipeline
 
     _check_name(name)
-    defaults = ClusterOptions()
-    options = ClusterOptions(
-        image=image or default_image(os.environ),
-        model_image=model_image or defaults.model_image,
-        num_retries=retries,
-        runs_claim=runs_claim or None,
-        settings=settings,
-        s3_secret=s3_secret,
-        env=dict(_pair(text, "--env") for text in env or []),
-        model_gpus=model_gpus,
-        train_gpus=train_gpus,
-        node_selector=dict(_pair(text, "--node-selector", is_label=True) for text in node_selector or []),
-    )
+    given = {
+        "image": image or os.environ.get(IMAGE_VARIABLE) or None,
+        "model_image": model_image,
+        "num_retries": retries,
+        "runs_claim": runs_claim,
+        "env": dict(_pair(text, "--env") for text in env) if env else None,
+        "model_gpus": model_gpus,
+        "train_gpus": train_gpus,
+        "node_selector": dict(_pair(text, "--node-selector", is_label=True) for text in node_selector or []) or None,
+    }
+    options = read_options(installation, {key: value for key, value in given.items() if value is not None})
     check_temporary(os.environ)
     target = out or Path(f"{name}-pipeline.yaml")
     compile_pipeline(name, options, target)
@@ -112,16 +117,25 @@ def compile_(
 
 @app.command()
 def upload(
-    name: _Name = "visionthink",
+    names: _Names = None,
     package: _Package = None,
+    installation: _Installation = None,
     host: _Host = None,
     namespace: _Namespace = None,
     as_json: _Json = False,
 ) -> None:
-    """Bring a pipeline to Kubeflow's server; the same one twice is uploaded once."""
-    text = _text(name, package)
-    made = _server(host, namespace).upload(_server_name(name), text)
-    _show({"pipeline_id": made.pipeline_id, "version_id": made.version_id, "new": made.is_new}, as_json=as_json)
+    """Bring pipelines to Kubeflow's server; the same one twice is uploaded once."""
+    from visionthink.pipelines.cluster.options import NAMES
+
+    chosen = [one for name in names or ["visionthink"] for one in (NAMES if name == "all" else [name])]
+    if package is not None and len(chosen) > 1:
+        raise ConfigError(f"--package {package} is one pipeline, and {len(chosen)} are named; name one")
+    texts = {name: _text(name, package, installation) for name in chosen}
+    server = _server(host, namespace)
+    for name, text in texts.items():
+        made = server.upload(_server_name(name), text)
+        told = {"name": _server_name(name), "pipeline_id": made.pipeline_id, "version_id": made.version_id}
+        _show({**told, "new": made.is_new}, as_json=as_json)
 
 
 @app.command()
@@ -129,6 +143,7 @@ def run(
     name: _Name = "visionthink",
     param: _Params = None,
     package: _Package = None,
+    installation: _Installation = None,
     run_name: _RunName = None,
     experiment: _Experiment = "visionthink",
     service_account: _Account = None,
@@ -141,7 +156,7 @@ def run(
     """Upload a pipeline if it is not there, and start a run of it."""
     from visionthink.pipelines.cluster.client import DEFAULT_ACCOUNT, check_arguments, version_name
 
-    text = _text(name, package)
+    text = _text(name, package, installation)
     arguments = dict(_pair(one, "--param") for one in param or [])
     check_arguments(text, arguments)
     server = _server(host, namespace)
@@ -158,18 +173,23 @@ def run(
         server.wait(run_id, timeout_s=timeout, say=lambda line: print(line, file=sys.stderr, flush=True))
 
 
-def _text(name: str, package: Path | None) -> str:
-    from visionthink.pipelines.compile import shipped_text
+def _text(name: str, package: Path | None, installation: Path | None) -> str:
+    """The compiled pipeline: a file, or compiled for the installation, or the one that ships."""
+    from visionthink.pipelines.cluster.options import read_options
+    from visionthink.pipelines.compile import compiled_text, shipped_text
 
     _check_name(name)
+    if package is not None and installation is not None:
+        raise ConfigError("--package is compiled already; leave it out, or --installation")
+    if installation is not None:
+        return compiled_text(name, read_options(installation, {}))
     if package is None:
         return shipped_text(name)
     try:
         return package.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(
-            f"{package} cannot be read: {error.strerror}; `visionthink pipeline compile` makes it"
-        ) from error
+        why = error.strerror
+        raise ConfigError(f"{package} cannot be read: {why}; `visionthink pipeline compile` makes it") from error
 
 
 def _server(host: str | None, namespace: str | None) -> "KubeflowPipelines":
@@ -194,9 +214,9 @@ def _check_name(name: str) -> None:
 
 def _show(made: dict[str, object], *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(made, indent=2))
+        print(json.dumps(made))
     else:
-        print(", ".join(f"{key} {value}" for key, value in made.items()))
+        print(" ".join(f"{key}={value}" for key, value in made.items()))
 
 
 def _pair(text: str, option: str, *, is_label: bool = False) -> tuple[str, str]:

@@ -6,6 +6,7 @@ import pytest
 from tests.fakes.kubeflow_server import KubeflowServer, kubeflow_server
 
 from visionthink.cli.app import run_command
+from visionthink.pipelines.cluster.options import NAMES
 from visionthink.pipelines.compile import shipped_text
 
 
@@ -52,10 +53,23 @@ def test_upload_brings_the_one_that_ships_or_a_file(
     for given in ([], [], ["--package", str(own)]):
         assert run_command(["pipeline", "upload", "rollback", "--json", *given]) == 0
     told = capsys.readouterr()
-    made = [json.loads(text + "}") for text in told.out.split("}\n") if text.strip()]
+    made = [json.loads(line) for line in told.out.splitlines()]
     assert [one["new"] for one in made] == [True, False, True]
     assert len({one["pipeline_id"] for one in made}) == 1
     assert server.texts[made[2]["version_id"]].endswith("# mine\n")
+
+
+def test_upload_of_all_is_compiled_for_the_installation(
+    server: KubeflowServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = tmp_path / "pipeline.toml"
+    options.write_text('image = "example/control:9"\n')
+    assert run_command(["pipeline", "upload", "all", "--installation", str(options)]) == 0
+    names = {one.display_name for one in server.pipelines.values()}
+    assert names == {"visionthink", *(f"visionthink-{name}" for name in NAMES[1:])}
+    assert all("example/control:9" in text for text in server.texts.values())
+    assert capsys.readouterr().out.count("new=True") == len(NAMES)
+    assert run_command(["pipeline", "upload", "all", "--package", str(options)]) == 2
 
 
 def test_run_starts_a_run_of_what_it_uploads_and_waits_for_its_end(

@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 import visionthink
-from visionthink.pipelines.cluster.options import NAMES, ClusterOptions
-from visionthink.pipelines.compile import compile_pipeline, compiled_text, default_image, shipped_text
+from visionthink.errors import ConfigError
+from visionthink.pipelines.cluster.options import NAMES, ClusterOptions, read_options
+from visionthink.pipelines.compile import compile_pipeline, compiled_text, shipped_text
 
 if TYPE_CHECKING:
     from tests.conftest import Golden
@@ -138,7 +139,7 @@ def test_training_hands_what_its_task_is_given_to_its_job() -> None:
 
 
 def test_steps_without_a_claim_have_a_folder_of_their_own() -> None:
-    _, executors = compiled(options=ClusterOptions(runs_claim=None))
+    _, executors = compiled(options=ClusterOptions(runs_claim=""))
     for executor in executors.values():
         assert "pvcMount" not in executor
         assert executor["emptyDirMounts"] == [{"volumeName": "runs", "mountPath": "/runs"}]
@@ -149,6 +150,22 @@ def test_retries_can_be_left_out() -> None:
     assert not any("retryPolicy" in task for task in tasks(spec).values())
 
 
-def test_default_image_is_the_one_of_this_version() -> None:
-    assert default_image({}) == f"visionthink/control:{visionthink.__version__}"
-    assert default_image({"VISIONTHINK_IMAGE": ""}) == default_image({})
+def test_options_of_an_installation_are_read_and_what_is_given_wins(tmp_path: Path) -> None:
+    path = tmp_path / "pipeline.toml"
+    path.write_text('image = "a"\nruns_claim = ""\nmodel_gpus = 2\n[env]\nA = "b"\n')
+    found = read_options(path, {"image": "c"})
+    assert (found.image, found.runs_claim, found.model_gpus, found.env) == ("c", "", 2, {"A": "b"})
+    assert read_options(None, {}) == ClusterOptions()
+    assert read_options(None, {}).image == f"visionthink/control:{visionthink.__version__}"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("imagee = 1", "imagee"), ("model_gpus = -1", "model_gpus"), ("image = ", "cannot be read"), (None, "cannot be")],
+)
+def test_options_that_are_none_are_refused(tmp_path: Path, text: str | None, told: str) -> None:
+    path = tmp_path / "pipeline.toml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigError, match=told):
+        read_options(path, {})
