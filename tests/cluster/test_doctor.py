@@ -128,14 +128,10 @@ def test_storage_class_that_is_no_default_is_told_with_the_command_that_makes_it
 
 
 def test_operator_without_pods_is_told_by_its_name_and_by_what_it_no_longer_admits(installed: Kube) -> None:
-    told = json.loads(
-        installed.kubectl(*("get", "deployments", "-A", "-l", "control-plane=kubeflow-training-operator", "-o", "json"))
-    )
-    (operator,) = (one["metadata"] for one in told["items"])
-    scale = ("-n", operator["namespace"], "scale", "deployment", operator["name"])
+    scale = ("-n", "kubeflow", "scale", "deployment", "training-operator")
     installed.kubectl(*scale, "--replicas=0")
     try:
-        until(lambda: _endpoints(installed, operator["namespace"]) == "", what="no pod", timeout_s=90)
+        until(lambda: _endpoints(installed) == "", what="no pod", timeout_s=90)
         code, found = examined(installed)
         assert code == 1
         assert found["training operator"]["health"] == "wrong" and found["training operator"]["mend"]
@@ -143,16 +139,13 @@ def test_operator_without_pods_is_told_by_its_name_and_by_what_it_no_longer_admi
         assert admission["health"] == "wrong" and "webhook" in admission["found"]
     finally:
         installed.kubectl(*scale, "--replicas=1")
-        installed.kubectl(
-            *("-n", operator["namespace"], "rollout", "status", "deployment", operator["name"]), timeout_s=150
-        )
-        until(lambda: _endpoints(installed, operator["namespace"]) != "", what="the operator", timeout_s=90)
+        until(lambda: _endpoints(installed) != "", what="the operator", timeout_s=90)
 
 
-def _endpoints(kube: Kube, namespace: str) -> str:
+def _endpoints(kube: Kube) -> str:
     """The addresses behind the operator's Service."""
     return kube.kubectl(
-        *("-n", namespace, "get", "endpointslices", "-l", "kubernetes.io/service-name=training-operator"),
+        *("-n", "kubeflow", "get", "endpointslices", "-l", "kubernetes.io/service-name=training-operator"),
         *("-o", "jsonpath={.items[*].endpoints[?(@.conditions.ready==true)].addresses[*]}"),
     ).strip()
 

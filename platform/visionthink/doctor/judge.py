@@ -65,14 +65,14 @@ def _kinds(need: Need, cluster: SeenCluster) -> Iterator[Verdict]:
 def _operators(need: Need, cluster: SeenCluster) -> Iterator[Verdict]:
     for operator in need.operators:
         found = cluster.operators.get(operator.name)
-        look = f"kubectl get deployments -A -l {operator.label}"
+        look = f"kubectl get deployments -A --field-selector metadata.name={operator.deployment}"
         match found:
             case None:
                 continue
             case Unseen(why=why):
                 yield unknown(operator.name, why, look)
             case 0:
-                yield wrong(operator.name, f"no pod of it is ready ({operator.label})", operator.mend)
+                yield wrong(operator.name, f"no pod of Deployment {operator.deployment} is ready", operator.mend)
             case count:
                 yield right(operator.name, f"{count} pod{'s' if count != 1 else ''} ready")
 

@@ -41,7 +41,7 @@ def look_at(config: RunConfig, need: Need, kubeconfig: Path | None) -> SeenClust
         apis=apis,
         has_canary=_seen(lambda: _has_canary(api)),
         admitted=dict(_admitted(api, config, apis)),
-        operators={operator.name: _seen(_counter(api, operator.label)) for operator in need.operators},
+        operators={operator.name: _seen(_counter(api, operator.deployment)) for operator in need.operators},
         default_class=_seen(lambda: _default_class(api)),
         claims={claim: _seen(_claim_reader(api, need.namespace, claim)) for claim in need.claims},
         gpus=_seen(lambda: _gpus(api)),
@@ -162,14 +162,14 @@ def _admitted(api: Any, config: RunConfig, apis: Names) -> Iterator[tuple[str, s
             yield str(specimen["kind"]), ""
 
 
-def _counter(api: Any, label: str) -> Callable[[], int]:
+def _counter(api: Any, deployment: str) -> Callable[[], int]:
     from kubernetes import client
 
     def look() -> int:
         found = client.AppsV1Api(api).list_deployment_for_all_namespaces(
-            label_selector=label, _request_timeout=_TIMEOUT_S
+            field_selector=f"metadata.name={deployment}", _request_timeout=_TIMEOUT_S
         )
-        return sum(deployment.status.ready_replicas or 0 for deployment in found.items)
+        return sum(one.status.ready_replicas or 0 for one in found.items)
 
     return look
 

@@ -33,8 +33,8 @@ class Operator:
     """A controller that must run."""
 
     name: str
-    label: str
-    """By which its Deployment is found, in whatever namespace."""
+    deployment: str
+    """What its Deployment is called, in whatever namespace."""
     mend: str
 
 
@@ -63,8 +63,8 @@ def need_of(config: RunConfig, account: str) -> Need:
         account=account,
         kinds=_kinds(config),
         operators=(
-            Operator(name="training operator", label="control-plane=kubeflow-training-operator", mend=_TRAINING),
-            Operator(name="KServe", label="control-plane=kserve-controller-manager", mend=_KSERVE),
+            Operator(name="training operator", deployment="training-operator", mend=_TRAINING),
+            Operator(name="KServe", deployment="kserve-controller-manager", mend=_KSERVE),
         ),
         rights=RIGHTS,
         claims=tuple(text.rpartition(":")[0] for text in cluster.training.claims) if trains else (),

@@ -67,7 +67,12 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
         "helm install kserve",
     ),
     ({"has_canary": False}, "canaries", "older than 0.20", "helm install kserve"),
-    ({"operators": {"KServe": 0}}, "KServe", "no pod of it is ready", "helm install kserve"),
+    (
+        {"operators": {"KServe": 0}},
+        "KServe",
+        "no pod of Deployment kserve-controller-manager is ready",
+        "helm install kserve",
+    ),
     (
         {"admitted": {"PyTorchJob": 'failed calling webhook "x": no endpoints available for service "y"'}},
         "admission of PyTorchJob",
