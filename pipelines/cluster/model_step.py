@@ -33,7 +33,7 @@ def label_step(config: str, key: str, engine: str, labels: Artifact, metrics: Me
     """
     with told("label") as folder:
         settings = _checked(config, key, folder)
-        with _engines(settings, engine, {_BASE: base_folder(settings.model.base)}) as asked:
+        with answering(settings, engine, {_BASE: base_folder(settings.model.base)}) as asked:
             run_step(
                 "label", asked.model_dump_json(), str(folder.path), version_of(key), output=labels, metrics=metrics
             )
@@ -59,7 +59,7 @@ def evaluate_step(
         for artifact in inputs:
             restore(artifact, folder.path)
         models = {_BASE: base_folder(settings.model.base), _TRAINED: folder.trained_model}
-        with _engines(settings, engine, models) as asked:
+        with answering(settings, engine, models) as asked:
             run_step(
                 "evaluate",
                 asked.model_dump_json(),
@@ -91,7 +91,7 @@ def judge_step(
         settings = override_config(_checked(config, key, folder), {"evaluate.model": str(_model_in(Path(model.path)))})
         folder.config_path.unlink(missing_ok=True)  # begun by `prepare`, which knew no model yet
         models = {_BASE: base_folder(settings.model.base), _TRAINED: Path(str(settings.evaluate.model))}
-        with _engines(settings, engine, models) as asked:
+        with answering(settings, engine, models) as asked:
             run_step(
                 "evaluate",
                 asked.model_dump_json(),
@@ -116,7 +116,7 @@ def _model_in(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _engines(config: RunConfig, engine: str, models: dict[str, Path]) -> Generator[RunConfig]:
+def answering(config: RunConfig, engine: str, models: dict[str, Path]) -> Generator[RunConfig]:
     """The settings with an address for each model, by the setting that names it.
 
     Raises:

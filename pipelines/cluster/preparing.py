@@ -11,7 +11,7 @@ from visionthink.pipelines.cluster.cache_key import cache_key
 from visionthink.pipelines.cluster.form import Form, resolve
 from visionthink.pipelines.cluster.place import platform_file, told
 from visionthink.pipelines.parameter import to_parameter
-from visionthink.stage import check_settings
+from visionthink.stage import check_inputs
 
 
 class Prepared(NamedTuple):
@@ -29,7 +29,7 @@ def prepare_step(form: Form) -> Prepared:
     """
     with told("prepare") as folder:
         config = resolve(form, platform_file(os.environ), os.environ)
-        check_settings(config)
+        check_inputs(config, trains=True)
         folder.begin(config)
         return Prepared(config=to_parameter(config.model_dump_json()), key=cache_key(config))
     raise AssertionError("a failure has ended the process")

@@ -40,12 +40,17 @@ class Pods:
     run_id: str
     env: Mapping[str, str] = field(default_factory=dict)
     spec: dict[str, Any] = field(default_factory=dict)
+    pipeline: str = "visionthink"
     num_pods: int = 0
     running: "subprocess.Popen[str] | None" = None
 
     def __post_init__(self) -> None:
+        self.read()
+
+    def read(self) -> None:
+        """Take the commands of the pipeline."""
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        self.spec = next(yaml.load_all(compiled_text("visionthink", ClusterOptions()), Loader=loader))
+        self.spec = next(yaml.load_all(compiled_text(self.pipeline, ClusterOptions()), Loader=loader))
 
     def run(self, name: str, parameters: Mapping[str, Any], *, runs: Path | None = None, **env: str) -> Done:
         """Run the step `name` in a pod of its own, with `runs` mounted at /runs or else an empty folder."""

@@ -12,7 +12,8 @@ from tests.fakes.kubeflow_pod import Done, Pods
 from tests.fakes.stage_task import TINY
 
 from visionthink.config import RunConfig, parse_config
-from visionthink.storage import open_store
+from visionthink.model.bundled import bundled_path
+from visionthink.storage import open_store, publish_tree
 from visionthink.tracking import MlflowConnection, MlflowSettings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -116,6 +117,16 @@ def test_retried_step_goes_on_in_the_volume_of_the_runs_and_gives_passwords_back
     again = ok(pods.run("label", asked, runs=runs))
     assert again.metadata["metrics"] == first.metadata["metrics"]
     assert json.loads((runs / pods.run_id / "config.json").read_text())["judge"]["uri"] == begun.judge.uri
+
+
+def test_model_of_a_store_is_judged_in_a_run_of_its_own(pods: Pods, tmp_path: Path) -> None:
+    pods.pipeline = "evaluate"
+    pods.read()
+    publish_tree(open_store(f"{pods.store}/model"), "eyes", bundled_path())
+    made = ok(pods.run("prepare", FORM)).parameters
+    judged = ok(pods.run("judge", {**made, "engine": ""}))
+    assert judged.metadata["results"]["stage"] == "evaluate" and judged.metadata["asked"]["confusionMatrix"]
+    assert any("accuracy" in name for name in judged.metadata["metrics"])
 
 
 @pytest.mark.parametrize(
