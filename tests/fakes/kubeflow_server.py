@@ -152,7 +152,9 @@ class _Handler(BaseHTTPRequestHandler):
 def _form(kind: str, raw: bytes) -> str:
     """The file of a multipart form."""
     message = email.message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + raw)
-    (part, *_) = message.get_payload()
+    parts = message.get_payload()
+    assert isinstance(parts, list)
+    part = parts[0]
     assert isinstance(part, email.message.Message)
     payload = part.get_payload(decode=True)
     assert isinstance(payload, bytes)

@@ -41,15 +41,15 @@ def with_fields(spec: Mapping[str, Json], fields: PodFields) -> dict[str, Json]:
     volumes = [one for one in _over(_maps(spec.get("volumes")), fields.volumes, "name") if one["name"] in used]
     container: dict[str, Json] = {
         **containers[0],
-        "env": _over(_maps(containers[0].get("env")), fields.env, "name"),
+        "env": [*_over(_maps(containers[0].get("env")), fields.env, "name")],
         "resources": _resources(containers[0].get("resources"), fields.resources),
-        "volumeMounts": mounts,
+        "volumeMounts": [*mounts],
     }
     return {
         **spec,
         **_placed(spec, fields),
         "containers": [container, *containers[1:]],
-        "volumes": volumes,
+        "volumes": [*volumes],
     }
 
 
@@ -75,7 +75,7 @@ def _resources(old: Json, new: Mapping[str, Mapping[str, Json]]) -> dict[str, Js
     return found
 
 
-def _over(old: list[dict[str, Json]], new: tuple[Mapping[str, Json], ...], key: str) -> list[Json]:
+def _over(old: list[dict[str, Json]], new: tuple[Mapping[str, Json], ...], key: str) -> list[dict[str, Json]]:
     """Both, without those of the old ones that a new one takes the place of."""
     taken = {one[key] for one in new}
     return [*(one for one in old if one[key] not in taken), *(dict(one) for one in new)]
