@@ -18,8 +18,6 @@ from typing import Any, Final, NamedTuple
 import visionthink
 from visionthink.errors import ClusterError, ConfigError
 
-DEFAULT_ACCOUNT: Final = "visionthink-pipeline"
-"""The chart's service account for steps."""
 _FINAL: Final = frozenset({"SUCCEEDED", "FAILED", "SKIPPED", "CANCELED"})
 _SUCCEEDED: Final = "SUCCEEDED"
 _RETRYABLE: Final = frozenset({408, 409, 429})  # and every 5xx

@@ -19,11 +19,11 @@ def prepare(
     canary_steps: str,
 ) -> NamedTuple("Prepared", [("config", str), ("key", str)]):  # type: ignore[valid-type]
     """Make the settings of the form, refuse what would end the run later, and tell code and data by a key."""
-    from visionthink.pipelines.cluster.form import Form
+    from visionthink.pipelines.cluster.fields import Fields
     from visionthink.pipelines.cluster.preparing import prepare_step
 
     return prepare_step(
-        Form(
+        Fields(
             preset=preset,
             overrides=overrides,
             data_source=data_source,

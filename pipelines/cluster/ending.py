@@ -15,7 +15,7 @@ from visionthink.config import RunConfig
 from visionthink.core.rollout import Phase
 from visionthink.errors import BackendError, ClusterError, DataError
 from visionthink.pipelines.artifact import Artifact
-from visionthink.pipelines.cluster.form import Form, resolve
+from visionthink.pipelines.cluster.fields import Fields, resolve
 from visionthink.pipelines.cluster.place import platform_file, say, told
 from visionthink.rollout.opening import open_cluster, open_registry, open_rollout
 from visionthink.runs import STAGES, RunFolder
@@ -38,7 +38,7 @@ def finish_step(preset: str, overrides: str, status: FinalStatus, report: Artifa
         SystemExit: something could not be ended.
     """
     with told("finish") as folder:
-        config = resolve(Form(preset=preset, overrides=overrides), platform_file(os.environ), os.environ)
+        config = resolve(Fields(preset=preset, overrides=overrides), platform_file(os.environ), os.environ)
         lines, failed = end_all([lambda: end_job(_backend(config), folder.run_id), lambda: end_rollout(config, folder)])
         _write(report, account(folder, status, lines))
         for line in lines:

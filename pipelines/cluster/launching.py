@@ -18,7 +18,7 @@ from visionthink.config import RunConfig, parse_config
 from visionthink.errors import ClusterError, ConfigError, DataError, VisionThinkError
 from visionthink.pipelines.artifact import Artifact, restore
 from visionthink.pipelines.cluster.cache_key import version_of
-from visionthink.pipelines.cluster.form import MLFLOW_RUN
+from visionthink.pipelines.cluster.fields import MLFLOW_RUN
 from visionthink.pipelines.cluster.place import check_key, say, told
 from visionthink.pipelines.display import MetricsArtifact
 from visionthink.pipelines.parameter import whole_config

@@ -37,6 +37,8 @@ class ClusterOptions(Section):
     gives each pod a folder of its own."""
     settings: str = Field(default="visionthink-settings", min_length=1)
     """ConfigMap with the installation's settings."""
+    service_account: str = "visionthink-pipeline"
+    """Whose rights the steps have; told when a run is started, for it is no part of a compiled pipeline."""
     s3_secret: str = "visionthink-s3"
     """Secret with the object store's two keys; empty where the pods' identity opens it."""
     mlflow_secret: str = "visionthink-mlflow-user"

@@ -1,6 +1,6 @@
 """The pipelines for a cluster: the whole method, and each of its parts alone.
 
-Rule: a parameter is a field of Kubeflow's form; what the installation is called is an option of `build`. Only labelling
+Rule: a parameter is a field on Kubeflow's page; what the installation is called is an option of `build`. Only labelling
 is cached: keyed on settings, code and data, it is the same whoever asks. Training, registry and rollout change the
 world, and an evaluation is held against the model that is in use now.
 """

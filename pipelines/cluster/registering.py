@@ -1,7 +1,7 @@
 """The step `register`: the gate decides, the model is published and registered.
 
-Rule: whether a version is rolled out follows from the gate's decision and from the form, and is told as a parameter, so
-that Kubeflow's page shows a rollout that was left out as one.
+Rule: whether a version is rolled out follows from the gate's decision and from the fields, and is told as a parameter,
+so that Kubeflow's page shows a rollout that was left out as one.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from visionthink.pipelines.artifact import Artifact
 from visionthink.pipelines.cluster.cache_key import version_of
-from visionthink.pipelines.cluster.form import is_off
+from visionthink.pipelines.cluster.fields import is_off
 from visionthink.pipelines.cluster.place import check_key, say, told
 from visionthink.pipelines.display import MetricsArtifact
 from visionthink.pipelines.step import run_step

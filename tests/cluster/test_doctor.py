@@ -65,7 +65,7 @@ def installed(kube: Kube) -> Iterator[Kube]:
 
 
 def examined(kube: Kube, *settings: str, env: dict[str, str] | None = None) -> tuple[int, dict[str, Any]]:
-    """The exit code, and the verdicts by name."""
+    """The exit code, and the diagnoses by name."""
     given = [word for one in ("cluster.serving.autoscaler=none", *settings) for word in ("--set", one)]
     done = subprocess.run(
         [
@@ -109,9 +109,9 @@ def test_missing_right_is_named(installed: Kube) -> None:
     installed.api.apply(_role(without="watch pytorchjobs.kubeflow.org"))
     try:
         code, found = examined(installed)
-        verdict = found[f"rights of {NAMESPACE}/{ACCOUNT}"]
-        assert code == 1 and verdict["health"] == "wrong"
-        assert verdict["found"] == "it may not watch pytorchjobs.kubeflow.org" and "helm upgrade" in verdict["mend"]
+        diagnosis = found[f"rights of {NAMESPACE}/{ACCOUNT}"]
+        assert code == 1 and diagnosis["health"] == "wrong"
+        assert diagnosis["found"] == "it may not watch pytorchjobs.kubeflow.org" and "helm upgrade" in diagnosis["mend"]
     finally:
         installed.api.apply(_role())
 

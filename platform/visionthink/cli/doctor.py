@@ -13,11 +13,11 @@ import typer
 from visionthink.cli.settings import Settings, takes_settings
 
 if TYPE_CHECKING:
-    from visionthink.doctor import Verdict
+    from visionthink.doctor import Diagnosis
 
 _MARKS: Final = {"ok": "ok     ", "unknown": "unknown", "wrong": "WRONG  "}
 
-_Json = Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print the diagnoses as JSON.")]
 _Kubeconfig = Annotated[
     Path | None, typer.Option("--kubeconfig", help="Default: the pod's own cluster, or else yours.", metavar="FILE")
 ]
@@ -51,11 +51,11 @@ def doctor(
     if as_json:
         print(json.dumps(found.to_dict(), indent=2))
     else:
-        print("\n".join(line for verdict in found.verdicts for line in _lines(verdict)))
+        print("\n".join(line for diagnosis in found.diagnoses for line in _lines(diagnosis)))
     if not found.is_healthy:
         raise typer.Exit(1)
 
 
-def _lines(verdict: "Verdict") -> list[str]:
-    told = f"{_MARKS[verdict.health.value]}  {verdict.name}: {' '.join(verdict.found.split())}"
-    return [told, *([f"         -> {verdict.mend}"] if verdict.mend else [])]
+def _lines(diagnosis: "Diagnosis") -> list[str]:
+    told = f"{_MARKS[diagnosis.health.value]}  {diagnosis.name}: {' '.join(diagnosis.found.split())}"
+    return [told, *([f"         -> {diagnosis.mend}"] if diagnosis.mend else [])]

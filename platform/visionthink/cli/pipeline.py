@@ -68,7 +68,7 @@ _Params = Annotated[
 _RunName = Annotated[str | None, typer.Option("--run-name", help="What the run is called on Kubeflow's page.")]
 _Experiment = Annotated[str, typer.Option("--experiment", help="Where it is listed.")]
 _Account = Annotated[
-    str | None, typer.Option("--service-account", help="Whose rights the steps have. Default: visionthink-pipeline.")
+    str | None, typer.Option("--service-account", help="Whose rights the steps have. Default: the installation's.")
 ]
 _Wait = Annotated[bool, typer.Option("--wait", help="Return when the run has ended; 0 only if it succeeded.")]
 _Timeout = Annotated[float, typer.Option("--timeout", min=1, help="Longest such wait.", metavar="SECONDS")]
@@ -154,7 +154,8 @@ def run(
     as_json: _Json = False,
 ) -> None:
     """Upload a pipeline if it is not there, and start a run of it."""
-    from visionthink.pipelines.cluster.client import DEFAULT_ACCOUNT, check_arguments, version_name
+    from visionthink.pipelines.cluster.client import check_arguments, version_name
+    from visionthink.pipelines.cluster.options import read_options
 
     text = _text(name, package, installation)
     arguments = dict(_pair(one, "--param") for one in param or [])
@@ -166,7 +167,7 @@ def run(
         arguments,
         name=run_name or f"{_server_name(name)} {version_name(text)}",
         experiment=experiment,
-        account=service_account or DEFAULT_ACCOUNT,
+        account=service_account or read_options(installation, {}).service_account,
     )
     _show({"run_id": run_id, "pipeline_id": uploaded.pipeline_id, "version_id": uploaded.version_id}, as_json=as_json)
     if wait:

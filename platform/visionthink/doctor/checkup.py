@@ -1,4 +1,4 @@
-"""The whole examination: looks, asks, judges."""
+"""The whole examination: looks, asks, tells."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,27 +6,27 @@ from pathlib import Path
 
 from visionthink.config import RunConfig
 from visionthink.core.json_value import Json
-from visionthink.doctor.judge import judge
+from visionthink.doctor.diagnose import diagnose
+from visionthink.doctor.diagnosis import Diagnosis, is_healthy
 from visionthink.doctor.look import look_at
 from visionthink.doctor.need import need_of
 from visionthink.doctor.probe import probe_all
-from visionthink.doctor.verdict import Verdict, is_healthy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkup:
-    """All verdicts."""
+    """All diagnoses."""
 
-    verdicts: tuple[Verdict, ...]
+    diagnoses: tuple[Diagnosis, ...]
 
     @property
     def is_healthy(self) -> bool:
         """Whether nothing is wrong."""
-        return is_healthy(self.verdicts)
+        return is_healthy(self.diagnoses)
 
     def to_dict(self) -> dict[str, Json]:
         """The checkup as JSON."""
-        return {"healthy": self.is_healthy, "checks": [verdict.to_dict() for verdict in self.verdicts]}
+        return {"healthy": self.is_healthy, "checks": [diagnosis.to_dict() for diagnosis in self.diagnoses]}
 
 
 def check_up(
@@ -39,4 +39,4 @@ def check_up(
 ) -> Checkup:
     """Examine the cluster for a platform with these settings, whose steps act as `account`."""
     need = need_of(config, account)
-    return Checkup(verdicts=judge(need, look_at(config, need, kubeconfig), probe_all(config, env, kubeflow)))
+    return Checkup(diagnoses=diagnose(need, look_at(config, need, kubeconfig), probe_all(config, env, kubeflow)))

@@ -17,7 +17,7 @@ from visionthink.storage import open_store, publish_tree
 from visionthink.tracking import MlflowConnection, MlflowSettings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-FORM = {
+FIELDS = {
     "preset": "embedded",
     "overrides": shlex.join(f"{key}={json.dumps(value)}" for key, value in TINY.items()),
     "data_source": "",
@@ -61,7 +61,7 @@ def _parent(path: Path) -> tuple[str, Mapping[str, str]]:
 def test_run_goes_from_pod_to_pod_through_the_object_store_alone(pods: Pods, tmp_path: Path) -> None:
     parent, injected = _parent(tmp_path)
     pods.env = {**pods.env, **injected}
-    made = ok(pods.run("prepare", FORM)).parameters
+    made = ok(pods.run("prepare", FIELDS)).parameters
     config = parse_config(made["config"])
     assert config.register_model.name == "seen-here" and config.label.num_samples == TINY["label.num_samples"]
     assert config.tracking.uri is None, "where Kubeflow injects a server, it is the one"
@@ -103,12 +103,12 @@ def _status(state: str) -> dict[str, object]:
 
 
 def test_retried_step_goes_on_in_the_volume_of_the_runs_and_gives_passwords_back(pods: Pods, tmp_path: Path) -> None:
-    form = {
-        **FORM,
-        "overrides": f"{FORM['overrides']} judge.uri=rule+openai:http://me:hush-hush@127.0.0.1:9/v1?model=m",
+    fields = {
+        **FIELDS,
+        "overrides": f"{FIELDS['overrides']} judge.uri=rule+openai:http://me:hush-hush@127.0.0.1:9/v1?model=m",
     }
     runs = tmp_path / "runs"
-    made = ok(pods.run("prepare", form, runs=runs)).parameters
+    made = ok(pods.run("prepare", fields, runs=runs)).parameters
     assert "hush-hush" not in made["config"]
     begun = RunConfig.model_validate_json((runs / pods.run_id / "config.json").read_text())
     assert "hush-hush" in begun.judge.uri
@@ -123,7 +123,7 @@ def test_model_of_a_store_is_judged_in_a_run_of_its_own(pods: Pods, tmp_path: Pa
     pods.pipeline = "evaluate"
     pods.read()
     publish_tree(open_store(f"{pods.store}/model"), "eyes", bundled_path())
-    made = ok(pods.run("prepare", FORM)).parameters
+    made = ok(pods.run("prepare", FIELDS)).parameters
     judged = ok(pods.run("judge", {**made, "engine": ""}))
     assert judged.metadata["results"]["stage"] == "evaluate" and judged.metadata["asked"]["confusionMatrix"]
     assert any("accuracy" in name for name in judged.metadata["metrics"])
@@ -132,9 +132,9 @@ def test_model_of_a_store_is_judged_in_a_run_of_its_own(pods: Pods, tmp_path: Pa
 @pytest.mark.parametrize(
     ("name", "parameters", "told"),
     [
-        ("prepare", {**FORM, "preset": "nonsense"}, "there is no preset 'nonsense'"),
-        ("prepare", {**FORM, "overrides": "train.num_stepz=3"}, "unknown key train.num_stepz"),
-        ("prepare", {**FORM, "canary_steps": "many"}, "canary_steps 'many' are no whole percents"),
+        ("prepare", {**FIELDS, "preset": "nonsense"}, "there is no preset 'nonsense'"),
+        ("prepare", {**FIELDS, "overrides": "train.num_stepz=3"}, "unknown key train.num_stepz"),
+        ("prepare", {**FIELDS, "canary_steps": "many"}, "canary_steps 'many' are no whole percents"),
         ("label", {"config": "{}", "key": "0.0.0-abc", "engine": ""}, "was prepared by visionthink 0.0.0"),
     ],
 )

@@ -54,7 +54,7 @@ def test_compiled_pipeline_of_another_installation_reads_as_reviewed(tmp_path: P
     golden("pipelines/visionthink.yaml", (tmp_path / "deep" / "pipeline.yaml").read_text())
 
 
-def test_whole_pipeline_goes_from_the_form_to_a_rollout_that_the_gate_allows() -> None:
+def test_whole_pipeline_goes_from_the_fields_to_a_rollout_that_the_gate_allows() -> None:
     spec, _ = compiled()
     found = tasks(spec)
     order = ["prepare", "label", "train", "evaluate", "register"]
@@ -76,7 +76,7 @@ def test_whatever_happens_a_last_step_ends_what_runs(name: str) -> None:
     assert last["inputs"]["parameters"]["status"]["taskFinalStatus"]["producerTask"] == "exit-handler-1"
 
 
-def test_form_has_the_fields_that_a_person_fills_in() -> None:
+def test_page_has_the_fields_that_a_person_fills_in() -> None:
     spec, _ = compiled()
     fields = spec["root"]["inputDefinitions"]["parameters"]
     assert set(fields) == ONE_FIELD | {"engine"}

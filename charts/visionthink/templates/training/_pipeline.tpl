@@ -9,6 +9,7 @@ num_retries = {{ .Values.pipeline.retries }}
 {{- end }}
 runs_claim = {{ toJson $claim }}
 settings = {{ printf "%s-settings" (include "visionthink.fullname" .) | toJson }}
+service_account = {{ include "visionthink.account" (dict "root" . "component" "pipeline") | toJson }}
 s3_secret = {{ include "visionthink.s3.secret" . | toJson }}
 mlflow_secret = {{ toJson .Values.pipeline.mlflowSecret }}
 judge_secret = {{ toJson .Values.pipeline.judgeSecret }}

@@ -64,7 +64,7 @@ def test_settings_of_the_installation_are_taken_where_they_are_mounted(tmp_path:
         (None, True, "", Registered("", "")),
     ],
 )
-def test_version_is_rolled_out_when_the_gate_and_the_form_say_so(
+def test_version_is_rolled_out_when_the_gate_and_the_fields_say_so(
     version: str | None, promote: bool, canary_steps: str, want: Registered
 ) -> None:
     decision: Json = {"promote": promote, "reasons": []}

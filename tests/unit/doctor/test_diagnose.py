@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from visionthink.config import RunConfig, override_config
-from visionthink.doctor.judge import judge
+from visionthink.doctor.diagnose import diagnose
+from visionthink.doctor.diagnosis import Diagnosis, Health, is_healthy
 from visionthink.doctor.need import Need, need_of
 from visionthink.doctor.seen import Probe, Right, SeenCluster, SeenServers, Unseen
-from visionthink.doctor.verdict import Health, Verdict, is_healthy
 
 CONFIG = override_config(
     RunConfig(),
@@ -38,15 +38,15 @@ ANSWERS = SeenServers(
 )
 
 
-def verdicts(cluster: SeenCluster = WELL, servers: SeenServers = ANSWERS, need: Need = NEED) -> dict[str, Verdict]:
-    return {verdict.name: verdict for verdict in judge(need, cluster, servers)}
+def diagnoses(cluster: SeenCluster = WELL, servers: SeenServers = ANSWERS, need: Need = NEED) -> dict[str, Diagnosis]:
+    return {diagnosis.name: diagnosis for diagnosis in diagnose(need, cluster, servers)}
 
 
 def test_cluster_that_has_all_is_healthy_and_nothing_is_to_be_mended() -> None:
-    found = verdicts()
+    found = diagnoses()
     assert is_healthy(list(found.values()))
-    assert {verdict.health for verdict in found.values()} == {Health.OK}
-    assert not any(verdict.mend for verdict in found.values())
+    assert {diagnosis.health for diagnosis in found.values()} == {Health.OK}
+    assert not any(diagnosis.mend for diagnosis in found.values())
 
 
 WATCH = Right(group="kubeflow.org", resource="pytorchjobs", verb="watch")
@@ -103,9 +103,9 @@ WRONG: list[tuple[dict[str, Any], str, str, str]] = [
 
 @pytest.mark.parametrize(("changed", "name", "told", "mend"), WRONG, ids=[f"{one[1]}: {one[2]}" for one in WRONG])
 def test_what_is_wrong_is_told_with_its_mend(changed: dict[str, Any], name: str, told: str, mend: str) -> None:
-    verdict = verdicts(replace(WELL, **changed))[name]
-    assert verdict.health is Health.WRONG
-    assert told in verdict.found and mend in verdict.mend
+    diagnosis = diagnoses(replace(WELL, **changed))[name]
+    assert diagnosis.health is Health.WRONG
+    assert told in diagnosis.found and mend in diagnosis.mend
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_what_is_wrong_is_told_with_its_mend(changed: dict[str, Any], name: str,
     ],
 )
 def test_what_may_not_be_looked_at_is_unknown_and_nobodys_fault(changed: dict[str, Any], name: str) -> None:
-    found = verdicts(replace(WELL, **changed))
+    found = diagnoses(replace(WELL, **changed))
     assert found[name].health is Health.UNKNOWN
     assert "forbidden" in found[name].found and found[name].mend
     assert is_healthy(list(found.values()))
@@ -133,7 +133,7 @@ def test_servers_that_do_not_answer_are_told() -> None:
         tracker=Probe(place="http://m", problem="403 Invalid Host header", status=403),
         pipelines=Probe(place="http://p", problem="no machine is called p here", is_out_of_reach=True),
     )
-    found = verdicts(servers=servers)
+    found = diagnoses(servers=servers)
     assert found["object store"].health is Health.WRONG and "AWS_ACCESS_KEY_ID" in found["object store"].mend
     assert found["MLflow"].health is Health.WRONG and "mlflow.allowedHosts" in found["MLflow"].mend
     pipelines = found["Kubeflow Pipelines"]
@@ -141,13 +141,13 @@ def test_servers_that_do_not_answer_are_told() -> None:
 
 
 def test_server_that_no_setting_names_is_unknown() -> None:
-    found = verdicts(servers=SeenServers(store=None, tracker=None, pipelines=None))
+    found = diagnoses(servers=SeenServers(store=None, tracker=None, pipelines=None))
     for name in ("object store", "MLflow", "Kubeflow Pipelines"):
         assert found[name].health is Health.UNKNOWN and found[name].mend.startswith("visionthink doctor")
 
 
 def test_cluster_that_is_not_there_is_told_once() -> None:
-    found = verdicts(replace(WELL, version=Unseen("no cluster is named")))
+    found = diagnoses(replace(WELL, version=Unseen("no cluster is named")))
     assert set(found) == {"API server", "object store", "MLflow", "Kubeflow Pipelines"}
 
 
@@ -185,12 +185,12 @@ def test_gpus_suffice_exactly_when_every_node_of_a_training_finds_a_place(
         index = next(index for index, count in enumerate(left) if count >= per_node)
         left[index] -= per_node
         placed += 1
-    found = verdicts(replace(WELL, gpus=tuple(gpus)), need=need)["GPUs"]
+    found = diagnoses(replace(WELL, gpus=tuple(gpus)), need=need)["GPUs"]
     assert (found.health is Health.OK) == (placed >= num_nodes)
 
 
 def test_verdict_as_json_says_all() -> None:
-    assert Verdict(name="a", health=Health.WRONG, found="b", mend="c").to_dict() == {
+    assert Diagnosis(name="a", health=Health.WRONG, found="b", mend="c").to_dict() == {
         "name": "a",
         "health": "wrong",
         "found": "b",

@@ -1,6 +1,6 @@
 """What is said of what was seen. Pure.
 
-Rule: a verdict names what was seen and, where that is wrong, one command. A kind that is missing is told once: its
+Rule: a diagnosis names what was seen and, where that is wrong, one command. A kind that is missing is told once: its
 operator and what that would have admitted are left out.
 """
 
@@ -8,17 +8,17 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from visionthink.doctor.diagnosis import Diagnosis, right, unknown, wrong
 from visionthink.doctor.need import MIN_VERSION, Need
 from visionthink.doctor.seen import Probe, SeenCluster, SeenServers, Unseen
-from visionthink.doctor.verdict import Verdict, right, unknown, wrong
 
 _INVALID_HOST: Final = 403
 _NO_NAMESPACE: Final = re.compile(r"namespaces? \S+ not found")
 _WEBHOOK: Final = re.compile(r"failed calling webhook|no endpoints available|connection refused|x509")
 
 
-def judge(need: Need, cluster: SeenCluster, servers: SeenServers) -> tuple[Verdict, ...]:
-    """All verdicts, in the order in which things are mended."""
+def diagnose(need: Need, cluster: SeenCluster, servers: SeenServers) -> tuple[Diagnosis, ...]:
+    """All diagnoses, in the order in which things are mended."""
     if isinstance(cluster.version, Unseen):
         return (_server(cluster), *_servers(need, servers))
     return (
@@ -34,7 +34,7 @@ def judge(need: Need, cluster: SeenCluster, servers: SeenServers) -> tuple[Verdi
     )
 
 
-def _server(cluster: SeenCluster) -> Verdict:
+def _server(cluster: SeenCluster) -> Diagnosis:
     name, version = "API server", cluster.version
     if isinstance(version, Unseen):
         return wrong(name, version.why, "kubectl cluster-info; set KUBECONFIG to the cluster's file")
@@ -45,7 +45,7 @@ def _server(cluster: SeenCluster) -> Verdict:
     return right(name, f"Kubernetes {version}")
 
 
-def _kinds(need: Need, cluster: SeenCluster) -> Iterator[Verdict]:
+def _kinds(need: Need, cluster: SeenCluster) -> Iterator[Diagnosis]:
     for kind in need.kinds:
         name = f"kind {kind.api.rpartition('/')[2]}"
         if isinstance(cluster.apis, Unseen):
@@ -62,7 +62,7 @@ def _kinds(need: Need, cluster: SeenCluster) -> Iterator[Verdict]:
         yield wrong("canaries", "InferenceService has no spec.canary: KServe is older than 0.20", mend)
 
 
-def _operators(need: Need, cluster: SeenCluster) -> Iterator[Verdict]:
+def _operators(need: Need, cluster: SeenCluster) -> Iterator[Diagnosis]:
     for operator in need.operators:
         found = cluster.operators.get(operator.name)
         look = f"kubectl get deployments -A --field-selector metadata.name={operator.deployment}"
@@ -77,7 +77,7 @@ def _operators(need: Need, cluster: SeenCluster) -> Iterator[Verdict]:
                 yield right(operator.name, f"{count} pod{'s' if count != 1 else ''} ready")
 
 
-def _admission(need: Need, cluster: SeenCluster) -> Iterator[Verdict]:
+def _admission(need: Need, cluster: SeenCluster) -> Iterator[Diagnosis]:
     for kind, said in cluster.admitted.items():
         name = f"admission of {kind}"
         if not said:
@@ -94,7 +94,7 @@ def _admission(need: Need, cluster: SeenCluster) -> Iterator[Verdict]:
             )
 
 
-def _storage_class(cluster: SeenCluster) -> Verdict:
+def _storage_class(cluster: SeenCluster) -> Diagnosis:
     name, found = "storage class", cluster.default_class
     if isinstance(found, Unseen):
         return unknown(name, found.why, "kubectl get storageclass")
@@ -108,7 +108,7 @@ def _storage_class(cluster: SeenCluster) -> Verdict:
     return right(name, f"{found} is the default")
 
 
-def _claims(need: Need, cluster: SeenCluster) -> Iterator[Verdict]:
+def _claims(need: Need, cluster: SeenCluster) -> Iterator[Diagnosis]:
     for claim in need.claims:
         name, found = f"claim {claim}", cluster.claims.get(claim)
         look = f"kubectl -n {need.namespace} describe pvc {claim}"
@@ -122,7 +122,7 @@ def _claims(need: Need, cluster: SeenCluster) -> Iterator[Verdict]:
             yield wrong(name, found, look)
 
 
-def _gpus(need: Need, cluster: SeenCluster) -> Iterator[Verdict]:
+def _gpus(need: Need, cluster: SeenCluster) -> Iterator[Diagnosis]:
     if not need.num_nodes:
         return
     name, found = "GPUs", cluster.gpus
@@ -139,7 +139,7 @@ def _gpus(need: Need, cluster: SeenCluster) -> Iterator[Verdict]:
         yield wrong(name, told, mend if any(found) else f"{driver} --create-namespace, or {mend}")
 
 
-def _rights(need: Need, cluster: SeenCluster) -> Verdict:
+def _rights(need: Need, cluster: SeenCluster) -> Diagnosis:
     account = f"{need.namespace}/{need.account}"
     name, refused = f"rights of {account}", cluster.refused
     mend = "helm upgrade RELEASE CHART --reuse-values --set pipeline.enabled=true"
@@ -153,7 +153,7 @@ def _rights(need: Need, cluster: SeenCluster) -> Verdict:
     return right(name, f"all {len(need.rights)} that the steps use")
 
 
-def _servers(need: Need, servers: SeenServers) -> Iterator[Verdict]:
+def _servers(need: Need, servers: SeenServers) -> Iterator[Diagnosis]:
     yield _answer(
         need,
         "object store",
@@ -182,7 +182,7 @@ def _servers(need: Need, servers: SeenServers) -> Iterator[Verdict]:
     )
 
 
-def _answer(need: Need, name: str, probe: Probe | None, *, unnamed: str, mend: str) -> Verdict:
+def _answer(need: Need, name: str, probe: Probe | None, *, unnamed: str, mend: str) -> Diagnosis:
     if probe is None:
         return unknown(name, "the settings name none", f"visionthink doctor {unnamed}")
     if not probe.problem:

@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 
 from visionthink.config import RunConfig, load_config
 from visionthink.errors import ConfigError
-from visionthink.pipelines.cluster.form import Form, is_off, percents_of, resolve
+from visionthink.pipelines.cluster.fields import Fields, is_off, percents_of, resolve
 
 
-def test_empty_form_is_the_defaults() -> None:
-    assert resolve(Form(), None, {}) == RunConfig()
+def test_empty_fields_are_the_defaults() -> None:
+    assert resolve(Fields(), None, {}) == RunConfig()
 
 
 def test_preset_then_installation_then_fields_then_overrides(tmp_path: Path) -> None:
@@ -18,7 +18,7 @@ def test_preset_then_installation_then_fields_then_overrides(tmp_path: Path) -> 
     platform.write_text('seed = 5\n[train]\nnum_steps = 7\n[cluster]\nnamespace = "ml"\n')
     assert load_config(None, {}, preset="tiny-verl").train.num_steps == 24
     found = resolve(
-        Form(
+        Fields(
             preset=" tiny-verl ",
             data_source="s3://b/rows",
             base_model="/models/7b",
@@ -36,23 +36,23 @@ def test_preset_then_installation_then_fields_then_overrides(tmp_path: Path) -> 
 
 
 def test_overrides_win_over_the_fields() -> None:
-    assert resolve(Form(model_name="a", overrides="register_model.name=b"), None, {}).register_model.name == "b"
+    assert resolve(Fields(model_name="a", overrides="register_model.name=b"), None, {}).register_model.name == "b"
 
 
 @pytest.mark.parametrize(
-    ("form", "told"),
+    ("fields", "told"),
     [
-        (Form(preset="none"), "there is no preset 'none'"),
-        (Form(overrides="seed"), "not of the form section.key=value"),
-        (Form(overrides="seed='1"), "close the quotes"),
-        (Form(overrides="sed=1"), "unknown key sed"),
-        (Form(canary_steps="5%"), "no whole percents"),
-        (Form(canary_steps="50,5"), "must rise"),
+        (Fields(preset="none"), "there is no preset 'none'"),
+        (Fields(overrides="seed"), "not of the form section.key=value"),
+        (Fields(overrides="seed='1"), "close the quotes"),
+        (Fields(overrides="sed=1"), "unknown key sed"),
+        (Fields(canary_steps="5%"), "no whole percents"),
+        (Fields(canary_steps="50,5"), "must rise"),
     ],
 )
-def test_field_that_cannot_be_read_is_refused(form: Form, told: str) -> None:
+def test_field_that_cannot_be_read_is_refused(fields: Fields, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
-        resolve(form, None, {})
+        resolve(fields, None, {})
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_field_that_cannot_be_read_is_refused(form: Form, told: str) -> None:
     ],
 )
 def test_server_that_kubeflow_injects_with_a_run_is_the_one(env: dict[str, str], want: str | None) -> None:
-    assert resolve(Form(overrides="tracking.uri=http://own:5000"), None, env).tracking.uri == want
+    assert resolve(Fields(overrides="tracking.uri=http://own:5000"), None, env).tracking.uri == want
 
 
 @given(st.lists(st.integers(1, 99), min_size=1, max_size=5))

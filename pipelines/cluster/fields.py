@@ -1,4 +1,4 @@
-"""What a person fills in on Kubeflow's form, and the settings that it comes to. Pure but for the installation's file.
+"""What a person fills in on Kubeflow's page, and the settings that it comes to. Pure but for the installation's file.
 
 Rule: a field that is left empty changes nothing. The preset comes first, the installation's own settings over it, the
 fields over both, and `overrides` win.
@@ -20,7 +20,7 @@ MLFLOW_RUN: Final = "MLFLOW_RUN_ID"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
+class Fields:
     """The fields, as texts."""
 
     preset: str = ""
@@ -33,21 +33,21 @@ class Form:
     """Percents, by commas; empty takes the settings', `off` rolls nothing out."""
 
 
-def resolve(form: Form, platform: Path | None, env: Mapping[str, str]) -> RunConfig:
+def resolve(fields: Fields, platform: Path | None, env: Mapping[str, str]) -> RunConfig:
     """The settings of a run; `platform` is the file of what the installation is called, where there is one.
 
     Raises:
         ConfigError: a field cannot be read, or a setting is refused.
     """
-    fields = {
-        "data.source": form.data_source.strip(),
-        "model.base": form.base_model.strip(),
-        "register_model.name": form.model_name.strip(),
+    plain = {
+        "data.source": fields.data_source.strip(),
+        "model.base": fields.base_model.strip(),
+        "register_model.name": fields.model_name.strip(),
     }
-    given: dict[str, object] = {key: value for key, value in fields.items() if value}
-    if (percents := percents_of(form.canary_steps)) is not None:
+    given: dict[str, object] = {key: value for key, value in plain.items() if value}
+    if (percents := percents_of(fields.canary_steps)) is not None:
         given["rollout.percents"] = percents
-    config = load_config(platform, given | _overrides(form.overrides), preset=form.preset.strip() or None)
+    config = load_config(platform, given | _overrides(fields.overrides), preset=fields.preset.strip() or None)
     if env.get(MLFLOW_RUN) and env.get("MLFLOW_TRACKING_URI"):
         tracking = config.tracking.model_copy(update={"uri": None})
         return config.model_copy(update={"tracking": tracking})

@@ -17,7 +17,7 @@ class Health(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Diagnosis:
     """One thing, how it is, and what to do."""
 
     name: str
@@ -28,26 +28,26 @@ class Verdict:
     """The command that mends it, or that finds out."""
 
     def to_dict(self) -> dict[str, Json]:
-        """The verdict as JSON."""
+        """The diagnosis as JSON."""
         found: dict[str, Json] = asdict(self)
         return {**found, "health": self.health.value}
 
 
-def right(name: str, found: str) -> Verdict:
+def right(name: str, found: str) -> Diagnosis:
     """It is as it should be."""
-    return Verdict(name=name, health=Health.OK, found=found)
+    return Diagnosis(name=name, health=Health.OK, found=found)
 
 
-def wrong(name: str, found: str, mend: str) -> Verdict:
+def wrong(name: str, found: str, mend: str) -> Diagnosis:
     """It is not, and `mend` makes it so."""
-    return Verdict(name=name, health=Health.WRONG, found=found, mend=mend)
+    return Diagnosis(name=name, health=Health.WRONG, found=found, mend=mend)
 
 
-def unknown(name: str, found: str, mend: str) -> Verdict:
+def unknown(name: str, found: str, mend: str) -> Diagnosis:
     """It cannot be told from here; `mend` finds out."""
-    return Verdict(name=name, health=Health.UNKNOWN, found=found, mend=mend)
+    return Diagnosis(name=name, health=Health.UNKNOWN, found=found, mend=mend)
 
 
-def is_healthy(verdicts: Sequence[Verdict]) -> bool:
+def is_healthy(diagnoses: Sequence[Diagnosis]) -> bool:
     """Whether nothing is wrong; what is unknown may be."""
-    return all(verdict.health is not Health.WRONG for verdict in verdicts)
+    return all(diagnosis.health is not Health.WRONG for diagnosis in diagnoses)
