@@ -1,30 +1,39 @@
-"""The pipeline as a YAML file, for a cluster.
+"""The pipelines for a cluster as YAML files.
 
-Rule: compiling needs no cluster and no network, and the same options give the same bytes, so the file can be reviewed
-and committed. `visionthink pipeline compile --help` tells the options.
+Rule: compiling needs no cluster and no network, and the same options give the same bytes, so a file can be reviewed and
+committed. Those of the default options ship in `cluster/compiled`.
 """
 
 import tempfile
-from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
+from typing import Final
 
-import visionthink
-from visionthink.pipelines.visionthink_pipeline import PipelineOptions, build
+from visionthink.pipelines.cluster.options import ClusterOptions
 from visionthink.storage.atomic import atomic_write
 
-IMAGE_VARIABLE = "VISIONTHINK_IMAGE"
+IMAGE_VARIABLE: Final = "VISIONTHINK_IMAGE"
+"""Names the image of the steps that only talk to others."""
 
 
-def default_image(env: Mapping[str, str]) -> str:
-    """Return the image that the environment names, or the one of this version."""
-    return env.get(IMAGE_VARIABLE) or f"visionthink/control:{visionthink.__version__}"
-
-
-def compile_pipeline(options: PipelineOptions, target: Path) -> None:
-    """Write the compiled pipeline to `target`, whole or not at all."""
+def compiled_text(name: str, options: ClusterOptions) -> str:
+    """The pipeline of that name as YAML."""
     from kfp import compiler
+
+    from visionthink.pipelines.cluster.pipeline import build
 
     with tempfile.TemporaryDirectory(prefix="visionthink-") as home:
         made = Path(home) / "pipeline.yaml"
-        compiler.Compiler().compile(build(options), str(made))
-        atomic_write(target, made.read_bytes())
+        compiler.Compiler().compile(build(name, options), str(made))
+        return made.read_text(encoding="utf-8")
+
+
+def compile_pipeline(name: str, options: ClusterOptions, target: Path) -> None:
+    """Write the pipeline of that name to `target`, whole or not at all."""
+    atomic_write(target, compiled_text(name, options).encode())
+
+
+def shipped_text(name: str) -> str:
+    """The pipeline of that name as it ships, for a release of the chart called `visionthink`."""
+    place = files("visionthink.pipelines.cluster") / "compiled" / f"{name}.yaml"
+    return place.read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
 """The pipeline on this machine, without a cluster and without containers.
 
-Rule: the very pipeline that a cluster runs, executed by kfp.local in one process a step. A run that is started again
+Rule: the stages that a cluster runs, executed by kfp.local in one process a step. A run that is started again
 in the same folder goes on where it was: the stages look into the folder, kfp's own cache is not used.
 """
 
@@ -57,7 +57,7 @@ def run_local(config_json: str, run_dir: str | Path, *, say: Callable[[str], Non
 def _execute(config_json: str, folder: Path, output: LocalOutput) -> None:
     from kfp import local
 
-    from visionthink.pipelines.visionthink_pipeline import LOCAL_OPTIONS, build
+    from visionthink.pipelines.visionthink_pipeline import build
 
     with tempfile.TemporaryDirectory(prefix="visionthink-") as home, contextlib.redirect_stdout(output):
         place = _plain(folder, Path(home))
@@ -68,7 +68,7 @@ def _execute(config_json: str, folder: Path, output: LocalOutput) -> None:
             enable_caching=False,
         )
         with _plain_interpreter(Path(home)):
-            build(LOCAL_OPTIONS)(config_json=to_parameter(config_json), run_dir=str(place))
+            build()(config_json=to_parameter(config_json), run_dir=str(place))
 
 
 def _plain(folder: Path, home: Path) -> Path:

@@ -63,7 +63,7 @@ def run_step(
     except Exception as error:
         if local:
             print(f"{FAILED} {name}", flush=True)
-        sys.exit(_report(error, name, folder))
+        sys.exit(report_failure(error, name, folder))
     if local:
         print(f"{END} {name}", flush=True)
 
@@ -82,12 +82,14 @@ def _stage_function(env: Mapping[str, str]) -> StageFunction:
     return found
 
 
-def _report(error: Exception, name: str, folder: Path) -> int:
-    """Tell why the stage failed, keep it for the process that runs the pipeline, and return the exit code."""
+def report_failure(error: Exception, name: str, folder: Path | None) -> int:
+    """Tell why a step failed, keep it in the run's `folder` where there is one, and return the exit code."""
     failure = failure_of(error)
     if not isinstance(error, VisionThinkError):
         traceback.print_exception(error)
     print(f"stage {name} failed: {failure.message}", file=sys.stderr, flush=True)
+    if folder is None:
+        return failure.exit_code
     try:
         keep_failure(folder / name / "error.json", failure)
     except VisionThinkError as unwritten:

@@ -18,6 +18,7 @@ from visionthink.cli import (
     benchmarks,
     cluster,
     config,
+    doctor,
     judge,
     pipeline,
     preset,
@@ -45,7 +46,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _module in (run, stage, serve, ui, report, config, world):
+for _module in (run, stage, serve, ui, report, config, world, doctor):
     _module.add_to(app)
 app.add_typer(base_model.app, name="base-model")
 app.add_typer(benchmarks.app, name="benchmarks")

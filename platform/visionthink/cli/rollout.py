@@ -6,9 +6,7 @@ on. A version that was rolled back by a rollout that somebody waits for is an er
 
 import json
 import os
-import re
 import sys
-import time
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -18,9 +16,9 @@ from visionthink.cli.settings import RUNS_DIR, Settings, takes_settings
 from visionthink.config import RunConfig
 from visionthink.core.json_value import Json
 from visionthink.core.rollout import Phase
-from visionthink.errors import ClusterError, ConfigError
-from visionthink.rollout import Rollout, RolloutRecord, ServedVersion
-from visionthink.rollout.port import Look, RolloutCluster, VersionRegistry
+from visionthink.errors import ClusterError
+from visionthink.rollout import Rollout, RolloutRecord
+from visionthink.rollout.port import Look, RolloutCluster
 
 app = typer.Typer(
     help="Bring a new version into use on a cluster, step by step, or the old one back.",
@@ -60,10 +58,11 @@ def start(
     folder: _Folder = _FOLDER,
 ) -> None:
     """Roll VERSION out: dark, evaluated against the version in use, a rising share of the requests, in use."""
+    from visionthink.rollout.opening import find_version
+
     config = settings.resolve()
-    served = _served(config, version, uri)
-    registry = _registry(config, served.number)
-    record = _rollout(config, kubeconfig, folder, registry).start(served, again=again)
+    served = find_version(config, version, uri, env=os.environ, runs_dir=RUNS_DIR)
+    record = _rollout(config, kubeconfig, folder, served.number).start(served, again=again)
     _show(record, as_json=as_json)
     _demand_promotion(record)
 
@@ -106,66 +105,23 @@ for _command in (start, status, abort, promote, rollback):
     app.command()(takes_settings(_command, only=_OPTIONS))
 
 
-def _served(config: RunConfig, version: str, uri: str | None) -> ServedVersion:
-    runtime = config.cluster.serving.runtime
-    if uri is None:
-        from visionthink.rollout.registry import MlflowVersions
-
-        registry = _registry(config, version)
-        assert isinstance(registry, MlflowVersions)
-        return registry.served(version, runtime)
-    name = version if re.match("[a-z]", version) else f"v{version}"
-    if not re.fullmatch(r"[a-z]([-a-z0-9]{0,20}[a-z0-9])?", name) or "://" not in uri:
-        raise ConfigError(
-            f"{version!r} at {uri!r} is no version; write a short name of small letters, digits and -, and an address "
-            "with ://"
-        )
-    return ServedVersion(name=name, uri=uri, runtime=runtime)
-
-
-def _registry(config: RunConfig, number: str | None) -> VersionRegistry:
-    from visionthink.rollout.registry import MlflowVersions, NoRegistry
-    from visionthink.tracking import MlflowConnection, MlflowRegistry, MlflowSettings
-
-    if number is None:
-        return NoRegistry()
-    tracking = config.tracking
-    settings = MlflowSettings.from_env(
-        os.environ,
-        runs_dir=RUNS_DIR,
-        experiment=tracking.experiment,
-        uri=tracking.uri,
-        timeout_s=tracking.timeout_s,
-    )
-    return MlflowVersions(
-        registry=MlflowRegistry(MlflowConnection(settings)),
-        name=config.register_model.name,
-        alias=config.register_model.alias,
-    )
-
-
 def _known(config: RunConfig, kubeconfig: Path | None, folder: Path) -> Rollout:
     """The driver of the rollout that is written down."""
     record = _cluster(config, kubeconfig).look().record
-    number = record.version.number if record else None
-    return _rollout(config, kubeconfig, folder, _registry(config, number))
+    return _rollout(config, kubeconfig, folder, record.version.number if record else None)
 
 
-def _cluster(config: RunConfig, kubeconfig: Path | None) -> "RolloutCluster":
-    from visionthink.cluster.client import Cluster
-    from visionthink.rollout.kserve import KServeCluster
+def _cluster(config: RunConfig, kubeconfig: Path | None) -> RolloutCluster:
+    from visionthink.rollout.opening import open_cluster
 
-    return KServeCluster(
-        api=Cluster.connect(kubeconfig), config=config.cluster, settle_s=config.rollout.settle_s, now_s=time.time
-    )
+    return open_cluster(config, kubeconfig)
 
 
-def _rollout(config: RunConfig, kubeconfig: Path | None, folder: Path, registry: VersionRegistry) -> Rollout:
-    from visionthink.rollout.kserve import KServeCluster
-    from visionthink.rollout.opening import open_rollout
+def _rollout(config: RunConfig, kubeconfig: Path | None, folder: Path, number: str | None) -> Rollout:
+    from visionthink.rollout.opening import open_cluster, open_registry, open_rollout
 
-    cluster = _cluster(config, kubeconfig)
-    assert isinstance(cluster, KServeCluster)
+    cluster = open_cluster(config, kubeconfig)
+    registry = open_registry(config, number, env=os.environ, runs_dir=RUNS_DIR)
     return open_rollout(config, cluster, registry, folder=folder, env=os.environ, say=_say)
 
 

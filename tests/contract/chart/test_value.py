@@ -30,6 +30,8 @@ FREE = ("podSecurityContext", "containerSecurityContext", "affinity", "settings"
         ({"imagePullSecrets": ["name"]}, ["/imagePullSecrets/0"]),
         ({"monitoring.rules.maxErrorRatio": 2}, ["/monitoring/rules/maxErrorRatio"]),
         ({"mlflow.service.port": 70000}, ["/mlflow/service/port"]),
+        ({"pipeline.upload.pipelines": ["serve"]}, ["/pipeline/upload/pipelines/0", "rollback"]),
+        ({"pipeline.upload.url": "ml-pipeline:8888"}, ["/pipeline/upload/url"]),
     ],
 )
 def test_wrong_value_is_refused_with_its_key(helm: Helm, values: dict[str, object], told: list[str]) -> None:

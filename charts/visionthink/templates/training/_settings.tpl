@@ -17,10 +17,11 @@ uri = {{ printf "rule+openai:%s?model=%s" (include "visionthink.judge.url" .) .V
 {{- end }}
 {{- end }}
 
-{{- if $serving.enabled }}
 
-# What is in use on the cluster is the version that a rollout promoted, and not the one that was registered last.
 [register_model]
+store = {{ printf "s3://%s/models" .Values.s3.bucket | toJson }}
+{{- if $serving.enabled }}
+# What is in use on the cluster is the version that a rollout promoted, and not the one that was registered last.
 alias_moves_at = "rollout"
 
 [rollout.slo]

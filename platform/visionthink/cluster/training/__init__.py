@@ -6,12 +6,14 @@ shows logs, cancels and describes; PyTorchJob on a cluster and processes on this
 
 from visionthink.cluster.training.backend import JobReport, JobState, TrainingBackend, TrainingJob, job_name
 from visionthink.cluster.training.local_process import LocalProcessBackend
+from visionthink.cluster.training.pod_fields import PodFields
 from visionthink.cluster.training.pytorch_job import pytorch_job
 
 __all__ = [
     "JobReport",
     "JobState",
     "LocalProcessBackend",
+    "PodFields",
     "TrainingBackend",
     "TrainingJob",
     "job_name",

@@ -7,10 +7,11 @@ operator would keep by default.
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from visionthink.cluster.manifest import Manifest, container_security, environment, metadata, pod_security
 from visionthink.cluster.training.backend import TrainingJob, job_name
+from visionthink.cluster.training.pod_fields import PodFields, with_fields
 from visionthink.config import RunConfig, TrainingJobConfig
 from visionthink.core.json_value import Json
 
@@ -40,8 +41,8 @@ _UNITS: Final = {
 }
 
 
-def pytorch_job(config: RunConfig, job: TrainingJob) -> Manifest:
-    """The PyTorchJob of a run."""
+def pytorch_job(config: RunConfig, job: TrainingJob, fields: PodFields | None = None) -> Manifest:
+    """The PyTorchJob of a run; every pod of it also has `fields`."""
     from kubeflow.training import (
         KubeflowOrgV1PyTorchJob,
         KubeflowOrgV1PyTorchJobSpec,
@@ -54,6 +55,8 @@ def pytorch_job(config: RunConfig, job: TrainingJob) -> Manifest:
 
     def replicas(count: int) -> "KubeflowOrgV1ReplicaSpec":
         template = _template(config, job)
+        if fields is not None:
+            template["spec"] = with_fields(cast("dict[str, Json]", template["spec"]), fields)
         return KubeflowOrgV1ReplicaSpec(replicas=count, restart_policy=settings.restart_policy, template=template)
 
     roles = {"Master": replicas(1)}

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from visionthink.cluster.manifest import Manifest
 from visionthink.cluster.training.backend import JobReport, JobState, TrainingJob, job_name
+from visionthink.cluster.training.pod_fields import PodFields
 from visionthink.cluster.training.pytorch_job import API_VERSION, CONTAINER, DIGEST_ANNOTATION, KIND, pytorch_job
 from visionthink.config import RunConfig
 from visionthink.errors import ClusterError, ConfigError, DataError
@@ -34,19 +35,21 @@ _STATES: Final = {
 class PyTorchJobBackend:
     """Jobs as PyTorchJobs of one namespace."""
 
-    def __init__(self, config: RunConfig, api_client: Any) -> None:
-        """Build jobs from `config`, and talk through `api_client`, a `kubernetes.client.ApiClient`."""
+    def __init__(self, config: RunConfig, api_client: Any, *, fields: PodFields | None = None) -> None:
+        """Build jobs from `config` with `fields`, and talk through `api_client`, a `kubernetes.client.ApiClient`."""
         from kubeflow.training import TrainingClient
         from kubernetes.client import CoreV1Api, CustomObjectsApi
 
-        self._config, self._namespace = config, config.cluster.namespace
+        self._config, self._namespace, self._fields = config, config.cluster.namespace, fields
         self._jobs = TrainingClient(
             client_configuration=api_client.configuration, namespace=self._namespace, job_kind=KIND
         )
         self._core, self._objects = CoreV1Api(api_client), CustomObjectsApi(api_client)
 
     @classmethod
-    def connect(cls, config: RunConfig, kubeconfig: Path | None = None) -> "PyTorchJobBackend":
+    def connect(
+        cls, config: RunConfig, kubeconfig: Path | None = None, *, fields: PodFields | None = None
+    ) -> "PyTorchJobBackend":
         """On the cluster that `kubeconfig` names; None means the pod's own, or else the user's current one.
 
         Raises:
@@ -63,11 +66,11 @@ class PyTorchJobBackend:
                 access.load_config(client_configuration=found)
         except access.ConfigException as error:
             raise ClusterError(f"no cluster is named: {error}; set KUBECONFIG", retryable=False) from error
-        return cls(config, ApiClient(found))
+        return cls(config, ApiClient(found), fields=fields)
 
     def submit(self, job: TrainingJob) -> str:
         """See `TrainingBackend`."""
-        manifest = pytorch_job(self._config, job)
+        manifest = pytorch_job(self._config, job, self._fields)
         name = job_name(job.run_id)
         found = self._found(name)
         if found is not None:
