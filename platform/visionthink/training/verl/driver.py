@@ -22,6 +22,7 @@ from verl.utils.device import auto_set_device
 from visionthink.config import RunConfig, parse_config
 from visionthink.errors import EngineError
 from visionthink.runs.failure import failure_of, keep_failure
+from visionthink.training.verl.environment import handed_on
 from visionthink.training.verl.overrides import overrides
 from visionthink.training.verl.parent import end_with_parent
 from visionthink.training.verl.plan import VerlPlan
@@ -88,7 +89,7 @@ def _start_ray(made: DictConfig) -> None:
     """
     settings = OmegaConf.to_container(made.ray_kwargs.get("ray_init", OmegaConf.create({})), resolve=True)
     runtime = OmegaConf.create(get_ppo_ray_runtime_env(made))
-    runtime.setdefault("env_vars", {})["TRANSFER_QUEUE_ENABLE"] = "1"
+    runtime.setdefault("env_vars", {}).update({"TRANSFER_QUEUE_ENABLE": "1", **handed_on(os.environ)})
     runtime = OmegaConf.merge(runtime, settings.pop("runtime_env", {}))
     for number in range(_RAY_STARTS):
         try:

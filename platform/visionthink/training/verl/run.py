@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-import visionthink
 from visionthink.config import RunConfig
 from visionthink.errors import BackendError, ConfigError
 from visionthink.runs.failure import read_failure
 from visionthink.storage import atomic_write, is_complete, open_store
 from visionthink.tracking import RunSpec, TrackedRun, flatten, open_tracking, tracked
 from visionthink.training.verl.checkpoint import restore
+from visionthink.training.verl.environment import environment
 from visionthink.training.verl.overrides import PACKAGE, overrides
 from visionthink.training.verl.plan import VerlPlan
 from visionthink.training.verl.steps import read_steps
@@ -71,34 +71,6 @@ def train(
         if first < config.train.num_steps:
             _run_verl(plan, config, first, _all(on_step, run), python, env)
         return merge(plan, config)
-
-
-def environment(plan: VerlPlan, config: RunConfig, env: Mapping[str, str], *, steps: Path) -> dict[str, str]:
-    """What veRL's processes are to find in their environment; what the user has set there stays."""
-    modules = [f"{PACKAGE}.patches"]
-    made = {
-        "HF_HUB_OFFLINE": "1",
-        "OMP_NUM_THREADS": "1",
-        "PYTHONUNBUFFERED": "1",
-        "RAY_AUTH_MODE": "disabled",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "TOKENIZERS_PARALLELISM": "false",
-        "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_USE_FLASHINFER_SAMPLER": "0",
-    }
-    made |= env
-    made["VERL_FILE_LOGGER_PATH"] = str(steps)
-    made["PYTHONPATH"] = os.pathsep.join(
-        filter(None, (str(Path(visionthink.__file__).parents[1]), env.get("PYTHONPATH")))
-    )
-    if config.train.freeze_vision:
-        made["VERL_ENGINE_VENDOR"] = "visionthink"
-    if plan.device == "cpu":
-        modules.append(f"{PACKAGE}.cpu_platform")
-        # veRL's engines are registered for CUDA; torch itself takes the device from the platform.
-        made |= {"VERL_PLATFORM": "cpu", "VERL_ENGINE_DEVICE": "cuda", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-    made["VERL_USE_EXTERNAL_MODULES"] = ",".join(modules)
-    return made
 
 
 def _run_verl(

@@ -14,7 +14,7 @@ from visionthink.errors import ConfigError
 from visionthink.model.bundled import bundled_path
 from visionthink.storage import is_complete, open_store
 from visionthink.training.verl.plan import VerlPlan
-from visionthink.training.verl.run import TrainingError, environment, train
+from visionthink.training.verl.run import TrainingError, train
 
 CONFIG = override_config(RunConfig(), {"train.num_steps": 4, "train.checkpoint_every": 2})
 
@@ -117,14 +117,3 @@ def test_what_verl_cannot_do_is_refused_before_anything_begins(plan: VerlPlan) -
     with pytest.raises(ConfigError, match="advantage_eps"):
         train(plan, override_config(CONFIG, {"reward.advantage_eps": 0.1}), python="no such program")
     assert not plan.output.exists()
-
-
-@pytest.mark.parametrize(("freeze", "want"), [(True, "visionthink"), (False, None)])
-def test_the_tower_is_frozen_by_the_environment(freeze: bool, want: str | None, plan: VerlPlan) -> None:
-    config = override_config(CONFIG, {"train.freeze_vision": freeze})
-    assert environment(plan, config, {}, steps=Path("steps")).get("VERL_ENGINE_VENDOR") == want
-
-
-def test_what_the_user_has_set_stays(plan: VerlPlan) -> None:
-    got = environment(plan, CONFIG, {"RAY_AUTH_MODE": "token", "PYTHONPATH": "/mine"}, steps=Path("steps"))
-    assert got["RAY_AUTH_MODE"] == "token" and got["PYTHONPATH"].endswith(":/mine")
