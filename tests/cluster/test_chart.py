@@ -5,8 +5,6 @@ Images are the base image, with the environment of these tests mounted from the 
 
 import json
 import os
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -16,6 +14,7 @@ from typing import Any, Final
 import pytest
 import yaml
 from tests.cluster.conftest import ROOT, Kube, Summary, until
+from tests.cluster.helm import CHART, FORCED, Helm, left_behind
 
 from visionthink.cluster import Canary, ModelVersion, inference_service
 from visionthink.cluster.route import weighted_route
@@ -24,35 +23,10 @@ from visionthink.config import RunConfig, override_config
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-CHART: Final = ROOT / "charts" / "visionthink"
 SPACE: Final = "visionthink-chart"
 STRICT: Final = "visionthink-chart-strict"
 RELEASE: Final = "vt"
-FORCED: Final = ("--force-conflicts",)
-"""What Helm 4 wants to be told once a rollout has written to an object of the chart's."""
 IMAGE: Final = {"registry": "", "repository": "localhost/base", "tag": "bookworm"}
-
-
-class Helm:
-    """The program, on a cluster."""
-
-    def __init__(self, kube: Kube, home: Path) -> None:
-        self._program = shutil.which("helm") or kube.kubeconfig.parent / "bin" / "helm"
-        self._env = {"PATH": os.environ["PATH"], "HOME": str(home), "KUBECONFIG": str(kube.kubeconfig)}
-
-    def __call__(self, *arguments: str | Path, values: Mapping[str, object] | None = None) -> str:
-        """What it says; it must succeed."""
-        sets = [f"--set-json={key}={json.dumps(value)}" for key, value in (values or {}).items()]
-        done = subprocess.run(
-            [str(self._program), *map(str, arguments), *sets],
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-            env=self._env,
-        )
-        assert done.returncode == 0, f"helm {arguments[0]}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-        return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -220,15 +194,6 @@ def pod_values() -> dict[str, object]:
     return found
 
 
-def left_behind(kube: Kube) -> list[str]:
-    """Everything of the release that is still there."""
-    kinds = kube.kubectl("api-resources", "--namespaced", "--verbs=list", "-o", "name").split()
-    names = ",".join(kind for kind in kinds if not kind.startswith("events"))
-    label = f"app.kubernetes.io/instance={RELEASE}"
-    told = kube.kubectl("-n", SPACE, "get", names, "-l", label, "-o", "name", "--ignore-not-found")
-    return told.split()
-
-
 def secret(kube: Kube, name: str) -> dict[str, str]:
     told = kube.kubectl("-n", SPACE, "get", "secret", f"{RELEASE}-visionthink-{name}", "-o", "json")
     found: dict[str, str] = json.loads(told)["data"]
@@ -255,7 +220,7 @@ def test_release_is_installed_tested_upgraded_and_gone(kube: Kube, helm: Helm, s
         assert "--workers=2" in args
         helm("uninstall", RELEASE, "--namespace", SPACE, "--wait", "--timeout=3m")
         # Helm waits for what it made, and not for the pods of that.
-        gone_s = until(lambda: not left_behind(kube), what="the end of its pods", timeout_s=60)
+        gone_s = until(lambda: not left_behind(kube, SPACE, RELEASE), what="the end of its pods", timeout_s=60)
         summary.put(helm_install_s=round(install_s, 1), helm_test="green", left_behind=[], pods_gone_s=round(gone_s, 1))
     finally:
         kube.kubectl("delete", "namespace", SPACE, "--timeout=120s", "--ignore-not-found", timeout_s=150)
