@@ -106,11 +106,17 @@ e2e: setup setup-verl setup-vllm ## The end-to-end tests: whole runs, kills and 
 
 # A cluster is KUBECONFIG's, or one that the program CLUSTER_KIT starts and ends.
 CLUSTER_KIT ?= $(wildcard ../shared/kube/cluster)
-.PHONY: cluster-e2e
-cluster-e2e: setup setup-vllm ## Serving on a Kubernetes cluster with KServe: KUBECONFIG's, or one that is started here
-	VISIONTHINK_CLUSTER_KIT="$(abspath $(CLUSTER_KIT))" \
+ON_CLUSTER = VISIONTHINK_CLUSTER_KIT="$(abspath $(CLUSTER_KIT))" \
+	VISIONTHINK_VERL_PYTHON="$(abspath $(VENV_VERL))/bin/python" \
 	VISIONTHINK_VLLM_PYTHON="$(abspath $(VENV_VLLM))/bin/python" \
-	$(BIN)/pytest -rs -m cluster tests/cluster $(ARGS)
+	$(BIN)/pytest -rs -m cluster
+.PHONY: cluster-e2e
+cluster-e2e: setup setup-verl setup-vllm ## One story on a Kubernetes cluster: installed, trained, served, rolled out, removed
+	$(ON_CLUSTER) -x tests/cluster/test_end_to_end.py $(ARGS)
+
+.PHONY: test-cluster
+test-cluster: setup setup-verl setup-vllm ## Everything that is tested on a Kubernetes cluster (an hour)
+	$(ON_CLUSTER) tests/cluster $(ARGS)
 
 .PHONY: chart
 chart: setup setup-chart ## The Helm chart: lint, suites, refusals, what both profiles install, against what the package makes

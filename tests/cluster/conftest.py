@@ -98,7 +98,7 @@ def kube() -> Iterator[Kube]:
             if not was_up:
                 shell(kit, "down")
     else:
-        pytest.skip("neither KUBECONFIG nor VISIONTHINK_CLUSTER_KIT is set: `make cluster-e2e` finds a cluster")
+        pytest.skip("neither KUBECONFIG nor VISIONTHINK_CLUSTER_KIT is set: `make test-cluster` finds a cluster")
 
 
 class Summary:
