@@ -32,22 +32,23 @@ class Images:
 
     def __call__(self, name: str) -> str:
         """The image `name` of the folder `images`, on every node."""
+        return self._ready(name, ROOT, ROOT / "images" / name / "Dockerfile")
+
+    def store(self, weed: Path) -> str:
+        """An image with the object store's program, VISIONTHINK_STORE_IMAGE."""
+        context = self.folder / "store"
+        if not context.exists():
+            context.mkdir()
+            shutil.copy(weed, context / "weed")
+            (context / "Dockerfile").write_text(_STORE)
+        return self._ready("store", context, context / "Dockerfile")
+
+    def _ready(self, name: str, context: Path, dockerfile: Path) -> str:
         if named := os.environ.get(f"VISIONTHINK_{name.upper()}_IMAGE"):
             return named
         image = f"localhost/visionthink-{name}:{_TAG}"
         if name not in self.made:
-            self._make(name, image, ROOT, ROOT / "images" / name / "Dockerfile")
-        return image
-
-    def store(self, weed: Path) -> str:
-        """An image with the object store's program."""
-        image = f"localhost/visionthink-store:{_TAG}"
-        if "store" not in self.made:
-            context = self.folder / "store"
-            context.mkdir()
-            shutil.copy(weed, context / "weed")
-            (context / "Dockerfile").write_text(_STORE)
-            self._make("store", image, context, context / "Dockerfile")
+            self._make(name, image, context, dockerfile)
         return image
 
     def _make(self, name: str, image: str, context: Path, dockerfile: Path) -> None:

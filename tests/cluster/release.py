@@ -67,7 +67,7 @@ class Release:
         """What a program of the folder `programs` printed, run as a step of a pipeline."""
         code = (_PROGRAMS / f"{program}.py").read_text(encoding="utf-8")
         pod = self.begin(program, ["python", "-c", code, *arguments])
-        return json.loads(self.end(pod, want="Succeeded").splitlines()[-1])
+        return printed(self.end(pod, want="Succeeded"))
 
     def begin(self, name: str, command: list[str]) -> str:
         """The pod of a step that was begun: the control image, the pipeline's account, the runs and the settings."""
@@ -91,6 +91,12 @@ class Release:
         assert seen[-1] == want, said[-3000:]
         self.kube.kubectl("-n", SPACE, "delete", "pod", pod, "--wait=false")
         return said
+
+
+def printed(said: str) -> Any:
+    """The last JSON object of a step's log, where what it told on the way stands too."""
+    start = max(at for at in range(len(said)) if said.startswith("{", at) and (at == 0 or said[at - 1] == "\n"))
+    return json.JSONDecoder().raw_decode(said[start:])[0]
 
 
 _TRIAL: Final = ("--namespace", SPACE, f"--values={CHART / 'values-trial.yaml'}", "--wait", "--timeout=9m")
