@@ -4,6 +4,7 @@ One release, told in order: each test stands on the ones before. What is measure
 """
 
 import json
+import os
 import shutil
 import uuid
 from collections import Counter
@@ -112,10 +113,11 @@ def trained(release: Release, verl_python: Path, summary: Summary) -> Version:
 
     until(have_places, what="two pods on nodes", timeout_s=120)
     ended = printed(release.end(pod, want="Succeeded"))
-    assert ended["state"] == "succeeded", "\n".join([ended["reason"], *ended["lines"]])
+    said = release.folder / run_id / "train" / "verl.log"
+    tail = said.read_text(errors="replace")[-3000:] if said.exists() else ""
+    assert ended["state"] == "succeeded", "\n".join([ended["reason"], *ended["lines"], tail])
     facts = release.step("facts", TRACKER, run_id, BUCKET, f"checkpoints/{run_id}")
-    folder = release.folder / run_id / "train" / "model"
-    registered = release.step("register", SETTINGS, BUCKET, run_id, f"/runs/{run_id}/train/model", "champion")
+    version = _registered(release, release.folder / run_id / "train" / "model", "champion")
     summary.put(
         train={
             "pods": nodes,
@@ -130,7 +132,7 @@ def trained(release: Release, verl_python: Path, summary: Summary) -> Version:
     assert len(set(nodes.values())) == 2, nodes
     assert facts["status"] == "FINISHED" and facts["steps"] == [1, 2], facts
     assert any(name.endswith("manifest.json") for name in facts["objects"]), facts
-    return Version(number=registered["version"], uri=registered["uri"], folder=folder)
+    return version
 
 
 def test_training_on_two_nodes_is_tracked_kept_and_registered(trained: Version) -> None:
@@ -139,12 +141,30 @@ def test_training_on_two_nodes_is_tracked_kept_and_registered(trained: Version) 
 
 
 @pytest.fixture(scope="module")
-def served(release: Release, trained: Version, summary: Summary) -> Version:
-    """The trained version in service."""
-    seconds = release.upgrade({"serving.modelUri": trained.uri})
+def first(request: pytest.FixtureRequest, release: Release, model: Path) -> Version:
+    """The version that is served first: the one that was trained, or, where there is no veRL, the model that is named."""
+    if os.environ.get("VISIONTHINK_VERL_PYTHON"):
+        trained: Version = request.getfixturevalue("trained")
+        return trained
+    folder = release.folder / "first"
+    shutil.copytree(model, folder, ignore=shutil.ignore_patterns("manifest.json", "*.py", "__pycache__"))
+    return _registered(release, folder, "champion")
+
+
+def _registered(release: Release, folder: Path, *alias: str) -> Version:
+    """A version of the files in `folder`, which lies in the runs' volume."""
+    inside = f"/runs/{folder.relative_to(release.folder)}"
+    told = release.step("register", SETTINGS, BUCKET, f"story-{uuid.uuid4().hex[:6]}", inside, *alias)
+    return Version(number=told["version"], uri=told["uri"], folder=folder)
+
+
+@pytest.fixture(scope="module")
+def served(release: Release, first: Version, summary: Summary) -> Version:
+    """The first version in service."""
+    seconds = release.upgrade({"serving.modelUri": first.uri})
     waited = until(lambda: _is_ready(release), what="the model ready", timeout_s=START_S)
     summary.put(served_s=round(seconds + waited, 1))
-    return trained
+    return first
 
 
 def _is_ready(release: Release) -> bool:
@@ -186,13 +206,6 @@ def test_kserve_fetched_the_model_and_an_openai_client_is_answered(
     assert pod["spec"]["initContainers"][0]["args"][0] == served.uri, "the storage initializer fetched the model"
     assert all(text for _, text in asked)
     summary.put(served_answer=asked[0][1])
-
-
-def _registered(release: Release, folder: Path) -> Version:
-    """Another version, of the files in `folder`, which lies in the runs' volume."""
-    inside = f"/runs/{folder.relative_to(release.folder)}"
-    told = release.step("register", SETTINGS, BUCKET, f"story-{uuid.uuid4().hex[:6]}", inside)
-    return Version(number=told["version"], uri=told["uri"], folder=folder)
 
 
 def _rollout(release: Release, version: Version) -> str:
