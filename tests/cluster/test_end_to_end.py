@@ -142,7 +142,7 @@ def test_training_on_two_nodes_is_tracked_kept_and_registered(trained: Version) 
 
 @pytest.fixture(scope="module")
 def first(request: pytest.FixtureRequest, release: Release, model: Path) -> Version:
-    """The version that is served first: the one that was trained, or, where there is no veRL, the model that is named."""
+    """The version that is served first: the trained one, or, where there is no veRL, the model that is named."""
     if os.environ.get("VISIONTHINK_VERL_PYTHON"):
         trained: Version = request.getfixturevalue("trained")
         return trained
