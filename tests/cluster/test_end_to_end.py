@@ -27,7 +27,6 @@ from tests.cluster.release import (
     TRACKER,
     Release,
     installed,
-    printed,
     training_settings,
 )
 from tests.fakes.spoiled_model import spoiled
@@ -37,7 +36,7 @@ from visionthink.cluster.client import is_ready
 from visionthink.config import RunConfig
 from visionthink.core.sample import Sample
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 WANTED: Final = 30
 NUM_MEASURED: Final = 500
@@ -101,7 +100,9 @@ def trained(release: Release, verl_python: Path, summary: Summary) -> Version:
     command: Any = settings["cluster.training.command"]
     checkpoints = f"s3://{BUCKET}/checkpoints"
     program = (command[0], "/opt/source/tests/cluster/programs/train.py")
-    arguments = (*program, f"/runs/{run_id}", run_id, TRACKER, checkpoints)
+    said = release.folder / run_id / "train.log"
+    arguments = ("sh", "-c", f'exec "$@" >>/runs/{run_id}/train.log 2>&1', "train", *program)
+    arguments = (*arguments, f"/runs/{run_id}", run_id, TRACKER, checkpoints)
     code = (Path(__file__).parent / "programs" / "launch.py").read_text(encoding="utf-8")
     pod = release.begin("launch", ["python", "-c", code, SETTINGS, json.dumps(settings), run_id, *arguments])
     nodes: dict[str, str] = {}
@@ -112,10 +113,8 @@ def trained(release: Release, verl_python: Path, summary: Summary) -> Version:
         return len(nodes) == 2 and all(nodes.values())
 
     until(have_places, what="two pods on nodes", timeout_s=120)
-    ended = printed(release.end(pod, want="Succeeded"))
-    said = release.folder / run_id / "train" / "verl.log"
-    tail = said.read_text(errors="replace")[-3000:] if said.exists() else ""
-    assert ended["state"] == "succeeded", "\n".join([ended["reason"], *ended["lines"], tail])
+    ended = release.end(pod, want="Succeeded")
+    assert ended["state"] == "succeeded", f"{ended['reason']}\n{said.read_text(errors='replace')[-3000:]}"
     facts = release.step("facts", TRACKER, run_id, BUCKET, f"checkpoints/{run_id}")
     version = _registered(release, release.folder / run_id / "train" / "model", "champion")
     summary.put(
@@ -232,7 +231,7 @@ def test_second_version_goes_dark_gets_its_share_and_is_promoted(
         until(lambda: weights() == [WANTED, 100 - WANTED], what="its share", timeout_s=START_S)
         until(lambda: len(_seen(release, 20)) == 2, what="both versions", timeout_s=30)
         counts = _seen(release, NUM_MEASURED)
-        record = printed(release.end(pod, want="Succeeded"))
+        record = release.end(pod, want="Succeeded")
     measured = round(100 * min(counts.values()) / counts.total(), 2)
     failed = flow.num_failed + tally.num_failed
     summary.put(
@@ -258,7 +257,7 @@ def test_spoiled_version_is_caught_and_rolled_back(
     third = _registered(release, spoiled(served.folder, release.folder / "third"))
     before = release.get("inferenceservice", NAME)["spec"]["predictor"]["model"]["storageUri"]
     with Flow(release.kube.gateway, HOST) as flow, Load(release.kube.gateway, HOST, NAME, asked, hands=1) as tally:
-        record = printed(release.end(_rollout(release, third), want="Failed"))
+        record = release.end(_rollout(release, third), want="Failed")
     failed = flow.num_failed + tally.num_failed
     summary.put(
         rollback={
