@@ -17,7 +17,7 @@ python=${PYTHON:-python3}
 # What is missing is said before anything is started.
 "$python" - <<'CHECK'
 import importlib.util, sys
-names = "numpy PIL pydantic annotated_types fastapi starlette uvicorn httptools httpx openai prometheus_client tokenizers transformers torch torchvision vllm"
+names = "numpy PIL pydantic annotated_types fastapi starlette uvicorn httptools aiohttp httpx openai prometheus_client tokenizers transformers torch torchvision vllm"
 missing = [name for name in names.split() if importlib.util.find_spec(name) is None]
 sys.exit(f"missing on this machine: {', '.join(missing)}" if missing else 0)
 CHECK

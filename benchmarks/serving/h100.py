@@ -1,7 +1,8 @@
 """What does the loop cost, and what does it save, in front of a real vLLM on a GPU? Everything goes through HTTP.
 
 vLLM serves a Qwen2.5-VL-7B shape with random weights, our app stands in front of it, and decisions are forced (see
-`forced`), so that a resize rate is exact. In a closed loop of `--clients` clients, for each picture size:
+`forced`), so that a resize rate is exact. In a closed loop of `--clients` clients, for each picture size (enough of
+them that an engine is full: a small picture costs less than the decoding of its answer, which many must share):
 
 always_high, always_low   straight to vLLM: the picture as JPEG, or as a JPEG of a quarter of the pixels; one answer
 one_turn, two_turn        straight to vLLM: the very requests that the loop makes where it never, or always, asks, with
@@ -15,7 +16,7 @@ the figures above say that asking first would cost more. Results are written aft
 same `--out` goes on where the first one ended.
 
     python benchmarks/serving/h100.py --out benchmarks/results/serving/h100.json --minutes 8.5
-    python benchmarks/serving/h100.py --out /tmp/tiny.json --minutes 3 --shape tiny --sizes 256x192 \
+    python benchmarks/serving/h100.py --out /tmp/tiny.json --minutes 3 --shape tiny --sizes 256x192 --clients 4 \
         --vllm-args "--dtype=float32 --block-size=32 --max-model-len=2048 --enforce-eager"
 """
 
@@ -33,7 +34,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from load import Connection, Job, Server, Window, closed_loop
-from point import Point, Setup, job_of, points
+from point import Point, Setup, asks, job_of, points
 from shown import prepare_all
 from summary import device, summary, versions
 from vllm_server import (
@@ -64,6 +65,7 @@ VLLM_ARGS: Final = (
 def measured(point: Point, setup: Setup, window_s: float) -> dict[str, Any]:
     """The figures of a point."""
     job, servers, num_pictures = job_of(point, setup)
+    num_clients = clients_of(setup.args)[point.size]
     was_emptied = emptied(setup.vllm_url, setup.args.api_servers)
     before: dict[str, Any] = {}
 
@@ -75,9 +77,11 @@ def measured(point: Point, setup: Setup, window_s: float) -> dict[str, Any]:
             return await closed_loop(
                 job,
                 servers,
-                num_clients=setup.args.clients,
+                num_clients=num_clients,
                 window_s=window_s,
                 max_jobs=num_pictures,
+                spread_s=setup.args.spread_s,
+                kind_of=lambda number: asks(number, point.rate),
                 on_open=on_open,
             )
 
@@ -85,12 +89,13 @@ def measured(point: Point, setup: Setup, window_s: float) -> dict[str, Any]:
     window = asyncio.run(run())
     whole_s = time.monotonic() - start_s
     after = {**counters(setup.vllm_url), **_cpu(setup), "at": time.perf_counter()}
-    setup.num_used += max((one.number for one in window.done), default=0) + setup.args.clients
+    setup.num_used += max((one.number for one in window.done), default=0) + num_clients
     gained = {name: after[name] - before[name] for name in after}
     return {
         "rps": round(window.rate, 4),
         "p50_s": round(window.latency_s(0.5), 4),
         "p95_s": round(window.latency_s(0.95), 4),
+        "clients": num_clients,
         "num_done": len(window.done),
         "window_s": round(window.seconds, 2),
         "whole_s": round(whole_s, 1),
@@ -140,11 +145,17 @@ def start_apps(setup_home: Path, vllm_url: str, args: argparse.Namespace, *optio
     return processes, servers
 
 
+def clients_of(args: argparse.Namespace) -> dict[Size, int]:
+    """The sizes to measure, with the clients of each."""
+    sizes = [Size(width=int(w), height=int(h)) for w, h in (text.split("x") for text in args.sizes.split(","))]
+    return dict(zip(sizes, map(int, args.clients.split(",")), strict=True))
+
+
 def run(args: argparse.Namespace) -> int:
     """Measure what is not yet in the file."""
     begin_s = time.monotonic()
     end_s = begin_s + 60 * args.minutes
-    sizes = [Size(width=int(w), height=int(h)) for w, h in (text.split("x") for text in args.sizes.split(","))]
+    sizes = list(clients_of(args))
     rates = [float(text) for text in args.rates.split(",")]
     found = json.loads(args.out.read_text()) if args.out.exists() else {}
     raw: dict[str, Any] = found.get("raw", {})
@@ -244,7 +255,7 @@ def _warm_up(setup: Setup, sizes: Sequence[Size]) -> None:
     for size in sizes:
         for kind in ("always_high", "two_turn", "loop", "crop"):
             job, servers, _ = job_of(Point(size=size, kind=kind, rate=1.0), setup)
-            num_clients = min(setup.args.clients, 16)
+            num_clients = min(clients_of(setup.args)[size], 16)
             asyncio.run(_each_once(job, servers, num_clients))
             setup.num_used += num_clients
     if fetched(f"{setup.vllm_url}/health") is None:
@@ -271,13 +282,14 @@ def main() -> int:
     parser.add_argument("--shape", choices=("7b", "tiny"), default="7b")
     parser.add_argument("--sizes", default="1024x768,2048x1024")
     parser.add_argument("--rates", default=",".join(f"{rate:g}" for rate in RATES))
-    parser.add_argument("--clients", type=int, default=64, help="jobs under way at a time")
+    parser.add_argument("--clients", default="256,96", help="jobs under way at a time, for each size")
+    parser.add_argument("--spread-s", type=float, default=4.0, help="over which clients begin, so as not to go in step")
     parser.add_argument("--api-servers", type=int, default=4, help="of vLLM: they decode and resize pictures")
     parser.add_argument("--app-workers", type=int, default=4, help="processes of our app")
     parser.add_argument("--answer-tokens", type=int, default=128)
     parser.add_argument("--call-tokens", type=int, default=64)
     parser.add_argument("--pictures", type=int, default=1400, help="of each size; none is shown twice in a point")
-    parser.add_argument("--pairs", type=int, default=400, help="of them with both views encoded, for two_turn")
+    parser.add_argument("--pairs", type=int, default=700, help="of them with both views encoded, for two_turn")
     parser.add_argument("--processes", type=int, default=max(1, cores - 2), help="that make pictures")
     parser.add_argument("--vllm-python", default=sys.executable)
     parser.add_argument("--vllm-args", default=VLLM_ARGS)

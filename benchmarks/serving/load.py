@@ -2,14 +2,16 @@
 
 Rule: bodies are made before the clock runs, and what comes back is kept as bytes. Each client has one connection and
 sends its next job when the last one is done; a window begins when every client has done its first job, so neither the
-start nor the end of a run is in a figure.
+start nor the end of a run is in a figure. A job counts for the part of its time that lies within the window: clients
+that an engine answers in step would otherwise make the figure jump by as many jobs as there are clients.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from statistics import median
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -103,11 +105,13 @@ class Window:
 
     seconds: float
     done: tuple[Done, ...]
+    num_jobs: float
+    """Jobs' worth of work: each job by the part of it that lies within."""
 
     @property
     def rate(self) -> float:
         """Jobs a second."""
-        return len(self.done) / self.seconds if self.seconds else 0.0
+        return self.num_jobs / self.seconds if self.seconds else 0.0
 
     def latency_s(self, share: float) -> float:
         """The latency that this share of jobs kept; 0 where there is none."""
@@ -126,17 +130,20 @@ async def closed_loop(
     num_clients: int,
     window_s: float,
     max_jobs: int | None = None,
+    spread_s: float = 0.0,
+    kind_of: Callable[[int], Hashable] = lambda number: None,
     on_open: Callable[[], None] = lambda: None,
 ) -> Window:
     """Keep `num_clients` jobs under way and look at those that end within `window_s` seconds.
 
-    Clients are spread evenly over `servers`. The window closes early when `max_jobs` are begun. `on_open` is called
-    when it opens.
+    Clients are spread evenly over `servers`, and begin evenly over `spread_s` seconds. Jobs of one kind take about the
+    same time. The window closes early when `max_jobs` are begun. `on_open` is called when it opens.
 
     Raises:
         LoadError, OSError: a job failed.
     """
     done: list[Done] = []
+    under_way: dict[int, float] = {}
     numbers = iter(range(max_jobs)) if max_jobs is not None else iter(int, None)
     count = 0
     num_warm = 0
@@ -149,15 +156,16 @@ async def closed_loop(
         count += 1
         return count - 1
 
-    async def client(server: Server) -> None:
+    async def client(server: Server, delay_s: float) -> None:
         nonlocal num_warm
         connection = Connection(server)
         is_first = True
+        await asyncio.sleep(delay_s)
         try:
             while (number := next_number()) is not None:
-                start_s = time.perf_counter()
+                under_way[number] = time.perf_counter()
                 answers = await job(connection, number)
-                done.append(Done(number, start_s, time.perf_counter(), answers))
+                done.append(Done(number, under_way.pop(number), time.perf_counter(), answers))
                 if is_first:
                     is_first = False
                     num_warm += 1
@@ -167,7 +175,9 @@ async def closed_loop(
         finally:
             connection.close()
 
-    tasks = [asyncio.create_task(client(servers[k % len(servers)])) for k in range(num_clients)]
+    tasks = [
+        asyncio.create_task(client(servers[k % len(servers)], spread_s * k / num_clients)) for k in range(num_clients)
+    ]
     try:
         await _unless_failed(tasks, is_warm)
         on_open()
@@ -176,11 +186,35 @@ async def closed_loop(
             async with asyncio.timeout(window_s):
                 await _unless_failed(tasks, is_over)
         close_s = time.perf_counter()
+        left = dict(under_way)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    return Window(seconds=close_s - open_s, done=tuple(one for one in done if open_s < one.end_s <= close_s))
+    ended = tuple(one for one in done if open_s < one.end_s <= close_s)
+    num_jobs = sum((one.end_s - max(one.start_s, open_s)) / (one.end_s - one.start_s) for one in ended)
+    num_jobs += _begun(left, ended, kind_of, open_s=open_s, close_s=close_s)
+    return Window(seconds=close_s - open_s, done=ended, num_jobs=num_jobs)
+
+
+def _begun(
+    left: Mapping[int, float],
+    ended: Sequence[Done],
+    kind_of: Callable[[int], Hashable],
+    *,
+    open_s: float,
+    close_s: float,
+) -> float:
+    """The parts of jobs that are not done when the window closes; each takes about as long as others of its kind."""
+    seconds: dict[Hashable, list[float]] = {}
+    for one in ended:
+        seconds.setdefault(kind_of(one.number), []).append(one.end_s - one.start_s)
+    longest = max((max(times) for times in seconds.values()), default=0.0)
+    total = 0.0
+    for number, start_s in left.items():
+        whole_s = max(median(seconds.get(kind_of(number), [longest])), close_s - start_s)
+        total += (close_s - max(start_s, open_s)) / whole_s if whole_s else 0.0
+    return total
 
 
 async def _unless_failed(tasks: Sequence[asyncio.Task[None]], event: asyncio.Event) -> None:

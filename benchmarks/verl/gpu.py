@@ -113,7 +113,7 @@ def config_of(seed: int, args: argparse.Namespace) -> RunConfig:
         "train.num_prompts": args.prompts,
         "train.group_size": args.group,
         "train.warmup_steps": min(5, args.steps // 4),
-        "train.micro_batch_size": 128 if args.device == "cuda" else 16,
+        "train.micro_batch_size": min(128, max(1, args.prompts // 4) * args.group),
         "train.checkpoint_every": args.steps,
         "evaluate.num_samples": args.questions,
         "evaluate.num_held_out_samples": args.questions // 5,
@@ -178,7 +178,7 @@ async def _answers(
     contender: Contender, samples: Sequence[Sample], config: RunConfig, folder: Path, device: str
 ) -> Sequence[Answer]:
     engine = TransformersEngine.load(contender.model, batch_size=config.model.batch_size, device=device)
-    series = series_of(contender, benchmark_of(config.data), "test", samples, folder=folder, shard_size=len(samples))
+    series = series_of(contender, benchmark_of(config), "test", samples, folder=folder, shard_size=len(samples))
     async with open_runner(engine, RuleJudge(), config) as runner:
         await ask_open(runner, [series], total=len(samples), max_lost_ratio=0.0, on_record=lambda: None)
     return series.book.finished()

@@ -16,10 +16,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, assert_never, cast
 
 import torch
+import transformers
 from transformers import DynamicCache, Qwen2_5_VLForConditionalGeneration
 from transformers.masking_utils import create_causal_mask
 from transformers.modeling_outputs import BaseModelOutputWithPast
-from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb
+from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as qwen
 
 from visionthink.core.pruning import Pruning, num_retained
 from visionthink.engines.encoding import Pixels
@@ -234,7 +235,7 @@ class PrunedRun:
         queries = attention.q_proj(layer.input_layernorm(columns.hidden[row, givers]))
         queries = queries.view(1, len(givers), -1, attention.head_dim).transpose(1, 2)
         cos, sin = columns.cos[row, givers][None], columns.sin[row, givers][None]
-        queries, _ = apply_rotary_pos_emb(queries, queries, cos, sin)
+        queries, _ = qwen.apply_rotary_pos_emb(queries, queries, cos, sin)
         places = torch.arange(keys.shape[1], device=givers.device)
         allowed = (places[None] <= givers[:, None]) & columns.valid[row]
         return given(queries[0], keys, allowed, scaling=attention.scaling)
@@ -261,8 +262,14 @@ def check_prunable(model: Qwen2_5_VLForConditionalGeneration, pruning: Pruning) 
     """Refuse a model that cannot drop tokens so.
 
     Raises:
-        ConfigError: it has too few layers, or such as see a window of the text alone.
+        ConfigError: it has too few layers, or such as see a window of the text alone; or transformers is too old.
     """
+    # Before that, each layer joined the three axes of the positions itself, and takes others than are made here.
+    if not hasattr(qwen, "apply_rotary_pos_emb"):
+        raise ConfigError(
+            f"dropping visual tokens needs transformers 5.17 or newer, found {transformers.__version__}; "
+            "update it, or ask with pruning off"
+        )
     text: Any = model.config.text_config
     pruning.check_depth(int(text.num_hidden_layers))
     if "sliding_attention" in (text.layer_types or ()):
