@@ -165,16 +165,20 @@ def _values(images: Images, store: str, config: RunConfig) -> dict[str, object]:
     }
 
 
+TRAIN_PROGRAM: Final = ("/opt/python/bin/python3", "/opt/source/tests/cluster/programs/train.py")
+"""The command of the first node; the run's own words follow."""
+
+
 def training_settings(verl_python: Path) -> dict[str, object]:
     """What the job is told beyond the installation's settings: veRL from an environment of the node's."""
     home = Path(os.path.realpath(verl_python)).parents[1]
-    version = "python3.11" if (home / "bin" / "python3.11").exists() else "python3.12"
+    version = next((home / "bin").glob("python3.[0-9]*[0-9]")).name
     packages = f"/opt/venv/lib/{version}/site-packages"
     env = [f"PYTHONPATH=/opt/source/platform:{packages}", "LD_LIBRARY_PATH=/opt/python/lib", "USER=nobody"]
     env += ["PYTHONDONTWRITEBYTECODE=1", "AWS_DEFAULT_REGION=us-east-1", "RAY_memory_monitor_refresh_ms=0"]
     return {
         "verl": {"num_nodes": 2, "gpus_per_node": 1, "cpus_per_node": 6, "num_storage_units": 1},
-        "cluster.training.command": [f"/opt/python/bin/{version}", "-m", "visionthink"],
+        "cluster.training.command": [TRAIN_PROGRAM[0], "-m", "visionthink"],
         "cluster.training.folders": [
             *(f"{home}:/opt/python", f"{verl_python.parents[1]}:/opt/venv", f"{ROOT}:/opt/source"),
         ],

@@ -25,6 +25,7 @@ from tests.cluster.release import (
     SETTINGS,
     SPACE,
     TRACKER,
+    TRAIN_PROGRAM,
     Release,
     installed,
     training_settings,
@@ -97,14 +98,12 @@ def trained(release: Release, verl_python: Path, summary: Summary) -> Version:
     (release.folder / run_id).mkdir()
     (release.folder / run_id).chmod(0o777)
     settings = training_settings(verl_python)
-    command: Any = settings["cluster.training.command"]
-    checkpoints = f"s3://{BUCKET}/checkpoints"
-    program = (command[0], "/opt/source/tests/cluster/programs/train.py")
     said = release.folder / run_id / "train.log"
-    arguments = ("sh", "-c", f'exec "$@" >>/runs/{run_id}/train.log 2>&1', "train", *program)
-    arguments = (*arguments, f"/runs/{run_id}", run_id, TRACKER, checkpoints)
+    arguments = (f"/runs/{run_id}", run_id, TRACKER, f"s3://{BUCKET}/checkpoints")
+    program = ("sh", "-c", f'exec "$@" >>/runs/{run_id}/train.log 2>&1', "train", *TRAIN_PROGRAM)
     code = (Path(__file__).parent / "programs" / "launch.py").read_text(encoding="utf-8")
-    pod = release.begin("launch", ["python", "-c", code, SETTINGS, json.dumps(settings), run_id, *arguments])
+    launch = ["python", "-c", code, SETTINGS, json.dumps(settings), run_id]
+    pod = release.begin("launch", [*launch, *program, *arguments])
     nodes: dict[str, str] = {}
 
     def have_places() -> bool:
