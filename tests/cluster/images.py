@@ -1,0 +1,71 @@
+"""The project's images, built from this checkout and put on every node of a cluster that is ours.
+
+Where a cluster has them already, a variable names each: VISIONTHINK_GATEWAY_IMAGE, VISIONTHINK_MLFLOW_IMAGE, and so on.
+"""
+
+import os
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pytest
+from tests.cluster.conftest import ROOT, Kube, Summary, shell
+
+_TAG: Final = "e2e"
+_BUILD: Final = ("buildah", "build", "--isolation", "chroot", "--network", "host", "--layers", "--quiet")
+_CERTIFICATES: Final = "/etc/ssl/certs:/etc/ssl/certs:ro"
+_STORE: Final = "FROM scratch\nCOPY weed /weed\nUSER 65532:65532\n"
+"""SeaweedFS' own image lies in a registry; its program is one static file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Images:
+    """Builds and loads each image once."""
+
+    kube: Kube
+    folder: Path
+    """Where archives lie on their way to the nodes."""
+    summary: Summary
+    made: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def __call__(self, name: str) -> str:
+        """The image `name` of the folder `images`, on every node."""
+        return self._ready(name, ROOT, ROOT / "images" / name / "Dockerfile")
+
+    def store(self, weed: Path) -> str:
+        """An image with the object store's program, VISIONTHINK_STORE_IMAGE."""
+        context = self.folder / "store"
+        if not context.exists():
+            context.mkdir()
+            shutil.copy(weed, context / "weed")
+            (context / "Dockerfile").write_text(_STORE)
+        return self._ready("store", context, context / "Dockerfile")
+
+    def _ready(self, name: str, context: Path, dockerfile: Path) -> str:
+        if named := os.environ.get(f"VISIONTHINK_{name.upper()}_IMAGE"):
+            return named
+        image = f"localhost/visionthink-{name}:{_TAG}"
+        if name not in self.made:
+            self._make(name, image, context, dockerfile)
+        return image
+
+    def _make(self, name: str, image: str, context: Path, dockerfile: Path) -> None:
+        if self.kube.kit is None or shutil.which("buildah") is None:
+            pytest.skip(
+                f"name an image that the nodes have: VISIONTHINK_{name.upper()}_IMAGE (images/README.md builds it)"
+            )
+        start_s = time.monotonic()
+        base = f"docker-archive:{shell(self.kube.kit, 'image').splitlines()[-1]}"
+        build = (*_BUILD, "-v", _CERTIFICATES, "--build-arg", f"BASE_IMAGE={base}")
+        shell(*build, "-f", dockerfile, "-t", image, context, timeout_s=1200)
+        built_s = time.monotonic() - start_s
+        archive = self.folder / f"{name}.tar"
+        shell("buildah", "push", "--quiet", image, f"docker-archive:{archive}:{image}")
+        shell(self.kube.kit, "load", archive)
+        size_mb = round(archive.stat().st_size / 1e6)
+        archive.unlink()
+        seconds = round(time.monotonic() - start_s - built_s, 1)
+        self.made[name] = {"size_mb": size_mb, "build_s": round(built_s, 1), "load_s": seconds}
+        self.summary.put(images=self.made)
