@@ -3,7 +3,8 @@
 Each seed trains on the labels of a label stage (its `dataset.parquet`) from the bundled base model, until the steps are
 taken; then the project's own evaluation asks the merged model and `always_high` the same held-out questions, greedily.
 Writes, after every seed, `summary.json` with device, stack, command, figures and whether the bounds hold, and
-`curves.jsonl` with each step under its registered names. A seed that fails is written down as well.
+`curves.jsonl` with each step under its registered names. A seed that fails is written down as well. Seeds that OUT holds
+already, of the same device and stack, stay there, so a second run may add some.
 
     python benchmarks/verl/gpu.py --labels runs/latest/label/dataset.parquet --out "$OUT"
 
@@ -49,7 +50,7 @@ MAX_S = 600.0
 STEP_S = 10.0
 STACK = ("verl", "vllm", "torch", "transformers", "ray", "tensordict", "TransferQueue", "numpy")
 
-# What a tiny model on one large GPU wants besides the run's settings; source: docs/verl.md, "Measured".
+# What a tiny model on one large GPU wants besides the run's settings; source: the runs of docs/verl.md, "One GPU".
 GPU: dict[str, Override] = {
     "actor_rollout_ref.rollout.dtype": "bfloat16",
     "actor_rollout_ref.rollout.gpu_memory_utilization": 0.3,
@@ -210,20 +211,50 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def write(out: Path, seeds: Sequence[Seed]) -> None:
-    """Keep what is known by now."""
+def _stack() -> dict[str, Any]:
     device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else platform.processor() or "CPU"
+    return {"device": device, "python": platform.python_version(), "stack": _versions()}
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What a run before this one wrote, of other seeds."""
+
+    seeds: tuple[dict[str, Any], ...] = ()
+    curves: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, out: Path, without: Sequence[int]) -> "Earlier":
+        """What `out` holds.
+
+        Raises:
+            SystemExit: it was measured with something else.
+        """
+        if not (out / "summary.json").exists():
+            return cls()
+        found = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+        other = [name for name, value in _stack().items() if found.get(name) != value]
+        if other:
+            sys.exit(f"{out} was measured with another {' and '.join(other)}; name an empty folder")
+        lines = (out / "curves.jsonl").read_text(encoding="utf-8").splitlines()
+        return cls(
+            tuple(row for row in found["seeds"] if row["seed"] not in without),
+            tuple(line for line in lines if json.loads(line)["seed"] not in without),
+        )
+
+
+def write(out: Path, seeds: Sequence[Seed], earlier: Earlier) -> None:
+    """Keep what is known by now."""
+    rows = sorted((*earlier.seeds, *(seed.to_dict() for seed in seeds)), key=lambda row: row["seed"])
     summary = {
-        "device": device,
-        "python": platform.python_version(),
-        "stack": _versions(),
+        **_stack(),
         "command": ["python", *sys.argv],
-        "seeds": [seed.to_dict() for seed in seeds],
-        "num_passed": sum(seed.to_dict()["passed"] for seed in seeds),
+        "seeds": rows,
+        "num_passed": sum(row["passed"] for row in rows),
     }
     atomic_write_json(out / "summary.json", summary)
     lines = [json.dumps({"seed": seed.seed, **step}) for seed in seeds for step in seed.steps]
-    (out / "curves.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    (out / "curves.jsonl").write_text("".join(f"{line}\n" for line in (*earlier.curves, *lines)), encoding="utf-8")
 
 
 def main() -> int:
@@ -243,10 +274,11 @@ def main() -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     args.work = args.work.resolve()
     samples = list(read_samples(args.labels))
+    earlier = Earlier.read(args.out, args.seeds)
     seeds: list[Seed] = []
     for seed in args.seeds:
         seeds.append(run_seed(seed, samples, args))
-        write(args.out, seeds)
+        write(args.out, seeds, earlier)
         print(json.dumps(seeds[-1].to_dict(), indent=2), flush=True)
     return 0 if all(seed.to_dict()["passed"] for seed in seeds) else 1
 
