@@ -3,8 +3,8 @@
 Each seed trains on the labels of a label stage (its `dataset.parquet`) from the bundled base model, until the steps are
 taken; then the project's own evaluation asks the merged model and `always_high` the same held-out questions, greedily.
 Writes, after every seed, `summary.json` with device, stack, command, figures and whether the bounds hold, and
-`curves.jsonl` with each step under its registered names. A seed that fails is written down as well. Seeds that OUT holds
-already, of the same device and stack, stay there, so a second run may add some.
+`curves.jsonl` with each step under its registered names. A seed that fails is written down as well. Seeds that OUT
+holds already, of the same device and stack, stay there, so a second run may add some.
 
     python benchmarks/verl/gpu.py --labels runs/latest/label/dataset.parquet --out "$OUT"
 
