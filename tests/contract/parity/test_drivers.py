@@ -249,10 +249,12 @@ def play(name: str, title: str, folder: Path) -> Played:
         requests = ours[:1]
     last = requests[-1]
     whole = (*last.messages, Message(role=Role.ASSISTANT, parts=(TextPart(text=lines[len(requests) - 1]),)))
-    encoded = Encoder(tiny_processor()).encode(whole, last.picture)
+    encoded = Encoder(tiny_processor()).encode(whole, last.picture, further_pictures=last.further_pictures)
     return Played(
         asked=tuple(request.messages for request in requests),
-        pixels=tuple(cut(last.picture, view).tobytes() for message in last.messages for view in message.views),
+        pixels=tuple(
+            cut(last.pictures[view.picture], view).tobytes() for message in last.messages for view in message.views
+        ),
         ids=tuple(encoded.input_ids.tolist()),
         mask=tuple(encoded.reply_mask.tolist()),
     )
@@ -270,10 +272,10 @@ def test_every_driver_plays_a_transcript_alike(title: str, tmp_path: Path, golde
 
 @pytest.mark.parametrize("title", TRANSCRIPTS)
 def test_a_server_behind_the_app_is_shown_the_same(title: str, tmp_path: Path) -> None:
-    """Over two hops of HTTP: it gets pictures, so of a view it knows the size and not the box."""
+    """Over two hops of HTTP: each view is a picture to it, so it knows the pixels and not the box."""
     ours, theirs = (play(name, title, tmp_path / name) for name in ("serve", SERVER))
     assert [sized(messages) for messages in theirs.asked] == [sized(messages) for messages in ours.asked]
-    assert (theirs.ids, theirs.mask) == (ours.ids, ours.mask)
+    assert (theirs.ids, theirs.mask, theirs.pixels) == (ours.ids, ours.mask, ours.pixels)
 
 
 def sized(messages: tuple[Message, ...]) -> list[tuple[Role, str, list[Size]]]:

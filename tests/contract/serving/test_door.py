@@ -258,12 +258,6 @@ async def test_a_reply_that_breaks_off_is_no_answer(messages: list[object]) -> N
     assert caught.value.status_code == 503
 
 
-async def test_several_pictures_are_a_clear_400(served: Served) -> None:
-    picture = {"type": "image_url", "image_url": {"url": data_url()}}
-    got = await post(served, asking([picture, picture, {"type": "text", "text": "which differ ?"}]))
-    assert got.status_code == 400 and "2 pictures" in got.json()["error"]["message"]
-
-
 @pytest.mark.parametrize(
     ("body", "headers", "status", "code"),
     [
