@@ -3,14 +3,15 @@
 Rule: everything but the decision is real. Each turn is asked of the server with the views, texts and lengths that a
 trained model would be asked with, and its tokens and its time count; the text that random weights write is then
 replaced by the one that the question demands. A question that begins with `[look]` calls `resize_image` in its first
-turn, `[crop]` calls `crop_image` for a quarter of the picture, anything else answers at once; `[short]` anywhere makes
-both replies short.
+turn, `[crop]` calls `crop_image` for a quarter of the picture, anything else answers at once. `[call 64]` and
+`[answer 128]` say how many tokens a call and an answer have.
 
     python benchmarks/serving/forced.py --port 9100 --engine openai:http://127.0.0.1:8000/v1?model=shape
 """
 
 import argparse
 import json
+import re
 from dataclasses import replace
 from typing import Final
 
@@ -25,7 +26,7 @@ from visionthink.serving import ServingLimits, create_app, serve
 
 LOOK: Final = "[look] "
 CROP: Final = "[crop] "
-SHORT: Final = "[short] "
+_TOKENS: Final = re.compile(r"\[(call|answer) (\d+)\]")
 MODEL_NAME: Final = "visionthink"
 THOUGHT: Final = "<think> I cannot read what is asked for at this size. </think>"
 
@@ -33,12 +34,9 @@ THOUGHT: Final = "<think> I cannot read what is asked for at this size. </think>
 class Forced:
     """An engine whose texts are decided by the question."""
 
-    def __init__(self, engine: Engine, *, call_tokens: int, answer_tokens: int, short_tokens: int) -> None:
-        """Ask `engine` for so many tokens of a reply that calls, or answers."""
+    def __init__(self, engine: Engine) -> None:
+        """Ask `engine` for as many tokens as the question says."""
         self._engine = engine
-        self._short_tokens = short_tokens
-        self._call_tokens = call_tokens
-        self._answer_tokens = answer_tokens
 
     @property
     def model(self) -> str:
@@ -48,9 +46,8 @@ class Forced:
     async def reply(self, request: Request) -> Event:
         """The server's reply in everything but its words."""
         call = forced_call(request.messages)
-        num_tokens = self._answer_tokens if call is None else self._call_tokens
-        if any(SHORT in message.text for message in request.messages if message.role is Role.USER):
-            num_tokens = self._short_tokens
+        texts = " ".join(message.text for message in request.messages if message.role is Role.USER)
+        num_tokens = int(dict(_TOKENS.findall(texts))["answer" if call is None else "call"])
         sampling = replace(request.sampling, max_tokens=num_tokens)
         event = await self._engine.reply(replace(request, sampling=sampling))
         if not isinstance(event, ModelReply):
@@ -93,17 +90,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--protocol", default="efficient-v1")
     parser.add_argument("--tools", default="resize_image", help="separated by commas")
-    parser.add_argument("--call-tokens", type=int, default=64)
-    parser.add_argument("--answer-tokens", type=int, default=128)
-    parser.add_argument("--short-tokens", type=int, default=32)
     parser.add_argument("--as-said", action="store_true", help="force nothing: the app as it is")
     parser.add_argument("--decoders", type=int, default=4)
     args = parser.parse_args()
     engine: Engine = open_engine(args.engine, timeout_s=600.0, max_connections=256)
     if not args.as_said:
-        engine = Forced(
-            engine, call_tokens=args.call_tokens, answer_tokens=args.answer_tokens, short_tokens=args.short_tokens
-        )
+        engine = Forced(engine)
     app = create_app(
         engine,
         model_name=MODEL_NAME,

@@ -140,8 +140,6 @@ def start_apps(setup_home: Path, vllm_url: str, args: argparse.Namespace, *optio
         port = free_port()
         command = [sys.executable, str(Path(__file__).with_name("forced.py")), f"--port={port}"]
         command += [f"--engine=openai:{vllm_url}/v1?model={SERVED}", *options]
-        command += [f"--call-tokens={args.call_tokens}", f"--answer-tokens={args.answer_tokens}"]
-        command += [f"--short-tokens={args.short_tokens}"]
         processes.append(Process(command, setup_home / "app.log"))
         servers.append(Server("127.0.0.1", port))
     return processes, servers
@@ -288,7 +286,7 @@ def main() -> int:
     parser.add_argument("--spread-s", type=float, default=2.0, help="over which clients begin, so as not to go in step")
     parser.add_argument("--api-servers", type=int, default=4, help="of vLLM: they decode and resize pictures")
     parser.add_argument("--app-workers", type=int, default=4, help="processes of our app")
-    parser.add_argument("--answer-tokens", type=int, default=128)
+    parser.add_argument("--answer-tokens", type=int, default=128, help="mean of an answer's")
     parser.add_argument("--call-tokens", type=int, default=64)
     parser.add_argument("--short-tokens", type=int, default=32, help="of a call and of an answer where both are short")
     parser.add_argument("--pictures", type=int, default=1400, help="of each size; none is shown twice in a point")

@@ -2,17 +2,18 @@
 
 Rule: bodies are made before the clock runs, and what comes back is kept as bytes. Each client has one connection and
 sends its next job when the last one is done; a window begins when every client has done its first job, so neither the
-start nor the end of a run is in a figure. A job counts for the part of its time that lies within the window: clients
-that an engine answers in step would otherwise make the figure jump by as many jobs as there are clients.
+start nor the end of a run is in a figure. The rate follows from the latencies (Little's law: jobs under way over their
+mean latency): counted, it would jump by as many jobs as there are clients, whenever an engine answers them in step.
 """
 
 import asyncio
 import sys
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from statistics import median
+from statistics import fmean
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -106,13 +107,21 @@ class Window:
 
     seconds: float
     done: tuple[Done, ...]
-    num_jobs: float
-    """Jobs' worth of work: each job by the part of it that lies within."""
+    num_clients: int
+    shares: Mapping[Hashable, float]
+    """By kind of job, its share of all jobs."""
+    kind_of: Callable[[int], Hashable]
 
     @property
     def rate(self) -> float:
-        """Jobs a second."""
-        return self.num_jobs / self.seconds if self.seconds else 0.0
+        """Jobs a second; 0 where a kind has none that ended."""
+        mean_s = 0.0
+        for kind, share in self.shares.items():
+            times = [one.end_s - one.start_s for one in self.done if self.kind_of(one.number) == kind]
+            if not times:
+                return 0.0
+            mean_s += share * fmean(times)
+        return self.num_clients / mean_s if mean_s else 0.0
 
     def latency_s(self, share: float) -> float:
         """The latency that this share of jobs kept; 0 where there is none."""
@@ -138,14 +147,13 @@ async def closed_loop(
     """Keep `num_clients` jobs under way and look at those that end within `window_s` seconds.
 
     Clients are spread evenly over `servers`, and begin evenly over `spread_s` seconds. Jobs of one kind take about the
-    same time. The window stays open longer until as many jobs have ended as there are clients, and closes early when
-    `max_jobs` are begun. `on_open` is called when it opens.
+    same time. The window stays open longer until twice as many jobs have ended as there are clients, and closes early
+    when `max_jobs` are begun. `on_open` is called when it opens.
 
     Raises:
         LoadError, OSError: a job failed.
     """
     done: list[Done] = []
-    under_way: dict[int, float] = {}
     numbers = iter(range(max_jobs)) if max_jobs is not None else iter(int, None)
     count = 0
     num_warm = 0
@@ -167,9 +175,9 @@ async def closed_loop(
         await asyncio.sleep(delay_s)
         try:
             while (number := next_number()) is not None:
-                under_way[number] = time.perf_counter()
+                start_s = time.perf_counter()
                 answers = await job(connection, number)
-                done.append(Done(number, under_way.pop(number), time.perf_counter(), answers))
+                done.append(Done(number, start_s, time.perf_counter(), answers))
                 num_warm += is_first
                 is_first = False
                 if num_warm == num_clients:
@@ -187,42 +195,21 @@ async def closed_loop(
     try:
         await _unless_failed(tasks, is_warm)
         on_open()
-        num_until_round = len(done) + num_clients
+        num_until_round = len(done) + 2 * num_clients
         open_s = time.perf_counter()
         with suppress(TimeoutError):
             async with asyncio.timeout(window_s):
                 await _unless_failed(tasks, is_over)
         await _unless_failed(tasks, is_round)
         close_s = time.perf_counter()
-        left = dict(under_way)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     ended = tuple(one for one in done if open_s < one.end_s <= close_s)
-    num_jobs = sum((one.end_s - max(one.start_s, open_s)) / (one.end_s - one.start_s) for one in ended)
-    num_jobs += _begun(left, ended, kind_of, open_s=open_s, close_s=close_s)
-    return Window(seconds=close_s - open_s, done=ended, num_jobs=num_jobs)
-
-
-def _begun(
-    left: Mapping[int, float],
-    ended: Sequence[Done],
-    kind_of: Callable[[int], Hashable],
-    *,
-    open_s: float,
-    close_s: float,
-) -> float:
-    """The parts of jobs that are not done when the window closes; each takes about as long as others of its kind."""
-    seconds: dict[Hashable, list[float]] = {}
-    for one in ended:
-        seconds.setdefault(kind_of(one.number), []).append(one.end_s - one.start_s)
-    longest = max((max(times) for times in seconds.values()), default=0.0)
-    total = 0.0
-    for number, start_s in left.items():
-        whole_s = max(median(seconds.get(kind_of(number), [longest])), close_s - start_s)
-        total += (close_s - max(start_s, open_s)) / whole_s if whole_s else 0.0
-    return total
+    kinds = Counter(kind_of(number) for number in range(count))
+    shares = {kind: num / count for kind, num in kinds.items()}
+    return Window(seconds=close_s - open_s, done=ended, num_clients=num_clients, shares=shares, kind_of=kind_of)
 
 
 async def _unless_failed(tasks: Sequence[asyncio.Task[None]], event: asyncio.Event) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import scene
-from forced import CROP, LOOK, MODEL_NAME, SHORT, resize_call
+from forced import CROP, LOOK, MODEL_NAME, resize_call
 from load import Connection, Job, Server
 from shown import RULE, size_name, view_kind
 from vllm_server import SERVED, Process
@@ -32,6 +32,7 @@ PROMPTING: Final = Prompting(
 )
 QUESTION: Final = "What is written on the third sign from the left, and in which colour is it painted?"
 CROP_RATES: Final = (0.3, 1.0)
+_GOLDEN: Final = 0.6180339887
 SHORT_RATES: Final = (0.3, 0.8)
 
 
@@ -89,27 +90,35 @@ def points(sizes: Sequence[Size], rates: Sequence[float]) -> Iterator[Point]:
 
 
 class Template:
-    """A body with places for pictures."""
+    """A body with places for pictures and for the number of tokens."""
 
     def __init__(self, body: dict[str, Any], kinds: Sequence[str]) -> None:
-        """`body` holds `@kind@` where the picture of this kind goes."""
-        self._text = json.dumps(body).encode()
+        """`body` holds `@kind@` where the picture of this kind goes, and `@tokens@` (in quotes or out of them)."""
+        self._text = json.dumps(body).replace('"@tokens@"', "@tokens@").encode()
         self._kinds = kinds
 
-    def filled(self, folder: Path, size: Size, number: int) -> bytes:
+    def filled(self, folder: Path, size: Size, number: int, num_tokens: int) -> bytes:
         """The body with picture `number`."""
-        text = self._text
+        text = self._text.replace(b"@tokens@", str(num_tokens).encode())
         for kind in self._kinds:
             text = text.replace(f"@{kind}@".encode(), scene.stored(folder, kind, size, number).read_bytes())
         return text
 
 
-def to_vllm(messages: Sequence[Message], max_tokens: int, kind_of: Callable[[View], str]) -> Template:
+def to_vllm(messages: Sequence[Message], kind_of: Callable[[View], str]) -> Template:
     """A turn as our engine asks for it."""
     kinds = [kind_of(view) for message in messages for view in message.views]
     told = scene.written(messages, lambda view: f"@{kind_of(view)}@")
-    body = {"model": SERVED, "messages": told, "temperature": 0.0, "max_tokens": max_tokens}
+    body = {"model": SERVED, "messages": told, "temperature": 0.0, "max_tokens": "@tokens@"}
     return Template(body, kinds)
+
+
+def num_tokens_of(mean: int, number: int) -> int:
+    """Tokens of the answer to job `number`: evenly spread from half to one and a half of the mean.
+
+    Answers of one length would make an engine answer all its clients in step, which real ones never are.
+    """
+    return round(mean * (0.5 + number * _GOLDEN % 1))
 
 
 def first_turn(size: Size, policy: ViewPolicy) -> tuple[Message, ...]:
@@ -141,41 +150,41 @@ def job_of(point: Point, setup: Setup) -> tuple[Job, list[Server], int]:
     def number_of(number: int) -> int:
         return (first + number) % num_pictures
 
+    answer, call = (args.short_tokens,) * 2 if point.short else (args.answer_tokens, args.call_tokens)
     if point.kind in ("loop", "app_high", "crop"):
         servers = setup.crop_servers if point.kind == "crop" else setup.app_servers
-        return _through_app(point, folder, number_of), servers, num_pictures
-    answer, call = (args.short_tokens,) * 2 if point.short else (args.answer_tokens, args.call_tokens)
+        return _through_app(point, folder, number_of, answer, call), servers, num_pictures
     match point.kind:
         case "always_high":
-            turns = [to_vllm(first_turn(size, "always_high"), answer, lambda view: "photo")]
+            turns = [to_vllm(first_turn(size, "always_high"), lambda view: "photo")]
         case "always_low":
-            turns = [to_vllm(first_turn(size, "always_low"), answer, lambda view: "small")]
+            turns = [to_vllm(first_turn(size, "always_low"), lambda view: "small")]
         case "one_turn":
-            turns = [to_vllm(first_turn(size, "auto"), answer, view_kind)]
+            turns = [to_vllm(first_turn(size, "auto"), view_kind)]
         case _:
-            turns = [
-                to_vllm(first_turn(size, "auto"), call, view_kind),
-                to_vllm(second_turn(size), answer, view_kind),
-            ]
+            turns = [to_vllm(first_turn(size, "auto"), view_kind), to_vllm(second_turn(size), view_kind)]
 
     async def direct(connection: Connection, number: int) -> tuple[bytes, ...]:
-        return tuple([await connection.post(turn.filled(folder, size, number_of(number))) for turn in turns])
+        lengths = [call] * (len(turns) - 1) + [num_tokens_of(answer, number)]
+        bodies = (turn.filled(folder, size, number_of(number), n) for turn, n in zip(turns, lengths, strict=True))
+        return tuple([await connection.post(body) for body in bodies])
 
     return direct, [setup.vllm_server], num_pictures
 
 
-def _through_app(point: Point, folder: Path, number_of: Callable[[int], int]) -> Job:
+def _through_app(point: Point, folder: Path, number_of: Callable[[int], int], answer: int, call: int) -> Job:
     policy = "always_high" if point.kind == "app_high" else "auto"
 
     def template(prefix: str) -> Template:
-        body = scene.asked("@photo@", prefix + QUESTION, MODEL_NAME, temperature=0, adaptive={"policy": policy})
+        question = f"{prefix}{QUESTION} [call {call}] [answer @tokens@]"
+        body = scene.asked("@photo@", question, MODEL_NAME, temperature=0, adaptive={"policy": policy})
         return Template(json.loads(body), ["photo"])
 
-    length = SHORT if point.short else ""
-    plain, asking = template(length), template(length + (CROP if point.kind == "crop" else LOOK))
+    plain, asking = template(""), template(CROP if point.kind == "crop" else LOOK)
 
     async def through_app(connection: Connection, number: int) -> tuple[bytes, ...]:
         chosen = asking if asks(number, point.rate) else plain
-        return (await connection.post(chosen.filled(folder, point.size, number_of(number))),)
+        body = chosen.filled(folder, point.size, number_of(number), num_tokens_of(answer, number))
+        return (await connection.post(body),)
 
     return through_app
