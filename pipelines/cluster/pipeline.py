@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from kfp import dsl, kubernetes
 
+from visionthink.cluster.manifest import USER_ID
 from visionthink.pipelines.cluster import component
 from visionthink.pipelines.cluster.options import ClusterOptions
 from visionthink.pipelines.cluster.place import RUN_FIELD, RUN_VARIABLE, RUNS_DIR, SETTINGS_DIR
@@ -66,6 +67,8 @@ class _Steps:
         task.set_caching_options(name in _CACHED)
         self._give_environment(task)
         self._give_place(task)
+        # The user that the nodes of a training are: what a step leaves on the volume is theirs to read and write.
+        kubernetes.set_security_context(task, run_as_user=USER_ID, run_as_group=USER_ID, run_as_non_root=True)
         if options.num_retries:
             task.set_retry(options.num_retries, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration="600s")
         kubernetes.set_timeout(task, seconds=_TIMEOUTS_S.get(name, _TIMEOUT_S))

@@ -17,6 +17,7 @@ from visionthink.network import spare_own_hosts
 from visionthink.pipelines.cluster.cache_key import version_of
 from visionthink.pipelines.step import report_failure
 from visionthink.runs import RunFolder
+from visionthink.storage.error import from_os_error
 
 RUN_VARIABLE: Final = "KFP_RUN_ID"
 RUN_FIELD: Final = "metadata.labels['pipeline/runid']"
@@ -33,12 +34,16 @@ def run_folder(env: Mapping[str, str]) -> RunFolder:
 
     Raises:
         ConfigError: the pod does not say which run it belongs to.
+        StorageError: the folder cannot be made.
     """
     run_id = env.get(RUN_VARIABLE)
     if not run_id:
         raise ConfigError(f"{RUN_VARIABLE} is not set; it is the pod's label pipeline/runid: compile the pipeline anew")
     path = Path(env.get(RUNS_VARIABLE) or RUNS_DIR) / run_id
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise from_os_error(error, str(path), "make") from error
     return RunFolder(path)
 
 

@@ -92,13 +92,15 @@ class KubeflowServer:
 
     def _run(self, body: Any) -> Any:
         assert body["experiment_id"] in self.experiments
-        assert body["pipeline_version_reference"]["pipeline_version_id"] in self.versions
+        of = body.get("pipeline_version_reference")
+        assert of["pipeline_version_id"] in self.versions if of else body["pipeline_spec"], "a version, or a pipeline"
         made = api.V2beta1Run(
             run_id=str(uuid.uuid4()),
             experiment_id=body["experiment_id"],
             display_name=body["display_name"],
-            service_account=body["service_account"],
+            service_account=body.get("service_account"),
             state="PENDING",
+            created_at=_NOW,
             runtime_config=body["runtime_config"],
         )
         self.runs[made.run_id] = made

@@ -108,6 +108,8 @@ def test_every_step_is_retried_and_bounded_and_finds_its_installation(name: str)
         assert executor["pvcMount"][0]["mountPath"] == "/runs"
         assert {secret["secretName"] for secret in executor["secretAsEnv"]} >= {"ml-s3", "visionthink-judge"}
         assert all(secret["optional"] for secret in executor["secretAsEnv"])
+        ids = {key: int(value) for key, value in executor["securityContext"].items() if key != "runAsNonRoot"}
+        assert ids == {"runAsUser": 65532, "runAsGroup": 65532} and executor["securityContext"]["runAsNonRoot"]
 
 
 def test_steps_that_run_models_have_their_image_and_gpus() -> None:

@@ -5,7 +5,7 @@ from tests.fakes.stage_task import tiny_config
 
 from visionthink.config import RunConfig, override_config
 from visionthink.core.json_value import Json
-from visionthink.errors import ConfigError
+from visionthink.errors import ConfigError, StorageError
 from visionthink.pipelines.cluster.cache_key import cache_key, version_of
 from visionthink.pipelines.cluster.place import platform_file, run_folder
 from visionthink.pipelines.cluster.registering import Registered, release_of
@@ -45,6 +45,12 @@ def test_folder_is_named_as_kubeflow_names_the_run(tmp_path: Path) -> None:
     assert run_folder(env).path == tmp_path / "6f1c" and (tmp_path / "6f1c").is_dir()
     with pytest.raises(ConfigError, match="KFP_RUN_ID is not set"):
         run_folder({"VISIONTHINK_RUNS_DIR": str(tmp_path)})
+
+
+def test_volume_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file where the volume should be")
+    with pytest.raises(StorageError, match="runs"):
+        run_folder({"KFP_RUN_ID": "6f1c", "VISIONTHINK_RUNS_DIR": str(tmp_path / "runs")})
 
 
 def test_settings_of_the_installation_are_taken_where_they_are_mounted(tmp_path: Path) -> None:
