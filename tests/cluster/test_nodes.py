@@ -30,7 +30,6 @@ from visionthink.datasets.world import generate
 from visionthink.model.bundled import bundled_path
 from visionthink.storage import is_complete, open_store
 from visionthink.storage.manifest import MANIFEST
-from visionthink.training.verl.checkpoint import saved_steps
 from visionthink.training.verl.plan import VerlPlan
 from visionthink.training.verl.rows import store_pictures, training_order, write_rows
 
@@ -144,7 +143,8 @@ def story(nodes: Nodes, bucket: Bucket, tracker: str, summary: Summary) -> Story
     name = backend.submit(job)
     assert backend.submit(job) == name, "a job that is there is adopted"
     try:
-        first_s = until(lambda: saved_steps(plan.checkpoints) != [], what="the first checkpoint", timeout_s=TRAIN_S)
+        # veRL tells a step behind its checkpoint; what it has told by then is with the tracker.
+        first_s = until(lambda: "step 1" in notes_of(plan), what="the first step", timeout_s=TRAIN_S)
     except AssertionError as error:
         raise AssertionError(f"{error}\n{place.words(name)}") from error
     hosts = place.pods(name)
@@ -152,8 +152,12 @@ def story(nodes: Nodes, bucket: Bucket, tracker: str, summary: Summary) -> Story
     report, end_s = ended(place, backend, name, TRAIN_S)
     summary.put(training={"first_checkpoint_s": round(first_s, 1), "after_loss_s": round(end_s, 1)})
     backend.cancel(name)
-    notes = (plan.output.parent / "notes").read_text().splitlines()
-    return Story(plan=plan, report=report, hosts=hosts, notes=notes)
+    return Story(plan=plan, report=report, hosts=hosts, notes=notes_of(plan))
+
+
+def notes_of(plan: VerlPlan) -> list[str]:
+    notes = plan.output.parent / "notes"
+    return notes.read_text().splitlines() if notes.exists() else []
 
 
 def ended(place: Place, backend: PyTorchJobBackend, name: str, timeout_s: float) -> tuple[JobReport, float]:
