@@ -5,7 +5,7 @@ sees, how it is rewarded, labelled or promoted stands here once, and every stage
 """
 
 from visionthink.core.advantage import Advantages, group_advantages
-from visionthink.core.closer_look import TOOLS, CropImage, ZoomImage, get_tool
+from visionthink.core.closer_look import REGIONS, TOOLS, WHOLE, CropImage, LookAt, ZoomImage, get_tool, named_view
 from visionthink.core.episode import (
     TRANSITIONS,
     Action,
@@ -71,7 +71,7 @@ from visionthink.core.geometry import (
     visual_tokens,
 )
 from visionthink.core.json_value import Json, JsonObject, as_object
-from visionthink.core.label import Label, LabelRule
+from visionthink.core.label import Label, LabelRule, decide_region
 from visionthink.core.label import decide as decide_label
 from visionthink.core.message import IMAGE_MARKER, ImagePart, Message, Role, TextPart
 from visionthink.core.protocol import PROTOCOLS, Protocol, get_protocol
@@ -104,9 +104,11 @@ __all__ = [
     "IMAGE_MARKER",
     "MIN_REGION_SIDE",
     "PROTOCOLS",
+    "REGIONS",
     "TOKEN_SIDE",
     "TOOLS",
     "TRANSITIONS",
+    "WHOLE",
     "Action",
     "Advantages",
     "AnswerReply",
@@ -140,6 +142,7 @@ __all__ = [
     "Label",
     "LabelRule",
     "Look",
+    "LookAt",
     "LookCosts",
     "LookDecision",
     "Message",
@@ -178,6 +181,7 @@ __all__ = [
     "closed_answer",
     "decide_label",
     "decide_promotion",
+    "decide_region",
     "direct_ratio",
     "enlarged_view",
     "features_of",
@@ -189,6 +193,7 @@ __all__ = [
     "group_advantages",
     "group_rewards",
     "grown",
+    "named_view",
     "num_retained",
     "oriented",
     "parse_pruning",

@@ -115,7 +115,8 @@ class EpisodeSpec:
     protocol: Protocol
     toolbox: ToolBox
     rule: ViewRule
-    first_view: FirstView = "quarter"
+    first_view: FirstView | View = "quarter"
+    """A view by its name, or any view of the picture."""
     max_turns: int = 2
     """Turns in which a call is possible; one more is asked when the last of them is a call. A protocol without tools
     has a single turn, whatever stands here."""
@@ -251,6 +252,8 @@ def advance(state: EpisodeState, event: Event) -> Step:
 
 def _first_view(spec: EpisodeSpec) -> View:
     match spec.first_view:
+        case View() as view:
+            return view
         case "quarter":
             return quarter_view(spec.original, spec.rule)
         case "full":
