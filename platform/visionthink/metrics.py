@@ -61,7 +61,7 @@ LOOK_VISUAL_TOKENS_MEAN = _metric(
     "look/visual_tokens_mean",
     Unit.TOKENS,
     _DOWN,
-    "Mean visual tokens of the view, by its number among those shown to a rollout.",
+    "Mean visual tokens that a rollout was shown as its first view, its second, and so on.",
     "view",
 )
 

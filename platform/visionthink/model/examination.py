@@ -58,7 +58,7 @@ class RegionFigures:
                 f"{self.named_rate or 0.0:.2f} of its thoughts name the right place, at least {_MIN_NAMED_RATE} are "
                 "needed: an aim is a copy of the place that was named"
             )
-        if (self.accuracy_region or 0.0) < _MIN_READING_RATIO * (self.accuracy_full or 1.0):
+        if not self.accuracy_full or (self.accuracy_region or 0.0) < _MIN_READING_RATIO * self.accuracy_full:
             yield (
                 f"it reads {self.accuracy_region or 0.0:.2f} of right regions and {self.accuracy_full or 0.0:.2f} of "
                 f"full views, at least {_MIN_READING_RATIO} of that is needed: else a region never pays"
