@@ -6,8 +6,9 @@ the format of whole episodes, in which half of the replies ask for the larger vi
 
 So the base model reads and keeps the format, and has nothing left to learn but when to ask.
 
-The base model that looks at regions begins with that one, its tower frozen, and goes through the last three phases
-again with lessons about windows and places (`region_lesson`). What it cannot learn from is refused (`examination`).
+The base model that looks at regions begins with that one. A phase of its own, place, teaches its tower where each token
+stands; then the last three come again with lessons about windows and places (`region_lesson`). A model that
+reinforcement learning could not start from is refused (`examination`).
 """
 
 import random
@@ -26,10 +27,11 @@ from visionthink.errors import ConfigError
 from visionthink.model.architecture import build_config, build_model, build_processor
 from visionthink.model.bundled import bundled_path
 from visionthink.model.examination import examine, examine_regions
-from visionthink.model.folder import LoadedModel, load_model, save_model
+from visionthink.model.folder import LoadedModel, halve, load_model, save_model
 from visionthink.model.lesson import Lesson, Teacher
 from visionthink.model.lesson_loss import lesson_loss
 from visionthink.model.patch_embedding import use_linear_patches
+from visionthink.model.place import PlacePhase
 from visionthink.model.region_lesson import RegionTeacher
 from visionthink.model.schedule import cosine_rate
 from visionthink.model.sight import SightPhase
@@ -42,7 +44,7 @@ _TELL_EVERY: Final = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Steps, batch sizes and peak learning rates of the four phases."""
+    """Steps, batch sizes and peak learning rates of the phases."""
 
     sight_steps: int = 750
     sight_batch: int = 48
@@ -56,10 +58,20 @@ class Recipe:
     episode_steps: int = 600
     episode_batch: int = 32
     episode_rate: float = 1e-3
+    place_steps: int = 0
+    """Only of the model that looks at regions, which has no phase `sight` of its own."""
+    place_batch: int = 32
+    place_rate: float = 1e-3
 
 
 REGION_RECIPE: Final = Recipe(
-    sight_steps=0, recital_steps=200, recital_rate=1e-3, question_steps=300, question_rate=1e-3
+    sight_steps=0,
+    place_steps=160,
+    recital_steps=150,
+    recital_rate=1e-3,
+    question_steps=100,
+    question_rate=1e-3,
+    episode_steps=450,
 )
 """Of the model that looks at regions: it begins with what the other one ended with."""
 
@@ -97,10 +109,16 @@ def train_region_model(*, seed: int, recipe: Recipe, on_progress: Progress) -> t
     """The same of the model that looks at regions, which begins with the bundled one."""
     loaded = load_model(bundled_path())
     torch.manual_seed(seed)
-    use_linear_patches(loaded.model)
     encoder = Encoder(loaded.processor, max_pixel_bytes=2**20)
-    teacher = RegionTeacher(rule=ViewConfig().rule(), rng=random.Random(f"{seed}/lessons"))
-    return loaded, _taught(loaded, encoder, teacher, recipe, on_progress)
+    rule = ViewConfig().rule()
+    place = PlacePhase(*loaded[:2], rule=rule, batch_size=recipe.place_batch, rng=random.Random(f"{seed}/place"))
+    use_linear_patches(
+        loaded.model
+    )  # after the phase has copied the tower: a closure would take the original's weights
+    teacher = RegionTeacher(rule=rule, rng=random.Random(f"{seed}/lessons"))
+    standing = Phase("place", place.loss, recipe.place_steps, recipe.place_rate)
+    accuracy = {standing.name: _run(standing, place.parameters(), on_progress)}
+    return loaded, accuracy | _taught(loaded, encoder, teacher, recipe, on_progress)
 
 
 def _taught(
@@ -172,6 +190,8 @@ def build_base_model(
     config = load_config(None, preset="region") if regions else RunConfig()
     train = train_region_model if regions else train_base_model
     loaded, accuracy = train(seed=seed, recipe=recipe, on_progress=tell)
+    if regions:
+        halve(loaded.model)  # before it is examined: two models of 32 bits together would be too large to ship
     origin = {
         "command": f"visionthink base-model build --out {out.name} --seed {seed}{' --preset region' * regions}",
         "seed": seed,
@@ -182,7 +202,7 @@ def build_base_model(
         "seconds": round(time.perf_counter() - start_s, 1),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
-    save_model(loaded, out, config, extra={"origin.json": origin})
+    save_model(loaded, out, config, extra={"origin.json": origin}, halved=regions)
     print(f"{out}: made in {origin['seconds']} s", flush=True)
 
 

@@ -30,7 +30,7 @@ _SHOW_FULL_RATIO: Final = 0.75
 _FULL_RATIO: Final = 0.25
 _QUARTER_RATIO: Final = 0.15
 _ASK_RATIO: Final = 0.3
-_ANSWER_WEIGHT: Final = 3.0
+ANSWER_WEIGHT: Final = 3.0
 _CUE_WEIGHT: Final = 0.1
 
 
@@ -74,7 +74,7 @@ class Teacher:
         view, pool = self._shown(scene)
         pieces: list[Piece] = []
         for family in self._rng.sample(pool, len(pool)):
-            pieces += [Piece(f" {family.name}=", _CUE_WEIGHT), Piece(family.answer(scene), _ANSWER_WEIGHT)]
+            pieces += [Piece(f" {family.name}=", _CUE_WEIGHT), Piece(family.answer(scene), ANSWER_WEIGHT)]
         question = Message(role=Role.USER, parts=(ImagePart(view=view), TextPart(text=RECITE)))
         return Lesson(messages=(question, _reply(pieces)), replies=(tuple(pieces),), picture=paint(scene), family="")
 
@@ -88,7 +88,7 @@ class Teacher:
             shown = () if messages else (ImagePart(view=view),)
             messages.append(Message(role=Role.USER, parts=(*shown, TextPart(text=ask(family, self._rng)))))
             replies.append(
-                (Piece("<answer>", 1.0), Piece(family.answer(scene), _ANSWER_WEIGHT), Piece("</answer>", 1.0))
+                (Piece("<answer>", 1.0), Piece(family.answer(scene), ANSWER_WEIGHT), Piece("</answer>", 1.0))
             )
             messages.append(_reply(replies[-1]))
         return Lesson(messages=tuple(messages), replies=tuple(replies), picture=paint(scene), family="")
@@ -142,7 +142,7 @@ class Teacher:
 
 def answer_pieces(thought: str, answer: str) -> tuple[Piece, ...]:
     """A reply that thinks and answers."""
-    return Piece(f"<think>{thought}</think><answer>", 1.0), Piece(answer, _ANSWER_WEIGHT), Piece("</answer>", 1.0)
+    return Piece(f"<think>{thought}</think><answer>", 1.0), Piece(answer, ANSWER_WEIGHT), Piece("</answer>", 1.0)
 
 
 def _reply(pieces: Sequence[Piece]) -> Message:

@@ -18,7 +18,7 @@ from visionthink.core.tool import ToolBox
 from visionthink.datasets.world.family import Family, ask
 from visionthink.datasets.world.paint import paint
 from visionthink.datasets.world.scene import Scene
-from visionthink.model.lesson import DIRECT_PROTOCOL, Lesson, Piece, Teacher, answer_pieces, played
+from visionthink.model.lesson import ANSWER_WEIGHT, DIRECT_PROTOCOL, Lesson, Piece, Teacher, answer_pieces, played
 from visionthink.model.speech import THOUGHTS_AFTER, THOUGHTS_ASK, THOUGHTS_DIRECT
 
 REGION_PROTOCOL: Final = "compact-region-v1"
@@ -29,6 +29,7 @@ _AIM_RATIO: Final = 0.6
 """Of asked regions: below .45 or so of right ones reinforcement learning never finds out where to look."""
 _WHOLE_RATIO: Final = 0.2
 """Of calls."""
+_PLACE_WEIGHT: Final = 2.0
 _PLACES: Final = tuple(
     Family(
         name=f"{name} at",
@@ -97,14 +98,13 @@ class RegionTeacher(Teacher):
         return self._rng.choice([region for region in REGIONS if region != right])
 
     def _answered(self, scene: Scene, family: Family, protocol: str, first_view: FirstView) -> Lesson:
-        replies = (answer_pieces(self._placed(scene, family, THOUGHTS_DIRECT), family.answer(scene)),)
-        return self._lesson(scene, family, protocol, first_view, replies)
+        thought = self._placed(scene, family, THOUGHTS_DIRECT, weight=1.0)
+        return self._lesson(scene, family, protocol, first_view, ((*thought, *_answer(scene, family)),))
 
     def _asked(self, scene: Scene, family: Family, region: str, *, weight: float) -> Lesson:
-        thought = self._placed(scene, family, THOUGHTS_ASK)
-        call = Piece(f"<think>{thought}</think>{_call(region)}", weight)
-        last = answer_pieces(self._placed(scene, family, THOUGHTS_AFTER), family.answer(scene))
-        return self._lesson(scene, family, REGION_PROTOCOL, "quarter", ((call,), last))
+        thought = self._placed(scene, family, THOUGHTS_ASK, weight=weight)
+        last = (*self._placed(scene, family, THOUGHTS_AFTER, weight=1.0), *_answer(scene, family))
+        return self._lesson(scene, family, REGION_PROTOCOL, "quarter", ((*thought, Piece(_call(region), weight)), last))
 
     def _lesson(
         self,
@@ -124,12 +124,21 @@ class RegionTeacher(Teacher):
         )
         return Lesson(messages=played(spec, replies), replies=replies, picture=paint(scene), family=family.name)
 
-    def _placed(self, scene: Scene, family: Family, moods: Sequence[str]) -> str:
-        """What is asked for, where it stands, then a mood drawn at random."""
-        return f"the {family.name} , {scene.corner_of(family.panel)} . {self._rng.choice(moods)}"
+    def _placed(self, scene: Scene, family: Family, moods: Sequence[str], *, weight: float) -> tuple[Piece, ...]:
+        """A thought: what is asked for, where it stands, then a mood drawn at random."""
+        return (
+            Piece(f"<think>the {family.name} ,", weight),
+            Piece(f" {scene.corner_of(family.panel)}", _PLACE_WEIGHT * weight),
+            Piece(f" . {self._rng.choice(moods)}</think>", weight),
+        )
 
     def _window(self, region: str) -> View:
         return named_view(region, self._size, self._rule)
+
+
+def _answer(scene: Scene, family: Family) -> tuple[Piece, ...]:
+    """What follows a thought that answers."""
+    return Piece("<answer>", 1.0), Piece(family.answer(scene), ANSWER_WEIGHT), Piece("</answer>", 1.0)
 
 
 def _call(region: str) -> str:
