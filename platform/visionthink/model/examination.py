@@ -126,7 +126,7 @@ def _by_policy(
     samples = list(generate("validation", num_samples, seed=seed, families=tuple(FAMILIES)))
     work = _work(samples, seed, config, asks_regions=asks_regions)
     ends = asyncio.run(_held(config, loaded, work))
-    figures = {
+    figures: dict[str, _Figures] = {
         policy: {family: _summary(samples, ends, number, family) for family in FAMILIES}
         for number, policy in enumerate(_POLICIES)
     }

@@ -71,7 +71,7 @@ class PlacePhase:
     def _changed(self, pictures: Sequence[Image.Image], view: View) -> tuple[torch.Tensor, tuple[float, torch.Tensor]]:
         """How far tokens moved, the share of them whose quarter is read right, and the loss of reading it."""
         new, old = self._seen(pictures, view)
-        places = _quarters(view).expand(len(pictures), -1).flatten()
+        places = quarters(view).expand(len(pictures), -1).flatten()
         logits = self._readout(new).flatten(0, 1)
         read = (logits.argmax(-1) == places).float().mean().item()
         return _change(new, old), (read, functional.cross_entropy(logits, places))
@@ -92,7 +92,7 @@ def _change(new: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
     return (new - old).square().mean() / old.var()
 
 
-def _quarters(view: View) -> torch.Tensor:
+def quarters(view: View) -> torch.Tensor:
     """The quarter of the picture that each token of a view of all of it stands in, in the order of `REGIONS`."""
     columns, rows = (side // view.multiple for side in (view.size.width, view.size.height))
     return torch.tensor(

@@ -8,6 +8,7 @@ an aim is only learned where the thought names the place first.
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from visionthink.core.closer_look import REGIONS, WHOLE, LookAt, named_view
@@ -37,7 +38,7 @@ _PLACES: Final = tuple(
         needs_high_res=False,
         held_out=False,
         questions=(f"where is the {name} ?",),
-        answer=lambda scene, panel=panel: scene.corner_of(panel),
+        answer=partial(Scene.corner_of, panel=panel),
     )
     for name, panel in (("shape", "shape"), ("dots", "dots"), ("tag", "text"), ("chart", "chart"))
 )
