@@ -61,19 +61,17 @@ class Recipe:
     place_steps: int = 0
     """Only of the model that looks at regions, which has no phase `sight` of its own."""
     place_batch: int = 32
-    place_rate: float = 1e-3
+    place_rate: float = 2e-3
 
 
 REGION_RECIPE: Final = Recipe(
     sight_steps=0,
-    place_steps=160,
-    recital_steps=150,
-    recital_rate=1e-3,
-    question_steps=100,
-    question_rate=1e-3,
-    episode_steps=450,
+    place_steps=450,
+    recital_steps=180,
+    question_steps=0,
+    episode_steps=400,
 )
-"""Of the model that looks at regions: it begins with what the other one ended with."""
+"""Of the model that looks at regions: it begins with what the other one ended with, and knows the questions already."""
 
 Progress = Callable[[str, int, int, float, float], None]
 """Called with phase, step, steps, loss and accuracy."""

@@ -1,9 +1,9 @@
-"""What the tower of the model of regions learns first: where in the picture each of its tokens stands.
+"""What the tower of the model of regions learns first: each of its tokens tells where every panel stands.
 
 Rule: nothing else about a token changes more than it must. The language model knows what the tower's tokens mean, so
-the loss holds them against those of the tower that it learned with. Alone, the tower tells where a big shape stands,
-because it was once asked that; of a chart it tells little more than chance, and no language model can name a place that
-is not in what it sees.
+the loss holds them against those of the tower that it learned with. That each token tells of all panels matters: what
+stands in one token alone is read by a language model that looks at several at once, but a place of its own in each of
+them averages out to nothing.
 """
 
 import copy
@@ -21,9 +21,10 @@ from visionthink.core.closer_look import REGIONS, named_view
 from visionthink.core.geometry import Size, View, ViewRule, full_view, quarter_view
 from visionthink.datasets.world.generate import scenes
 from visionthink.datasets.world.paint import SIDE, paint
+from visionthink.datasets.world.scene import PANELS
 from visionthink.picture import cut
 
-_KEEP_WEIGHT: Final = 1.0
+_KEEP_WEIGHT: Final = 0.5
 """Of what changed in the tokens, as a share of their variance."""
 _NUM_FULL: Final = 6
 _NUM_WINDOWS: Final = 12
@@ -51,30 +52,32 @@ class PlacePhase:
         self._windows = [named_view(region, size, rule) for region in REGIONS]
         self._batch_size, self._rng = batch_size, rng
         self._scenes = scenes("pretrain", rng)
-        self._readout = nn.Linear(int(cast("Any", model).config.text_config.hidden_size), len(REGIONS))
+        width = int(cast("Any", model).config.text_config.hidden_size)
+        self._readout = nn.Linear(width, len(PANELS) * len(REGIONS))
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """What the phase trains: the tower and the readout."""
         return [*self._tower.parameters(), *self._readout.parameters()]
 
     def loss(self) -> tuple[torch.Tensor, float]:
-        """The loss of a fresh batch, and the share of tokens of its quarter views whose place is read right."""
-        pictures = [paint(next(self._scenes)) for _ in range(self._batch_size)]
+        """The loss of a fresh batch, and the share of places that are read right off tokens of its quarter views."""
+        drawn = [next(self._scenes) for _ in range(self._batch_size)]
+        pictures = [paint(scene) for scene in drawn]
+        places = torch.tensor([[scene.panels.index(panel) for panel in PANELS] for scene in drawn])
         quarter, full = self._wholes
-        changed, (read, place_loss) = self._changed(pictures, quarter)
-        changed_full, (_, place_loss_full) = self._changed(pictures[:_NUM_FULL], full)
-        window = self._rng.choice(self._windows)
-        new, old = self._seen(pictures[:_NUM_WINDOWS], window)
-        changed = changed + changed_full + _change(new, old)
-        return place_loss + place_loss_full + _KEEP_WEIGHT * changed, read
+        loss, read = self._told(pictures, quarter, places)
+        loss_full, _ = self._told(pictures[:_NUM_FULL], full, places[:_NUM_FULL])
+        new, old = self._seen(pictures[:_NUM_WINDOWS], self._rng.choice(self._windows))
+        return loss + loss_full + _KEEP_WEIGHT * _change(new, old), read
 
-    def _changed(self, pictures: Sequence[Image.Image], view: View) -> tuple[torch.Tensor, tuple[float, torch.Tensor]]:
-        """How far tokens moved, the share of them whose quarter is read right, and the loss of reading it."""
+    def _told(self, pictures: Sequence[Image.Image], view: View, places: torch.Tensor) -> tuple[torch.Tensor, float]:
+        """The loss of reading `places` [B, panels] off every token, and of what else changed; the share read right."""
         new, old = self._seen(pictures, view)
-        places = quarters(view).expand(len(pictures), -1).flatten()
-        logits = self._readout(new).flatten(0, 1)
-        read = (logits.argmax(-1) == places).float().mean().item()
-        return _change(new, old), (read, functional.cross_entropy(logits, places))
+        logits = self._readout(new).unflatten(-1, (len(PANELS), len(REGIONS)))
+        targets = places.unsqueeze(1).expand(logits.shape[:-1])
+        read = (logits.argmax(-1) == targets).float().mean().item()
+        loss = functional.cross_entropy(logits.flatten(0, -2), targets.flatten())
+        return loss + _KEEP_WEIGHT * _change(new, old), read
 
     def _seen(self, pictures: Sequence[Image.Image], view: View) -> tuple[torch.Tensor, torch.Tensor]:
         """Tokens [B, N, D] by the tower that learns and by the one before."""
@@ -90,11 +93,3 @@ class PlacePhase:
 
 def _change(new: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
     return (new - old).square().mean() / old.var()
-
-
-def quarters(view: View) -> torch.Tensor:
-    """The quarter of the picture that each token of a view of all of it stands in, in the order of `REGIONS`."""
-    columns, rows = (side // view.multiple for side in (view.size.width, view.size.height))
-    return torch.tensor(
-        [2 * (2 * row // rows) + 2 * column // columns for row in range(rows) for column in range(columns)]
-    )
