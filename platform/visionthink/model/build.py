@@ -5,10 +5,6 @@ recital: to look an attribute up by the cue right before it; question: which que
 the format of whole episodes, in which half of the replies ask for the larger view whatever the question.
 
 So the base model reads and keeps the format, and has nothing left to learn but when to ask.
-
-The base model that looks at regions begins with that one. A phase of its own, place, teaches its tower where each token
-stands; then the last three come again with lessons about windows and places (`region_lesson`). A model that
-reinforcement learning could not start from is refused (`examination`).
 """
 
 import random
@@ -21,18 +17,15 @@ from typing import Any, Final, NamedTuple, cast
 import torch
 import transformers
 
-from visionthink.config import RunConfig, ViewConfig, load_config
+from visionthink.config import RunConfig, ViewConfig
 from visionthink.engines.encoding import Encoder
 from visionthink.errors import ConfigError
 from visionthink.model.architecture import build_config, build_model, build_processor
-from visionthink.model.bundled import bundled_path
-from visionthink.model.examination import examine, examine_regions
-from visionthink.model.folder import LoadedModel, halve, load_model, save_model
+from visionthink.model.examination import examine
+from visionthink.model.folder import LoadedModel, save_model
 from visionthink.model.lesson import Lesson, Teacher
 from visionthink.model.lesson_loss import lesson_loss
 from visionthink.model.patch_embedding import use_linear_patches
-from visionthink.model.place import PlacePhase
-from visionthink.model.region_lesson import RegionTeacher
 from visionthink.model.schedule import cosine_rate
 from visionthink.model.sight import SightPhase
 
@@ -44,7 +37,7 @@ _TELL_EVERY: Final = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Steps, batch sizes and peak learning rates of the phases."""
+    """Steps, batch sizes and peak learning rates of the four phases."""
 
     sight_steps: int = 750
     sight_batch: int = 48
@@ -58,20 +51,7 @@ class Recipe:
     episode_steps: int = 600
     episode_batch: int = 32
     episode_rate: float = 1e-3
-    place_steps: int = 0
-    """Only of the model that looks at regions, which has no phase `sight` of its own."""
-    place_batch: int = 32
-    place_rate: float = 2e-3
 
-
-REGION_RECIPE: Final = Recipe(
-    sight_steps=0,
-    place_steps=450,
-    recital_steps=180,
-    question_steps=0,
-    episode_steps=400,
-)
-"""Of the model that looks at regions: it begins with what the other one ended with, and knows the questions already."""
 
 Progress = Callable[[str, int, int, float, float], None]
 """Called with phase, step, steps, loss and accuracy."""
@@ -97,37 +77,12 @@ def train_base_model(*, seed: int, recipe: Recipe, on_progress: Progress) -> tup
     rule = ViewConfig().rule()
     sight = SightPhase(model, processor, rule=rule, batch_size=recipe.sight_batch, rng=random.Random(f"{seed}/sight"))
     teacher = Teacher(rule=rule, rng=random.Random(f"{seed}/lessons"))
-    seeing = Phase("sight", sight.loss, recipe.sight_steps, recipe.sight_rate)
-    accuracy = {seeing.name: _run(seeing, sight.parameters(), on_progress)}
-    loaded = LoadedModel(model, processor)
-    return loaded, accuracy | _taught(loaded, encoder, teacher, recipe, on_progress)
-
-
-def train_region_model(*, seed: int, recipe: Recipe, on_progress: Progress) -> tuple[LoadedModel, dict[str, float]]:
-    """The same of the model that looks at regions, which begins with the bundled one."""
-    loaded = load_model(bundled_path())
-    torch.manual_seed(seed)
-    encoder = Encoder(loaded.processor, max_pixel_bytes=2**20)
-    rule = ViewConfig().rule()
-    place = PlacePhase(*loaded[:2], rule=rule, batch_size=recipe.place_batch, rng=random.Random(f"{seed}/place"))
-    use_linear_patches(
-        loaded.model
-    )  # after the phase has copied the tower: a closure would take the original's weights
-    teacher = RegionTeacher(rule=rule, rng=random.Random(f"{seed}/lessons"))
-    standing = Phase("place", place.loss, recipe.place_steps, recipe.place_rate)
-    accuracy = {standing.name: _run(standing, place.parameters(), on_progress)}
-    return loaded, accuracy | _taught(loaded, encoder, teacher, recipe, on_progress)
-
-
-def _taught(
-    loaded: LoadedModel, encoder: Encoder, teacher: Teacher, recipe: Recipe, on_progress: Progress
-) -> dict[str, float]:
-    """Accuracy by phase of the language model, which learns behind a frozen tower: seeing is not to be unlearned."""
 
     def lesson(make: Callable[[], Lesson], batch_size: int) -> Loss:
-        return lambda: lesson_loss(loaded.model, encoder, [make() for _ in range(batch_size)])
+        return lambda: lesson_loss(model, encoder, [make() for _ in range(batch_size)])
 
     phases = (
+        Phase("sight", sight.loss, recipe.sight_steps, recipe.sight_rate),
         Phase("recital", lesson(teacher.recital, recipe.recital_batch), recipe.recital_steps, recipe.recital_rate),
         Phase(
             "question",
@@ -137,12 +92,14 @@ def _taught(
         ),
         Phase("episode", lesson(teacher.episode, recipe.episode_batch), recipe.episode_steps, recipe.episode_rate),
     )
-    tower = cast("Any", loaded.model).model.visual
-    tower.requires_grad_(False)
-    trained = [parameter for parameter in loaded.model.parameters() if parameter.requires_grad]
-    accuracy = {phase.name: _run(phase, trained, on_progress) for phase in phases}
+    tower = cast("Any", model).model.visual
+    accuracy = {}
+    for phase in phases:
+        trained = sight.parameters() if phase.name == "sight" else [p for p in model.parameters() if p.requires_grad]
+        accuracy[phase.name] = _run(phase, trained, on_progress)
+        tower.requires_grad_(False)  # from the second phase on; seeing is not to be unlearned
     tower.requires_grad_(True)
-    return accuracy
+    return LoadedModel(model, processor), accuracy
 
 
 def _run(phase: Phase, parameters: Sequence[torch.nn.Parameter], on_progress: Progress) -> float:
@@ -162,19 +119,17 @@ def _run(phase: Phase, parameters: Sequence[torch.nn.Parameter], on_progress: Pr
     return sum(last) / max(len(last), 1)
 
 
-def build_base_model(
-    out: Path, *, seed: int, recipe: Recipe | None = None, threads: int = 1, regions: bool = False
-) -> None:
+def build_base_model(out: Path, *, seed: int, recipe: Recipe | None = None, threads: int = 1) -> None:
     """Make the folder `out`: the trained base model, and `origin.json` with what made it and what it can do.
 
-    With `regions` it is the one that looks at regions. Progress goes to standard output, a line every fifty steps. One
-    thread is as fast as two and gives the same weights on any number of cores.
+    Progress goes to standard output, a line every fifty steps. One thread is as fast as two and gives the same weights
+    on any number of cores.
 
     Raises:
-        ConfigError: there is such a folder already, or what was built cannot learn where to look.
+        ConfigError: there is such a folder already.
         StorageError: there is no room.
     """
-    recipe = recipe or (REGION_RECIPE if regions else Recipe())
+    recipe = recipe or Recipe()
     start_s = time.perf_counter()
     if out.exists():
         raise ConfigError(f"{out} exists already; remove it or choose another folder")
@@ -185,29 +140,16 @@ def build_base_model(
             seconds = time.perf_counter() - start_s
             print(f"{phase} {step}/{num_steps}: loss {loss:.3f}, accuracy {accuracy:.2f}, {seconds:.0f} s", flush=True)
 
-    config = load_config(None, preset="region") if regions else RunConfig()
-    train = train_region_model if regions else train_base_model
-    loaded, accuracy = train(seed=seed, recipe=recipe, on_progress=tell)
-    if regions:
-        halve(loaded.model)  # before it is examined: two models of 32 bits together would be too large to ship
+    loaded, accuracy = train_base_model(seed=seed, recipe=recipe, on_progress=tell)
     origin = {
-        "command": f"visionthink base-model build --out {out.name} --seed {seed}{' --preset region' * regions}",
+        "command": f"visionthink base-model build --out {out.name} --seed {seed}",
         "seed": seed,
         "recipe": asdict(recipe),
         "phase_accuracy": {phase: round(value, 4) for phase, value in accuracy.items()},
-        **(_examined_regions(loaded, config, seed) if regions else {"examination": examine(loaded, seed=seed)}),
+        "examination": examine(loaded, seed=seed),
         "num_parameters": sum(parameter.numel() for parameter in loaded.model.parameters()),
         "seconds": round(time.perf_counter() - start_s, 1),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
-    save_model(loaded, out, config, extra={"origin.json": origin}, halved=regions)
+    save_model(loaded, out, RunConfig(), extra={"origin.json": origin})
     print(f"{out}: made in {origin['seconds']} s", flush=True)
-
-
-def _examined_regions(loaded: LoadedModel, config: RunConfig, seed: int) -> dict[str, object]:
-    examination, regions = examine_regions(loaded, config, seed=seed)
-    if problems := list(regions.problems()):
-        raise ConfigError(
-            f"the base model of seed {seed} cannot learn where to look: {'; '.join(problems)}. Take another seed"
-        )
-    return {"examination": examination, "regions": asdict(regions)}

@@ -12,9 +12,7 @@ import torch
 
 from visionthink.errors import ConfigError
 from visionthink.model import build as subject
-from visionthink.model.build import Recipe, build_base_model, train_base_model, train_region_model
-from visionthink.model.bundled import bundled_path
-from visionthink.model.examination import RegionFigures
+from visionthink.model.build import Recipe, build_base_model, train_base_model
 from visionthink.model.folder import LoadedModel, load_model
 from visionthink.storage import verify
 
@@ -121,40 +119,3 @@ def test_build_does_not_replace_a_folder(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="exists already"):
         build_base_model(tmp_path, seed=0)
     assert list(tmp_path.iterdir()) == []
-
-
-REGION = Recipe(recital_steps=2, recital_batch=2, question_steps=1, question_batch=1, episode_steps=1, episode_batch=2)
-
-
-def test_the_model_of_regions_begins_with_the_bundled_one_and_keeps_its_eyes() -> None:
-    with torch.random.fork_rng():
-        loaded, accuracy = train_region_model(seed=0, recipe=REGION, on_progress=lambda *values: None)
-    before, after = load_model(bundled_path()).model.state_dict(), loaded.model.state_dict()
-    assert all(torch.equal(before[name], after[name]) for name in before if "visual" in name), "no step of place here"
-    assert not any(
-        torch.equal(before[name], after[name])
-        for name in before
-        if "self_attn.q_proj.weight" in name and "visual" not in name
-    )
-    assert set(accuracy) == {"place", "recital", "question", "episode"}
-
-
-def figures(right_rate: float) -> RegionFigures:
-    return RegionFigures(accuracy_full=0.9, accuracy_region=0.9, named_rate=0.9, right_rate=right_rate, whole_rate=0.2)
-
-
-def test_build_of_regions_leaves_a_card_that_offers_look_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subject, "examine_regions", lambda loaded, config, *, seed: ({}, figures(0.6)))
-    build_base_model(tmp_path / "base", seed=1, recipe=REGION, regions=True)
-    card = json.loads((tmp_path / "base" / "visionthink.json").read_text())
-    assert (card["episode"]["protocol"], card["episode"]["tools"]) == ("compact-region-v1", ["look_at"])
-    origin = json.loads((tmp_path / "base" / "origin.json").read_text())
-    assert origin["command"] == "visionthink base-model build --out base --seed 1 --preset region"
-    assert origin["regions"]["right_rate"] == 0.6
-
-
-def test_build_of_regions_refuses_a_model_that_cannot_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subject, "examine_regions", lambda loaded, config, *, seed: ({}, figures(0.3)))
-    with pytest.raises(ConfigError, match=r"of seed 1 cannot learn where to look: 0\.30 of its regions are right"):
-        build_base_model(tmp_path / "base", seed=1, recipe=REGION, regions=True)
-    assert not (tmp_path / "base").exists()
