@@ -47,6 +47,24 @@ RESIZE_RATE_NOT_NEEDED = _metric(
     "resize/rate_not_needed", Unit.SHARE, _DOWN, "The same share among the samples that the quarter view answers."
 )
 
+LOOK_WHOLE_RATIO = _metric(
+    "look/whole_ratio", Unit.SHARE, _DEPENDS, "Share of the rollouts that asked which were shown the whole picture."
+)
+LOOK_RIGHT_RATIO = _metric(
+    "look/right_ratio",
+    Unit.SHARE,
+    _UP,
+    "Share of the rollouts that were shown a region which were shown the one that holds the evidence, where that is "
+    "known and the quarter view does not show it.",
+)
+LOOK_VISUAL_TOKENS_MEAN = _metric(
+    "look/visual_tokens_mean",
+    Unit.TOKENS,
+    _DOWN,
+    "Mean visual tokens that a rollout was shown as its first view, its second, and so on.",
+    "view",
+)
+
 POLICY_KL = _metric("policy/kl", Unit.NATS, _DOWN, "Mean k3 estimate of the distance from the base model.")
 POLICY_ENTROPY = _metric("policy/entropy", Unit.NATS, _DEPENDS, "Mean entropy over the tokens that the model wrote.")
 POLICY_CLIP_RATIO = _metric(
@@ -107,6 +125,16 @@ LABEL_ACCURACY_QUARTER = _metric(
 )
 LABEL_ACCURACY_FULL = _metric("label/accuracy_full", Unit.SHARE, _UP, "Share of correct rollouts on the full view.")
 
+LABEL_NUM_REGION = _metric(
+    "label/num_region", Unit.COUNT, _UP, "Samples labelled: needs more than the quarter view, and one region suffices."
+)
+LABEL_REGION_AGREEMENT_RATIO = _metric(
+    "label/region_agreement_ratio",
+    Unit.SHARE,
+    _UP,
+    "Share of these regions that hold the evidence, where that is known.",
+)
+
 LABEL_FORECAST_BRIER = _metric(
     "label/forecast_brier", Unit.NUMBER, _DOWN, "Brier score of the forecast of a call, on questions it never saw."
 )
@@ -142,6 +170,23 @@ EVAL_RESIZE_RATE_NEEDED = _metric(
 )
 EVAL_RESIZE_RATE_NOT_NEEDED = _metric(
     "eval/resize_rate_not_needed", Unit.SHARE, _DOWN, "Resize rate on samples that the quarter view answers.", "row"
+)
+EVAL_WHOLE_RATIO = _metric(
+    "eval/whole_ratio", Unit.SHARE, _DEPENDS, "Share of samples with a further view that showed the whole.", "row"
+)
+EVAL_RIGHT_REGION_RATIO = _metric(
+    "eval/right_region_ratio",
+    Unit.SHARE,
+    _UP,
+    "Share of samples with a region shown whose evidence lies in it, where that is known and the quarter view does not "
+    "show it.",
+    "row",
+)
+EVAL_VISUAL_TOKENS_ASKED = _metric(
+    "eval/visual_tokens_asked", Unit.TOKENS, _DOWN, "Mean visual tokens of a sample beyond its first view.", "row"
+)
+EVAL_ACCURACY_NEEDED = _metric(
+    "eval/accuracy_needed", Unit.SHARE, _UP, "Mean score on samples that need the full resolution.", "row"
 )
 EVAL_ACCURACY_ASKED = _metric(
     "eval/accuracy_asked", Unit.SHARE, _UP, "Mean score where a further view was shown.", "row"

@@ -1,4 +1,4 @@
-"""An engine that sees what a good base model sees: everything in the full view, the coarse things in the quarter view.
+"""An engine that sees what a good base model sees: fine print in the full view or its region, the rest in any view.
 
 It answers from the ground truth of the samples it was told about, so a stage around it can be checked to the number.
 """
@@ -22,9 +22,10 @@ def seeing_engine(samples: Sequence[Sample], *, asks: bool = True, fails_on: Seq
         sample = _found(known, request)
         if sample.id in fails_on:
             return BackendFailed(error="out of order")
-        sizes = [view.size.pixels for message in request.messages for view in message.views]
-        is_full = max(sizes) >= request.picture.width * request.picture.height
-        if sample.needs_high_res and not is_full:
+        views = [view for message in request.messages for view in message.views]
+        is_full = max(view.size.pixels for view in views) >= request.picture.width * request.picture.height
+        is_there = any(view.box and sample.region and view.box.contains(sample.region) for view in views)
+        if sample.needs_high_res and not (is_full or is_there):
             may_ask = "more pixels" in request.messages[0].text
             return f"<think>small</think>{_CALL}" if asks and may_ask else "<think>hm</think><answer>?</answer>"
         return f"<think>clear</think><answer>{sample.answer}</answer>"

@@ -47,8 +47,9 @@ class EpisodeConfig(Section):
     """Named texts without a tool, for labels and for the rows `always_low` and `always_high`."""
     tools: tuple[str, ...] = ("resize_image",)
     """Tools that the model may call, in the order in which it is told of them: `resize_image`, the paper's;
-    `crop_image`, a region; `zoom_image`, the whole at a chosen size. The last two go with the protocols `tools-v1` and
-    `compact-tools-v1`."""
+    `crop_image`, a region; `zoom_image`, the whole at a chosen size; `look_at`, a quarter by its name, or the whole.
+    `crop_image` and `zoom_image` go with the protocols `tools-v1` and `compact-tools-v1`, `look_at` with
+    `compact-region-v1`."""
     max_turns: PositiveInt = 2
     """Turns in which a call is possible."""
     max_reply_tokens: PositiveInt = 40
@@ -134,6 +135,9 @@ class LabelConfig(Section):
     """Rollouts at each of the two sizes."""
     min_gap: PositiveInt = 6
     """Correct rollouts by which the full view must lead."""
+    num_region_rollouts: int = Field(default=0, ge=0)
+    """Rollouts on each of the four regions of `look_at` alone, of every sample labelled as needing the full view: they
+    say which one suffices. 0 asks nothing."""
     shard_size: PositiveInt = 64
     """Samples per shard: what a killed run repeats at most."""
 

@@ -5,7 +5,7 @@ sees, how it is rewarded, labelled or promoted stands here once, and every stage
 """
 
 from visionthink.core.advantage import Advantages, group_advantages
-from visionthink.core.closer_look import TOOLS, CropImage, ZoomImage, get_tool
+from visionthink.core.closer_look import REGIONS, TOOLS, WHOLE, CropImage, LookAt, ZoomImage, get_tool, named_view
 from visionthink.core.episode import (
     TRANSITIONS,
     Action,
@@ -72,7 +72,7 @@ from visionthink.core.geometry import (
     visual_tokens,
 )
 from visionthink.core.json_value import Json, JsonObject, as_object
-from visionthink.core.label import Label, LabelRule
+from visionthink.core.label import Label, LabelRule, decide_region
 from visionthink.core.label import decide as decide_label
 from visionthink.core.message import IMAGE_MARKER, ImagePart, Message, Role, TextPart
 from visionthink.core.protocol import PROTOCOLS, Protocol, get_protocol
@@ -105,9 +105,11 @@ __all__ = [
     "IMAGE_MARKER",
     "MIN_REGION_SIDE",
     "PROTOCOLS",
+    "REGIONS",
     "TOKEN_SIDE",
     "TOOLS",
     "TRANSITIONS",
+    "WHOLE",
     "Action",
     "Advantages",
     "AnswerReply",
@@ -142,6 +144,7 @@ __all__ = [
     "Label",
     "LabelRule",
     "Look",
+    "LookAt",
     "LookCosts",
     "LookDecision",
     "Message",
@@ -180,6 +183,7 @@ __all__ = [
     "closed_answer",
     "decide_label",
     "decide_promotion",
+    "decide_region",
     "direct_ratio",
     "enlarged_view",
     "features_of",
@@ -192,6 +196,7 @@ __all__ = [
     "group_advantages",
     "group_rewards",
     "grown",
+    "named_view",
     "num_retained",
     "oriented",
     "parse_pruning",

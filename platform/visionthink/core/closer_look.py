@@ -1,5 +1,7 @@
 """Tools beside the paper's: a region of the picture, or all of it at a chosen size; and every shipped tool by name.
 
+A region is given as a box, or by a name out of a closed set, which a small model can learn to write.
+
 Rule: the model speaks of pixels that it saw. A box is in the pixels of one of the views shown, complaints are too, and
 the mapping to the original is the geometry's. A call must add pixels: what a shown view holds as finely already is
 refused, and the model is told where to look.
@@ -14,7 +16,9 @@ from visionthink.core.geometry import (
     Box,
     Size,
     View,
+    ViewRule,
     enlarged_view,
+    full_view,
     grown,
     region_view,
     shown_box,
@@ -27,6 +31,10 @@ from visionthink.core.tool import Look, ResizeImage, Tool
 from visionthink.errors import ToolArgumentError, UserError
 
 _FACTORS: Final = (2, 4)
+REGIONS: Final = ("top left", "top right", "bottom left", "bottom right")
+"""The quarters that ``look_at`` shows, row by row."""
+WHOLE: Final = "whole"
+"""What ``look_at`` calls all of the picture."""
 
 
 class ZoomImage:
@@ -117,16 +125,63 @@ class CropImage:
         """
         number = _chosen_view(arguments, look.views)
         seen = look.views[number - 1]
-        box = grown(to_original(_box(arguments, number, seen.size), seen, look.original), look.original, look.rule)
-        # Only a picture that is itself narrower than a region may be is enlarged.
-        zoom = max(1.0, MIN_REGION_SIDE / min(box.size.width, box.size.height))
-        view = region_view(look.original, box, look.rule, zoom)
-        _refuse_shown(view, min(view_scale(view, look.original), zoom), look)
+        box = to_original(_box(arguments, number, seen.size), seen, look.original)
+        view = _at_own_resolution(box, look.original, look.rule)
+        _refuse_shown(view, _region_scale(view, look.original), look)
         return view
 
 
+class LookAt:
+    """A quarter of the picture by its name, at the original's own resolution; or the whole, at full size."""
+
+    @property
+    def name(self) -> str:
+        """The function's name."""
+        return "look_at"
+
+    @property
+    def told(self) -> str:
+        """That it is the region asked for."""
+        return "View {number} shows the region in {width} x {height} pixels:\n<image>"
+
+    def schema(self) -> dict[str, Json]:
+        """A region, out of the names."""
+        region: dict[str, Json] = {
+            "description": "Which quarter of the image, or `whole` for all of it.",
+            "enum": [*REGIONS, WHOLE],
+            "type": "string",
+        }
+        description = (
+            "Show a quarter of the image, or the whole, at full resolution. Use it when the information needed to "
+            "answer the question is too small to be seen; a quarter costs a quarter."
+        )
+        return _function(self.name, description, {"region": region}, required="region")
+
+    def view(self, arguments: JsonObject, look: Look) -> View:
+        """The region of that name, cut from the original.
+
+        Raises:
+            ToolArgumentError: it was shown before, at least as large.
+        """
+        view = named_view(str(arguments["region"]), look.original, look.rule)
+        scale = _region_scale(view, look.original) if view.box else view_scale(view, look.original)
+        _refuse_shown(view, scale, look)
+        return view
+
+
+def named_view(name: str, original: Size, rule: ViewRule) -> View:
+    """The view that ``look_at`` shows of the region called ``name``: one of ``REGIONS``, or ``WHOLE``.
+
+    Raises:
+        DataError: no view of the picture is possible.
+    """
+    if name == WHOLE:
+        return full_view(original, rule)
+    return _at_own_resolution(_named_box(name, original), original, rule)
+
+
 TOOLS: Final[Mapping[str, Tool]] = MappingProxyType(
-    {tool.name: tool for tool in (ResizeImage(), ZoomImage(), CropImage())}
+    {tool.name: tool for tool in (ResizeImage(), ZoomImage(), CropImage(), LookAt())}
 )
 """Every shipped tool by its name. None of them has a state, so all episodes share them."""
 
@@ -172,6 +227,33 @@ def _box(arguments: JsonObject, number: int, size: Size) -> Box:
             f"the box {[left, top, right, bottom]} leaves view {number}, which has {size.width} x {size.height} pixels"
         )
     return Box(left=left, top=top, right=right, bottom=bottom)
+
+
+def _named_box(name: str, original: Size) -> Box:
+    row, column = divmod(REGIONS.index(name), 2)
+    left, right = _half(column, original.width)
+    top, bottom = _half(row, original.height)
+    return Box(left=left, top=top, right=right, bottom=bottom)
+
+
+def _half(number: int, side: int) -> tuple[int, int]:
+    """The first or the second half of a side; the middle pixel of an odd one is in both."""
+    return (side // 2, side) if number else (0, -(-side // 2))
+
+
+def _at_own_resolution(box: Box, original: Size, rule: ViewRule) -> View:
+    box = grown(box, original, rule)
+    return region_view(original, box, rule, _zoom(box.size))
+
+
+def _zoom(region: Size) -> float:
+    """1, but for a picture that is itself narrower than a region may be: that is enlarged."""
+    return max(1.0, MIN_REGION_SIDE / min(region.width, region.height))
+
+
+def _region_scale(view: View, original: Size) -> float:
+    """How finely a region would have to have been shown to make its view superfluous."""
+    return min(view_scale(view, original), _zoom(shown_box(view, original).size))
 
 
 def _refuse_shown(view: View, scale: float, look: Look) -> None:

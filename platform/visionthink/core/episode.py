@@ -116,7 +116,8 @@ class EpisodeSpec:
     protocol: Protocol
     toolbox: ToolBox
     rule: ViewRule
-    first_view: FirstView = "quarter"
+    first_view: FirstView | View = "quarter"
+    """A view of each picture by its name, or any view of a single picture."""
     max_turns: int = 2
     """Turns in which a call is possible; one more is asked when the last of them is a call. A protocol without tools
     has a single turn, whatever stands here."""
@@ -134,6 +135,8 @@ class EpisodeSpec:
                 f"protocol {self.protocol.name!r} offers tools, but the tool box is empty; register one or choose a "
                 "general protocol"
             )
+        if isinstance(self.first_view, View) and self.further_originals:
+            raise ConfigError("a first view of one picture cannot begin a question about several; name it instead")
 
     @property
     def originals(self) -> tuple[Size, ...]:
@@ -268,6 +271,8 @@ def full_views(spec: EpisodeSpec) -> tuple[View, ...]:
 
 def _first_views(spec: EpisodeSpec) -> tuple[View, ...]:
     match spec.first_view:
+        case View() as view:
+            return (view,)
         case "quarter":
             return _each(spec, quarter_view)
         case "full":

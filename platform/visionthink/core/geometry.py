@@ -77,6 +77,11 @@ class Box:
         """Sides of the region."""
         return Size(width=self.right - self.left, height=self.bottom - self.top)
 
+    @property
+    def edges(self) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom."""
+        return self.left, self.top, self.right, self.bottom
+
     def contains(self, other: "Box") -> bool:
         """Whether ``other`` reaches out of it nowhere."""
         return (

@@ -6,10 +6,14 @@ data set can be cut again with other thresholds.
 Source: VisionThink 3.5: 8 rollouts at each size; all correct at both is "not needed", a gap of 6 or more is "needed".
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from visionthink.errors import ConfigError, DataError
+
+_REGION_LEAD = 0.75
+"""Share of its rollouts by which a region must lead: 6 of 8, as ``min_gap`` between the two sizes."""
 
 
 class Label(StrEnum):
@@ -52,3 +56,20 @@ def decide(num_correct_quarter: float, num_correct_full: float, rule: LabelRule)
     if num_correct_full - num_correct_quarter >= rule.min_gap:
         return Label.NEEDED
     return Label.DISCARDED
+
+
+def decide_region(num_correct: Mapping[str, float], num_rollouts: int) -> str | None:
+    """The one region that suffices, of those that were each shown alone in ``num_rollouts`` rollouts.
+
+    It solves most of them, and leads every other region by as large a share as separates the full view from the quarter
+    view in the paper; ``None`` where there is no such region, or several.
+
+    Raises:
+        DataError: there is no region, or a count is not within 0 and ``num_rollouts``.
+    """
+    if not num_correct or not all(0 <= count <= num_rollouts for count in num_correct.values()):
+        raise DataError(f"rollouts by region {dict(num_correct)}, of {num_rollouts} each; count again")
+    best = max(num_correct, key=lambda name: num_correct[name])
+    others = [count for name, count in num_correct.items() if name != best]
+    lead = num_correct[best] - max(others, default=0)
+    return best if lead >= _REGION_LEAD * num_rollouts else None

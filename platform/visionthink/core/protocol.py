@@ -229,6 +229,13 @@ _TOOL_FRAME = (
     "function tool or write your final answer inside <answer> and </answer>."
 )
 
+# Ours: where to look is to be thought about, and a small region is to be preferred.
+_REGION_USER = _EFFICIENT_USER.replace(
+    "You may call ONE function tool per step to help you better solve the problem.",
+    "The image is shown at a low resolution first. If what the question is about is too small to be seen in it, think "
+    "about where in the image it lies, and call ONE function tool per step for the smallest region that holds it.",
+)
+
 _TOOLS_RESULT = _TOOL_FRAME.replace("{told}", "The requested view is shown below:\n<image>")
 
 _COMPACT_TOOL_RESULT = "<image>here is the larger image ."
@@ -299,6 +306,29 @@ PROTOCOLS: tuple[Protocol, ...] = (
         system=None,
         user="<image>{question} you may ask to see more .",
         tool_result="<image>here is what you asked for .",
+        tool_error="that call failed : {error} . ask again or answer .",
+        force_answer=_COMPACT_FORCE_ANSWER,
+        offers_tools=True,
+    ),
+    # A region as a box (`crop_image`).
+    Protocol(
+        name="region-v1",
+        version=1,
+        system=_TOOLS_SYSTEM,
+        user=_REGION_USER,
+        tool_result=_TOOLS_RESULT,
+        tool_error=_TOOL_ERROR,
+        force_answer=_FORCE_ANSWER,
+        offers_tools=True,
+        tool_frame=_TOOL_FRAME,
+    ),
+    # A region by its name (`look_at`), in few words.
+    Protocol(
+        name="compact-region-v1",
+        version=1,
+        system=None,
+        user="<image>{question} you may look closer .",
+        tool_result="<image>here is a closer look .",
         tool_error="that call failed : {error} . ask again or answer .",
         force_answer=_COMPACT_FORCE_ANSWER,
         offers_tools=True,

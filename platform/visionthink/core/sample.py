@@ -7,6 +7,8 @@ files of their own, so a sample never depends on which model looked at it.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from visionthink.core.geometry import Box
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
@@ -31,6 +33,8 @@ class Sample:
     details: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False, repr=False)
     """Further cells of its row, as texts, by the names of their columns: what the benchmark that the row belongs to
     reads. They are not written with a set of samples."""
+    region: Box | None = None
+    """Where in the upright picture the evidence lies; ``None`` when nobody knows."""
     row: str = field(default="", compare=False)
     """Where it was read: "row 17 of train.parquet". Errors name it; equal samples may come from different rows."""
 

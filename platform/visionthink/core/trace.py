@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from visionthink.core.first_look import LookDecision
-from visionthink.core.geometry import View
+from visionthink.core.geometry import Box, View
 from visionthink.core.json_value import Json
 from visionthink.core.message import Message, message_to_dict, view_to_dict
 from visionthink.core.reply import CallReply
@@ -180,6 +180,19 @@ class Trace:
     def asked(self) -> bool:
         """Whether a further view was shown at least once. A call that was refused, or came too late, is none."""
         return self.num_views_asked > 0
+
+    @property
+    def asked_whole(self) -> bool:
+        """Whether one of these views showed the whole picture."""
+        return any(view.box is None for view in self.views_asked)
+
+    def asked_right(self, region: Box | None) -> bool | None:
+        """Whether a region that was shown beyond the first view holds all of ``region``, where the evidence lies.
+
+        ``None`` when no region was shown, or nobody knows where the evidence lies.
+        """
+        boxes = [view.box for view in self.views_asked if view.box is not None]
+        return any(box.contains(region) for box in boxes) if boxes and region is not None else None
 
     @property
     def shortcut(self) -> bool:

@@ -48,6 +48,7 @@ _FEATURES: Final = {
     "family": _TEXT,
     "needs_high_res": _FLAG,
     "other_answers": {"feature": _TEXT, "_type": "List"},
+    "region": {"feature": _NUMBER, "_type": "List"},
 }
 SCHEMA: Final = pa.schema(
     [
@@ -61,6 +62,7 @@ SCHEMA: Final = pa.schema(
         ("family", pa.string()),
         ("needs_high_res", pa.bool_()),
         ("other_answers", pa.list_(pa.string())),
+        ("region", pa.list_(pa.int64())),
     ],
     metadata={"huggingface": json.dumps({"info": {"features": _FEATURES}})},
 )
@@ -200,6 +202,7 @@ def _record(sample: Sample, rule: ViewRule | None) -> dict[str, object]:
         "family": sample.family,
         "needs_high_res": sample.needs_high_res,
         "other_answers": list(sample.other_answers) or None,
+        "region": None if sample.region is None else list(sample.region.edges),
     }
 
 

@@ -18,7 +18,7 @@ from visionthink.core.sample import Sample
 from visionthink.datasets.inline import inline_picture
 from visionthink.datasets.picture_folder import PictureFolder
 from visionthink.datasets.schema import OURS, Schema
-from visionthink.datasets.value import flag_of, is_missing, text_of, texts_of
+from visionthink.datasets.value import box_of, flag_of, is_missing, text_of, texts_of
 from visionthink.errors import DataError, UserError
 
 _NEEDS_HIGH_RES: Final = {"open_source_require_high": True, "open_source_no_require_high": False}
@@ -111,6 +111,7 @@ def to_sample(row: Row, pictures: PictureFolder) -> Sample:
             picture=_picture(row, pictures),
             other_answers=tuple(others),
             details={name: read(row.value(name), name) for name, read in row.schema.details.items()},
+            region=box_of(row.cell("region"), row.label("region")),
             row=row.name,
         )
     except NotAskableError as error:

@@ -73,6 +73,7 @@ class Schema:
 
 OURS: Final = Schema(
     required={"problem": "the question", "images": "the picture", "original_answer": "the right answer"},
-    optional=("doc_id", "data_source", "family", "needs_high_res", "info", "other_answers"),
+    optional=("doc_id", "data_source", "family", "needs_high_res", "info", "other_answers", "region"),
 )
-"""The columns of the published VisionThink sets and three of ours, `family`, `needs_high_res` and `other_answers`."""
+"""The columns of the published VisionThink sets and four of ours: `family`, `needs_high_res`, `other_answers` and
+`region`, the edges of the box where the evidence lies."""

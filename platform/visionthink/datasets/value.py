@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Final
 
 from visionthink.core.excerpt import shown
+from visionthink.core.geometry import Box
 from visionthink.errors import DataError
 
 _MISSING_TYPES: Final = frozenset({"NAType", "NaTType"})
@@ -95,6 +96,21 @@ def flag_of(value: object, column: str) -> bool | None:
     if isinstance(value, int | float) and value in (0, 1):
         return bool(value)
     raise DataError(f"{column!r} must be true, false or null, got {shown(value)}")
+
+
+def box_of(value: object, column: str) -> Box | None:
+    """Return a box, given as its left, top, right and bottom edge in pixels; None where the cell is empty.
+
+    Raises:
+        DataError: it holds something else.
+    """
+    if is_missing(value):
+        return None
+    match value:
+        case [int() as left, int() as top, int() as right, int() as bottom]:
+            return Box(left=left, top=top, right=right, bottom=bottom)
+        case _:
+            raise DataError(f"column {column!r} must hold left, top, right and bottom in pixels, got {shown(value)}")
 
 
 def _checked(text: str, column: str) -> str:

@@ -14,7 +14,7 @@ from importlib.metadata import entry_points
 from typing import Any, Final, Literal, TypeAlias
 
 from visionthink.config import EpisodeConfig, RunConfig
-from visionthink.core.closer_look import TOOLS, get_tool
+from visionthink.core.closer_look import TOOLS, get_tool, named_view
 from visionthink.core.episode import EpisodeSpec
 from visionthink.core.first_look import CallForecast, FirstLookMode, FirstLookRule, LookDecision
 from visionthink.core.geometry import Size, ViewRule
@@ -94,6 +94,22 @@ class Prompting:
             max_turns=self.max_turns if is_auto else 1,
             first_look=decision,
             further_originals=further_originals,
+        )
+
+    def region_spec(self, question: str, original: Size, region: str) -> EpisodeSpec:
+        """The episode that answers `question` from one named region alone: one turn, without a tool.
+
+        Raises:
+            DataError: no view of it is possible.
+        """
+        return EpisodeSpec(
+            question=question,
+            original=original,
+            protocol=self.direct_protocol,
+            toolbox=ToolBox(),
+            rule=self.rule,
+            first_view=named_view(region, original, self.rule),
+            max_turns=1,
         )
 
     def _first_look(self, question: str, original: Size, mode: FirstLookMode) -> LookDecision | None:

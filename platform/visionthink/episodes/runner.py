@@ -43,6 +43,8 @@ class Ask:
     """What the model is asked in place of the sample's own question, which the judge is told in any case."""
     first_look: FirstLookMode = "off"
     """Whether the episode may begin with the full view, under the policy `auto`."""
+    region: str | None = None
+    """A named region that is shown alone, whatever the policy: one turn without a tool."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -217,7 +219,11 @@ class EpisodeRunner:
         size = Size(width=picture.width, height=picture.height)
         try:
             question = sample.question if ask.question is None else ask.question
-            spec = self._prompting.spec(question, size, ask.policy, ask.first_look)
+            spec = (
+                self._prompting.spec(question, size, ask.policy, ask.first_look)
+                if ask.region is None
+                else self._prompting.region_spec(question, size, ask.region)
+            )
             async with asyncio.timeout(self._limits.timeout_s):
                 return await run_episode(self._engine, spec, picture, ask.sampling, place=ask.place, session=sample.id)
         except TimeoutError:

@@ -32,6 +32,12 @@ class Answer:
     """Why it could not be had or not be graded: then it says nothing about the model, and is in no share."""
     asked: bool
     """Whether a further view was shown."""
+    asked_whole: bool
+    """Whether a further view showed the whole picture."""
+    asked_right: bool | None
+    """Whether a further view of a region holds the evidence; None without one, or where nobody knows."""
+    visual_tokens_asked: int
+    """Of the views shown beyond the first."""
     shortcut: bool
     """Whether it began with the full view because a call was likely."""
     visual_tokens: int
@@ -74,6 +80,9 @@ def to_answer(sample: Sample, end: End, visual_tokens: Callable[[Trace], int]) -
                 score=0.0 if grade.failed else float(grade.correct),
                 error=(grade.error or "the judge gave no grade") if grade.failed else None,
                 asked=finish.trace.asked,
+                asked_whole=finish.trace.asked_whole,
+                asked_right=finish.trace.asked_right(sample.region),
+                visual_tokens_asked=finish.trace.visual_tokens_asked,
                 shortcut=finish.trace.shortcut,
                 visual_tokens=visual_tokens(finish.trace),
                 reply_tokens=finish.trace.num_reply_tokens,
@@ -91,6 +100,9 @@ def _answer(
     got: str | None = None,
     score: float = 0.0,
     asked: bool = False,
+    asked_whole: bool = False,
+    asked_right: bool | None = None,
+    visual_tokens_asked: int = 0,
     shortcut: bool = False,
     visual_tokens: int = 0,
     reply_tokens: int = 0,
@@ -106,6 +118,9 @@ def _answer(
         score=score,
         error=error,
         asked=asked,
+        asked_whole=asked_whole,
+        asked_right=asked_right,
+        visual_tokens_asked=visual_tokens_asked,
         shortcut=shortcut,
         visual_tokens=visual_tokens,
         reply_tokens=reply_tokens,

@@ -47,6 +47,17 @@ def resize_rate(answers: Sequence[Answer], *, needed: bool | None = None) -> flo
     return mean(chosen, lambda answer: answer.asked)
 
 
+def whole_ratio(answers: Sequence[Answer]) -> float | None:
+    """Share of those with a further view that were shown the whole."""
+    return mean([answer for answer in answers if answer.asked], lambda answer: answer.asked_whole)
+
+
+def right_region_ratio(answers: Sequence[Answer]) -> float | None:
+    """Share of those with a region shown that were shown the right one, among samples that need more pixels."""
+    told = [answer for answer in answers if answer.needed and answer.asked_right is not None]
+    return mean(told, lambda answer: bool(answer.asked_right))
+
+
 def choice_metrics(answers: Mapping[str, Sequence[Answer]], best: Oracle | None) -> dict[str, float]:
     """How the choice of the view did, by contender, under its registered names; `best` is the perfect one."""
     values: dict[str, float | None] = {}
@@ -101,6 +112,10 @@ def contender_figures(
         reply_tokens=mean(answers, lambda answer: answer.reply_tokens),
         accuracy_asked=mean_score([answer for answer in answers if answer.asked]),
         accuracy_direct=mean_score([answer for answer in answers if not answer.asked]),
+        accuracy_needed=mean_score([answer for answer in answers if answer.needed]),
+        whole_ratio=whole_ratio(answers),
+        right_region_ratio=right_region_ratio(answers),
+        visual_tokens_asked=mean(answers, lambda answer: answer.visual_tokens_asked),
         drops_tokens=contender.pruning is not None,
     )
 
@@ -178,6 +193,10 @@ def eval_metrics(
             m.EVAL_RESIZE_RATE_NEEDED: figures.resize_rate_needed,
             m.EVAL_RESIZE_RATE_NOT_NEEDED: figures.resize_rate_not_needed,
             m.EVAL_SHORTCUT_RATE: figures.shortcut_rate,
+            m.EVAL_ACCURACY_NEEDED: figures.accuracy_needed,
+            m.EVAL_WHOLE_RATIO: figures.whole_ratio,
+            m.EVAL_RIGHT_REGION_RATIO: figures.right_region_ratio,
+            m.EVAL_VISUAL_TOKENS_ASKED: figures.visual_tokens_asked,
             m.EVAL_VISUAL_TOKENS_MEAN: figures.visual_tokens.value,
             m.EVAL_VISUAL_TOKEN_RATIO: figures.visual_tokens.value / most if most else None,
             m.EVAL_REPLY_TOKENS_MEAN: figures.reply_tokens,

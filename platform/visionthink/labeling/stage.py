@@ -6,9 +6,10 @@ set is made of the same labels in the same way, however many tries they took.
 
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from visionthink.config import RunConfig
 from visionthink.core.sample import Sample
@@ -16,11 +17,13 @@ from visionthink.datasets.parquet import write_samples
 from visionthink.engines import Engine
 from visionthink.episodes.asking import Series, ask_open
 from visionthink.episodes.opening import open_runner
-from visionthink.episodes.shard import ShardBook
+from visionthink.episodes.runner import EpisodeRunner
+from visionthink.episodes.shard import Record, ShardBook
 from visionthink.errors import DataError
 from visionthink.labeling.figures import forecast_metrics, label_counts, label_metrics
 from visionthink.labeling.first_look import Case, Learned, Unlearnable, learn_forecast
 from visionthink.labeling.record import Labelled
+from visionthink.labeling.region import RegionLabelled, RegionSetting, region_metrics
 from visionthink.labeling.rollout import LabelSetting
 from visionthink.metrics import LABEL_ACCURACY_FULL, LABEL_ACCURACY_QUARTER, LABEL_AGREEMENT_RATIO
 from visionthink.model.bundled import base_folder
@@ -43,17 +46,21 @@ def label_stage(task: StageTask) -> StageResult:
 def label_with(engine: Engine, task: StageTask) -> StageResult:
     """Label with `engine`, which is closed at the end."""
     with asyncio.Runner() as runner:
-        records = runner.run(_label_all(engine, task))
+        records, regions = runner.run(_label_all(engine, task))
     _tell_lost(records, task)
-    figures = label_metrics(records, task.config.label.rule())
+    figures = label_metrics(records, task.config.label.rule()) | (region_metrics(regions) if regions else {})
     labels = task.dir / "labels.jsonl"
-    atomic_write(labels, "".join(json.dumps(record.to_dict()) + "\n" for record in records).encode())
+    _write_lines(labels, records)
     _check_kept(records, figures)
     cases: list[Case] = []
-    write_samples(task.folder.dataset_path, _kept(records, task.config, cases), rule=task.config.view.rule())
+    kept = _kept(records, {record.id: record for record in regions}, task.config, cases)
+    write_samples(task.folder.dataset_path, kept, rule=task.config.view.rule())
     learned = _forecast(cases, task)
     figures |= forecast_metrics(learned)
     artifacts = {"labels": labels, "dataset": task.folder.dataset_path}
+    if regions:
+        artifacts["regions"] = task.dir / "regions.jsonl"
+        _write_lines(artifacts["regions"], regions)
     if learned is not None:
         artifacts["forecast"] = task.folder.forecast_path
     task.run.log_metrics(figures)
@@ -69,7 +76,11 @@ def label_with(engine: Engine, task: StageTask) -> StageResult:
     )
 
 
-async def _label_all(engine: Engine, task: StageTask) -> list[Labelled]:
+def _write_lines(path: Path, records: Sequence[Record]) -> None:
+    atomic_write(path, "".join(json.dumps(record.to_dict()) + "\n" for record in records).encode())
+
+
+async def _label_all(engine: Engine, task: StageTask) -> tuple[list[Labelled], list[RegionLabelled]]:
     config = task.config
     setting = LabelSetting(rule=config.label.rule(), max_reply_tokens=config.episode.max_reply_tokens, seed=config.seed)
     book = ShardBook(task.dir / "shards", size=config.label.shard_size, read=Labelled.from_dict, what="labels")
@@ -87,7 +98,37 @@ async def _label_all(engine: Engine, task: StageTask) -> list[Labelled]:
             max_lost_ratio=config.model.max_lost_ratio,
             on_record=partial(progress.advance, 1),
         )
+        records = book.finished()
+        return records, await _label_regions(runner, records, task) if config.label.num_region_rollouts else []
+
+
+async def _label_regions(runner: EpisodeRunner, records: Sequence[Labelled], task: StageTask) -> list[RegionLabelled]:
+    """Which region suffices, of the samples that were labelled as needing the full view."""
+    config = task.config
+    needed = {record.id for record in records if record.needed}
+    book = ShardBook(
+        task.dir / "regions", size=config.label.shard_size, read=RegionLabelled.from_dict, what="records of regions"
+    )
+    setting = _region_setting(config)
+    progress = task.progress(len(needed), unit="regions", done=book.num_found)
+    samples = [sample for sample in samples_to_label(config, say=None) if sample.id in needed]
+    await ask_open(
+        runner,
+        [Series(samples=samples, asks=setting.asks, record=setting.record, book=book)],
+        total=len(needed),
+        max_lost_ratio=config.model.max_lost_ratio,
+        on_record=partial(progress.advance, 1),
+    )
     return book.finished()
+
+
+def _region_setting(config: RunConfig) -> RegionSetting:
+    return RegionSetting(
+        num_rollouts=config.label.num_region_rollouts,
+        max_reply_tokens=config.episode.max_reply_tokens,
+        seed=config.seed,
+        rule=config.view.rule(),
+    )
 
 
 def _tell_lost(records: Sequence[Labelled], task: StageTask) -> None:
@@ -120,13 +161,19 @@ def _forecast(cases: Sequence[Case], task: StageTask) -> Learned | None:
     return learned
 
 
-def _kept(records: Sequence[Labelled], config: RunConfig, cases: list[Case]) -> Iterator[Sample]:
+def _kept(
+    records: Sequence[Labelled], regions: Mapping[str, RegionLabelled], config: RunConfig, cases: list[Case]
+) -> Iterator[Sample]:
     """The samples with a label, which takes the place of the ground truth; each is noted in `cases` as it passes."""
     by_id = {record.id: record for record in records}
+    setting = _region_setting(config)
     for sample in samples_to_label(config, say=None):  # what was left out was told before
         record = by_id.get(sample.id)
         if record is not None and record.needed is not None:
             needed = record.needed
             if record.size is not None:
                 cases.append(Case(question=sample.question, size=record.size, family=sample.family, needed=needed))
-            yield replace(sample, needs_high_res=needed)
+            found = regions.get(sample.id)
+            name = None if found is None else found.region
+            box = None if name is None or record.size is None else setting.box(name, record.size)
+            yield replace(sample, needs_high_res=needed, region=box)

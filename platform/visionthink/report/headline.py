@@ -73,4 +73,14 @@ def tiles(contenders: Sequence[ContenderFigures]) -> tuple[Tile, ...]:
         if rate is not None:
             note = "" if base is None or before is None else f"{base.label} {before:.1%}"
             made.append(Tile(value=f"{rate:.1%}", name=name, note=note))
+    if candidate.right_region_ratio is not None:
+        made.append(_region_tile(candidate, base))
     return tuple(made)
+
+
+def _region_tile(candidate: ContenderFigures, base: ContenderFigures | None) -> Tile:
+    before = None if base is None else base.right_region_ratio
+    parts = [] if base is None or before is None else [f"{base.label} {before:.1%}"]
+    if candidate.whole_ratio is not None:
+        parts.append(f"the whole on {candidate.whole_ratio:.1%} of asks")
+    return Tile(value=f"{candidate.right_region_ratio:.1%}", name="looked at the right region", note=" · ".join(parts))

@@ -69,6 +69,15 @@ class ContenderFigures:
     """Mean score where a further view was shown; None where none was."""
     accuracy_direct: float | None = None
     """The same where none was shown."""
+    accuracy_needed: float | None = None
+    """Mean score on samples that need the full resolution; None where no such is known."""
+    whole_ratio: float | None = None
+    """Of the samples with a further view, the share that was shown the whole; None where there was none."""
+    right_region_ratio: float | None = None
+    """Of the samples that need more pixels and were shown a region, the share whose evidence lies in it; None where no
+    region was shown, or nobody knows where the evidence lies."""
+    visual_tokens_asked: float | None = None
+    """Mean visual tokens of the views beyond the first."""
     regret: float | None = None
     """What a perfect choice of the view by the base model would score more; None where it is not known."""
     visual_token_ratio: float | None = None

@@ -6,11 +6,14 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import ImageChops
 
+from visionthink.core.geometry import Box, Size
 from visionthink.core.sample import Sample
 from visionthink.datasets.world import FAMILIES, SIDE, Family, Scene, draw_scene, generate, paint, scenes, split_of
 from visionthink.datasets.world.generate import Split
 from visionthink.datasets.world.glyph import DIGITS, LETTERS
+from visionthink.datasets.world.paint import panel_box
 from visionthink.datasets.world.scene import BARS, COLORS, CORNERS, MAX_DOTS, PANELS, SHAPES
 from visionthink.errors import ConfigError
 from visionthink.picture import decode
@@ -119,6 +122,28 @@ def test_another_answer_is_another_picture(scene: Scene, name: str) -> None:
     other = with_another_answer(scene, FAMILIES[name])
     assert FAMILIES[name].answer(other) != FAMILIES[name].answer(scene)
     assert paint(other).tobytes() != paint(scene).tobytes()
+
+
+@given(drawn_scenes(), st.sampled_from(sorted(set(FAMILIES) - {"corner", "count"})))
+@settings(max_examples=60)
+def test_the_evidence_lies_in_the_panel_of_the_family(scene: Scene, name: str) -> None:
+    """Beside it no pixel tells of the answer; a panel that moves or a dot more lets chance paint the others anew."""
+    box = panel_box(scene, FAMILIES[name].panel)
+    changed = ImageChops.difference(paint(with_another_answer(scene, FAMILIES[name])), paint(scene)).getbbox()
+    assert changed is not None
+    left, top, right, bottom = changed
+    assert box.contains(Box(left=left, top=top, right=right, bottom=bottom))
+
+
+@given(seeds, splits, families)
+@settings(max_examples=25)
+def test_a_sample_says_in_which_quarter_its_evidence_lies(seed: int, split: Split, names: list[str]) -> None:
+    for sample in generate(split, NUM_SAMPLES, seed=seed, families=names):
+        assert sample.region is not None
+        assert sample.region.size == Size(width=SIDE // 2, height=SIDE // 2)
+        if sample.family == "corner":
+            row, column = sample.answer.split()
+            assert (sample.region.top == 0, sample.region.left == 0) == (row == "top", column == "left")
 
 
 def with_another_answer(scene: Scene, family: Family) -> Scene:

@@ -3,11 +3,13 @@
 import pytest
 
 from visionthink.core import (
+    REGIONS,
     TOOLS,
     Box,
     CropImage,
     Json,
     Look,
+    LookAt,
     Size,
     ToolBox,
     View,
@@ -22,7 +24,7 @@ from visionthink.errors import ToolArgumentError, UserError
 ORIGINAL = Size(width=1120, height=840)
 RULE = ViewRule()
 FIRST, FULL = quarter_view(ORIGINAL, RULE), full_view(ORIGINAL, RULE)
-BOX = ToolBox([CropImage(), ZoomImage()])
+BOX = ToolBox([CropImage(), ZoomImage(), LookAt()])
 TOP_LEFT = View(size=Size(width=560, height=420), box=Box(left=0, top=0, right=560, bottom=420))
 
 
@@ -176,7 +178,7 @@ def test_descriptions_say_how_a_small_box_is_treated() -> None:
 
 
 def test_tools_are_found_by_name() -> None:
-    assert list(TOOLS) == ["resize_image", "zoom_image", "crop_image"]
+    assert list(TOOLS) == ["resize_image", "zoom_image", "crop_image", "look_at"]
     assert all(get_tool(name).name == name for name in TOOLS)
     assert get_tool("mine", {"mine": CropImage()}).name == "crop_image"
 
@@ -184,3 +186,51 @@ def test_tools_are_found_by_name() -> None:
 def test_an_unknown_tool_is_refused_with_those_that_exist() -> None:
     with pytest.raises(UserError, match="no tool 'zoom'; choose one of: resize_image, zoom_image, crop_image"):
         get_tool("zoom")
+
+
+@pytest.mark.parametrize(
+    ("region", "want"),
+    [
+        ("top left", (0, 0, 560, 420)),
+        ("top right", (560, 0, 1120, 420)),
+        ("bottom left", (0, 420, 560, 840)),
+        ("bottom right", (560, 420, 1120, 840)),
+    ],
+)
+def test_a_named_region_is_that_quarter_at_the_pictures_own_resolution(
+    region: str, want: tuple[int, int, int, int]
+) -> None:
+    view = _view("look_at", {"region": region})
+    assert view.box is not None and view.box.edges == want
+    assert (view.size.width, view.size.height) == (560, 420)
+
+
+def test_the_named_whole_is_the_full_view() -> None:
+    assert _view("look_at", {"region": "whole"}) == FULL
+
+
+def test_named_regions_share_the_middle_line_of_an_odd_picture_and_leave_no_pixel_out() -> None:
+    boxes = [_view("look_at", {"region": region}, original=Size(width=701, height=905)).box for region in REGIONS]
+    assert [box.edges for box in boxes if box] == [
+        (0, 0, 351, 453),
+        (350, 0, 701, 453),
+        (0, 452, 351, 905),
+        (350, 452, 701, 905),
+    ]
+
+
+def test_a_quarter_of_a_small_picture_is_widened_to_what_a_view_must_have() -> None:
+    rule = ViewRule(min_pixels=1, max_pixels=112 * 112)
+    view = _view("look_at", {"region": "bottom right"}, original=Size(width=90, height=112), rule=rule)
+    assert view.box is not None and view.box.edges == (34, 56, 90, 112)
+    assert view.visual_tokens == 4
+
+
+@pytest.mark.parametrize("shown", [TOP_LEFT, FULL], ids=["the same", "the whole"])
+def test_a_named_region_that_was_shown_is_refused(shown: View) -> None:
+    complaint = _complaint("look_at", {"region": "top left"}, FIRST, shown)
+    assert complaint.startswith("view 2 shows that already")
+
+
+def test_an_unknown_region_is_refused_with_those_that_exist() -> None:
+    assert '"top left"' in _complaint("look_at", {"region": "middle"})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from visionthink.core import Label, LabelRule, decide_label
+from visionthink.core import Label, LabelRule, decide_label, decide_region
 from visionthink.errors import ConfigError, DataError
 
 
@@ -41,3 +41,26 @@ def test_counts_beyond_the_rollouts_are_refused(num_quarter: int, num_full: int,
 def test_a_gap_that_says_nothing_is_refused(min_gap: int) -> None:
     with pytest.raises(ConfigError, match="min_gap must lie between 1 and num_rollouts 8"):
         LabelRule(min_gap=min_gap)
+
+
+@pytest.mark.parametrize(
+    ("counts", "want"),
+    [
+        ((0, 4, 0, 0), "b"),
+        ((1, 0, 4, 0), "c"),
+        ((3, 0, 0, 0), "a"),
+        ((2, 0, 0, 0), None),
+        ((4, 2, 0, 0), None),
+        ((4, 4, 0, 0), None),
+        ((0, 0, 0, 0), None),
+    ],
+    ids=["alone", "a lucky guess beside it", "enough", "too few", "no clear lead", "two suffice", "none does"],
+)
+def test_a_region_suffices_where_it_alone_solves_the_sample(counts: tuple[int, ...], want: str | None) -> None:
+    assert decide_region(dict(zip("abcd", counts, strict=True)), 4) == want
+
+
+@pytest.mark.parametrize("counts", [{}, {"a": 5}, {"a": -1}])
+def test_counts_of_regions_beyond_the_rollouts_are_refused(counts: dict[str, float]) -> None:
+    with pytest.raises(DataError, match="rollouts by region"):
+        decide_region(counts, 4)

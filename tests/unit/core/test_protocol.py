@@ -7,13 +7,14 @@ import pytest
 
 from visionthink.core import (
     PROTOCOLS,
-    TOOLS,
     AskModel,
+    CropImage,
     EpisodeSpec,
     Finish,
     FinishReason,
     ImagePart,
     Json,
+    LookAt,
     Message,
     ModelReply,
     Protocol,
@@ -24,6 +25,7 @@ from visionthink.core import (
     ToolBox,
     View,
     ViewRule,
+    ZoomImage,
     advance,
     get_protocol,
     render_call,
@@ -37,16 +39,29 @@ VIEW = View(size=Size(width=28, height=28))
 
 GOOD_CALL = render_call("resize_image", {"action": "resize"})
 BAD_CALL = "<tool_call>\n{'name': resize_image}\n</tool_call>"
+CROP = render_call("crop_image", {"bbox_2d": [0, 0, 100, 100]})
+LOOK = render_call("look_at", {"region": "top left"})
 ANSWER = "<think>I see it.</think>\n<answer>red</answer>"
 CONVERSATIONS = {
     "answer": (ANSWER,),
     "call": (GOOD_CALL, ANSWER),
     "bad_call": (BAD_CALL, ANSWER),
     "forced": (GOOD_CALL, GOOD_CALL, ANSWER),
-    "crop": (render_call("crop_image", {"bbox_2d": [0, 0, 100, 100]}), ANSWER),
+    "crop": (CROP, ANSWER),
 }
-SEVERAL = (get_protocol("tools-v1"), get_protocol("compact-tools-v1"))
-"""Protocols for several tools."""
+_SEVERAL = ToolBox([ResizeImage(), ZoomImage(), CropImage()])
+BOXES = {
+    "tools-v1": _SEVERAL,
+    "compact-tools-v1": _SEVERAL,
+    "region-v1": ToolBox([CropImage()]),
+    "compact-region-v1": ToolBox([LookAt()]),
+}
+"""The tools of protocols that do not go with the paper's only one."""
+OF_REGIONS = {
+    "region-v1": {"call": (CROP, ANSWER), "forced": (CROP, CROP, ANSWER)},
+    "compact-region-v1": {"call": (LOOK, ANSWER), "forced": (LOOK, LOOK, ANSWER)},
+}
+"""Conversations of protocols that know no `resize_image`."""
 
 
 def _played(protocol: Protocol, replies: Sequence[str]) -> tuple[Message, ...]:
@@ -55,7 +70,7 @@ def _played(protocol: Protocol, replies: Sequence[str]) -> tuple[Message, ...]:
         question="What colour is the sign?",
         original=Size(width=1024, height=768),
         protocol=protocol,
-        toolbox=ToolBox(TOOLS.values()) if protocol in SEVERAL else TOOLBOX,
+        toolbox=BOXES.get(protocol.name, TOOLBOX),
         rule=ViewRule(),
         first_view="quarter" if protocol.offers_tools else "full",
     )
@@ -84,13 +99,14 @@ def _shown(messages: Sequence[Message]) -> str:
         pytest.param(protocol, conversation, id=f"{protocol.name}-{conversation}")
         for protocol in PROTOCOLS
         for conversation in CONVERSATIONS
-        if conversation != "crop" or protocol in SEVERAL
+        if conversation != "crop" or protocol.name in ("tools-v1", "compact-tools-v1")
     ],
 )
 def test_conversation_is_word_for_word(
     protocol: Protocol, conversation: str, golden: Callable[[str, str], None]
 ) -> None:
-    text = _shown(_played(protocol, CONVERSATIONS[conversation]))
+    replies = OF_REGIONS.get(protocol.name, {}).get(conversation, CONVERSATIONS[conversation])
+    text = _shown(_played(protocol, replies))
     golden(f"protocols/{protocol.name}.{conversation}.txt", text)
 
 

@@ -34,7 +34,7 @@ from visionthink.core import (
     render_call,
     start,
 )
-from visionthink.errors import DataError
+from visionthink.errors import ConfigError, DataError
 
 OTHER = Size(width=800, height=1600)
 OTHER_QUARTER, OTHER_FULL = (replace(view(OTHER, RULE), picture=1) for view in (quarter_view, full_view))
@@ -54,6 +54,12 @@ def test_the_first_turn_shows_the_quarter_view_of_each() -> None:
     ask = asked_of(start(TWO))
     assert ask.messages[-1].views == (QUARTER, OTHER_QUARTER)
     assert shown(ask.messages[-1]).endswith("Here is the image and question:\n[0][1]What is it?")
+
+
+def test_a_view_of_one_picture_begins_no_question_about_several() -> None:
+    assert asked_of(start(replace(SPEC, first_view=FULL))).messages[-1].views == (FULL,)
+    with pytest.raises(ConfigError, match="name it instead"):
+        replace(TWO, first_view=FULL)
 
 
 def test_an_episode_may_begin_with_the_full_view_of_each() -> None:

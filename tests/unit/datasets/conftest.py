@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from hypothesis import strategies as st
 from PIL import Image
 
+from visionthink.core.geometry import Box
 from visionthink.core.sample import Sample
 
 _WORDS = st.text(min_size=1, max_size=30).filter(lambda text: bool(text.strip()))
@@ -59,6 +60,17 @@ def canonical_questions() -> st.SearchStrategy[str]:
     return bare | st.tuples(bare, bare).map(lambda parts: f"{parts[0]}<image>{parts[1]}")
 
 
+def _boxes() -> st.SearchStrategy[Box]:
+    place, side = st.integers(0, 2**31), st.integers(1, 2**31)
+    return st.builds(
+        lambda left, top, width, height: Box(left=left, top=top, right=left + width, bottom=top + height),
+        place,
+        place,
+        side,
+        side,
+    )
+
+
 def samples() -> st.SearchStrategy[Sample]:
     """Samples of any text; their pictures are any bytes, since readers of our own files do not decode them."""
     return st.builds(
@@ -71,4 +83,5 @@ def samples() -> st.SearchStrategy[Sample]:
         source=_NAMES.filter(lambda name: not name.startswith("open_source")),
         picture=st.binary(min_size=1, max_size=64),
         other_answers=st.lists(_WORDS, max_size=3, unique=True).map(tuple),
+        region=st.none() | _boxes(),
     ).filter(lambda sample: sample.answer not in sample.other_answers)

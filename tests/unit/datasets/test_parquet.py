@@ -47,6 +47,7 @@ def test_columns_are_those_of_the_published_sets(tmp_path: Path) -> None:
         "family": "open_source_require_high",
         "needs_high_res": True,
         "other_answers": None,
+        "region": None,
     }
     assert pq.read_table(path).to_pylist() == [want]
 

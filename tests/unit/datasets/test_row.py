@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from tests.unit.datasets.conftest import canonical_questions, png, row, sample, without
 
+from visionthink.core.geometry import Box
 from visionthink.core.sample import Sample
 from visionthink.datasets.picture_folder import PictureFolder
 from visionthink.datasets.row import Row, problem_of, to_sample
@@ -69,6 +70,17 @@ def test_need_of_high_resolution_comes_from_what_the_row_has(
     pictures: PictureFolder, columns: dict[str, object], want: bool | None
 ) -> None:
     assert read(row(0, columns), pictures).needs_high_res is want
+
+
+def test_region_of_a_row_is_a_box(pictures: PictureFolder) -> None:
+    assert read(row(0, {"region": [1, 2, 30, 40]}), pictures).region == Box(left=1, top=2, right=30, bottom=40)
+    assert read(row(0, {"region": None}), pictures).region is None
+
+
+@pytest.mark.parametrize("region", [[1, 2, 3], [1, 2, 1, 4], [5, 2, 3, 4], "left", [1.5, 2, 3, 4]])
+def test_region_that_is_no_box_is_a_bad_row(pictures: PictureFolder, region: object) -> None:
+    with pytest.raises(DataError, match=r"row 3 of a\.parquet: .*box|region"):
+        read(row(0, {"region": region}), pictures)
 
 
 def test_missing_optional_columns_have_defaults(pictures: PictureFolder) -> None:

@@ -160,3 +160,15 @@ def test_costs_of_the_settings_decide() -> None:
     costs = {"first_look.first_turn_s": 1.0, "first_look.further_turn_s": 1.0, "first_look.full_turn_s": 3.0}
     prompting = prompting_of(override_config(RunConfig(), costs), READS)
     assert prompting.spec("read", SIZE, "auto", "auto").first_view == "quarter"
+
+
+def test_a_region_alone_is_one_turn_without_a_tool() -> None:
+    config = override_config(
+        RunConfig(), {"episode.tools": ["look_at"], "episode.protocol": "compact-region-v1", "episode.max_turns": 3}
+    )
+    spec = prompting_of(config).region_spec("what ?", SIZE, "bottom left")
+    command = start(spec).command
+    assert isinstance(command, AskModel)
+    (view,) = command.messages[0].views
+    assert view.box is not None and view.box.edges == (0, 56, 56, 112)
+    assert (spec.max_turns, spec.protocol.offers_tools, len(spec.toolbox)) == (1, False, 0)

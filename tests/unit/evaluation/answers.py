@@ -27,6 +27,8 @@ def answer(
     failed: bool = False,
     error: str = "connection refused",
     got: str | None = "47",
+    asked_whole: bool = True,
+    asked_right: bool | None = None,
 ) -> Answer:
     return Answer(
         id=name,
@@ -37,6 +39,9 @@ def answer(
         score=0.0 if failed else float(correct) if score is None else score,
         error=error if failed else None,
         asked=asked,
+        asked_whole=asked and asked_whole,
+        asked_right=asked_right,
+        visual_tokens_asked=16 if asked else 0,
         shortcut=False,
         visual_tokens=20 if asked else 4,
         reply_tokens=30 if asked else 12,

@@ -32,6 +32,8 @@ ANSWERS = [
     answer("5", failed=True, asked=False, got=None),
 ]
 
+LOOKED = answer("6", asked_whole=False, asked_right=True)
+
 
 def test_contender_figures_leave_failed_episodes_out() -> None:
     figures = contender_figures(TRAINED, ANSWERS, LATENCY, total=mean_score, bootstrap=BOOTSTRAP)
@@ -128,10 +130,20 @@ def test_gate_figures_are_of_the_samples_that_all_answered() -> None:
     assert (figures.num_samples, figures.accuracy, figures.failed_ratio) == (1, 1.0, 0.2)
 
 
+def test_figures_tell_where_a_contender_looked() -> None:
+    wrong = answer(asked_whole=False, asked_right=False)
+    needless = answer(needed=False, asked_whole=False, asked_right=False)
+    answers = [LOOKED, LOOKED, wrong, needless, answer(), answer(asked=False)]
+    figures = contender_figures(TRAINED, answers, LATENCY, total=mean_score, bootstrap=BOOTSTRAP)
+    assert figures.right_region_ratio == 2 / 3
+    assert figures.whole_ratio == 1 / 5
+    assert figures.visual_tokens_asked == 16 * 5 / 6
+
+
 def test_eval_metrics_are_all_registered_and_complete() -> None:
     shortcut = replace(contender("first_look"), first_look="auto")
     contenders = [
-        contender_figures(one, ANSWERS, LATENCY, total=mean_score, bootstrap=BOOTSTRAP)
+        contender_figures(one, [*ANSWERS, LOOKED], LATENCY, total=mean_score, bootstrap=BOOTSTRAP)
         for one in (*CONTENDERS, contender("champion", ContenderRole.INCUMBENT), shortcut)
     ]
     families = [figures for one in CONTENDERS for figures in family_figures(one.name, ANSWERS, LATENCY, held_out=False)]

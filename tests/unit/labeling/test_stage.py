@@ -186,3 +186,31 @@ def test_label_stage_without_enough_labels_says_so_and_leaves_no_forecast(maker:
         "label: no forecast for the first-look shortcut: 6 samples are labelled needed, and it takes 20"
     )
     assert "forecast" not in result.artifacts and not maker.folder.forecast_path.exists()
+
+
+REGIONS_ASKED = {"label.num_region_rollouts": 4, "episode.tools": ["look_at"], "episode.protocol": "compact-region-v1"}
+
+
+def test_label_stage_finds_the_region_that_suffices_where_it_is_asked_to(tmp_path: Path) -> None:
+    maker = task_maker(tmp_path / "run-1", REGIONS_ASKED)
+    truth = {sample.id: sample.region for sample in samples_of(maker)}
+    result = label_with(seeing_engine(samples_of(maker)), maker.task("label"))
+    kept = list(read_samples(maker.folder.dataset_path))
+    assert {sample.id: sample.region for sample in kept if sample.needs_high_res} == {
+        sample.id: truth[sample.id] for sample in kept if sample.needs_high_res
+    }
+    assert all(sample.region is None for sample in kept if not sample.needs_high_res)
+    assert result.metrics["label/num_region"] == 6
+    assert result.metrics["label/region_agreement_ratio"] == 1.0
+    assert len(result.artifacts["regions"].read_text().splitlines()) == 6
+
+
+def test_label_stage_asks_only_for_regions_that_are_missing(tmp_path: Path) -> None:
+    maker = task_maker(tmp_path / "run-1", REGIONS_ASKED)
+    label_with(seeing_engine(samples_of(maker)), maker.task("label"))
+    want = maker.folder.dataset_path.read_bytes()
+    (maker.folder.stage_dir("label") / "regions" / "00001.json").unlink()
+    engine = seeing_engine(samples_of(maker))
+    label_with(engine, maker.task("label"))
+    assert len(engine.requests) == 1 * 4 * 4
+    assert maker.folder.dataset_path.read_bytes() == want

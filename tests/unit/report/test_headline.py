@@ -50,3 +50,10 @@ def test_tiles_name_the_model_in_use_beside_the_candidate() -> None:
 def test_headline_finds_whom_it_compares_by_role() -> None:
     renamed = [dataclasses.replace(one, name=f"x{n}") for n, one in enumerate(reversed(contenders()))]
     assert headline(renamed) == headline(contenders())
+
+
+def test_tiles_tell_of_regions_where_some_were_shown() -> None:
+    looked = [dataclasses.replace(row, right_region_ratio=0.985, whole_ratio=0.004) for row in contenders()]
+    tile = tiles(looked)[-1]
+    assert (tile.value, tile.name) == ("98.5%", "looked at the right region")
+    assert tile.note == "base model 98.5% · the whole on 0.4% of asks"

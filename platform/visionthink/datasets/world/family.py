@@ -19,6 +19,8 @@ class Family:
     """A kind of question: its wordings, its answer, and the ground truth whether the quarter view is enough."""
 
     name: str
+    panel: str
+    """The panel that holds the evidence."""
     needs_high_res: bool
     held_out: bool
     questions: tuple[str, ...]
@@ -28,6 +30,7 @@ class Family:
 _ALL: Final = (
     Family(
         name="color",
+        panel="shape",
         needs_high_res=False,
         held_out=False,
         questions=("what color is the shape ?", "name the color of the big shape ."),
@@ -35,6 +38,7 @@ _ALL: Final = (
     ),
     Family(
         name="shape",
+        panel="shape",
         needs_high_res=False,
         held_out=False,
         questions=("what kind of shape is it ?", "name the big shape ."),
@@ -42,6 +46,7 @@ _ALL: Final = (
     ),
     Family(
         name="count",
+        panel="dots",
         needs_high_res=False,
         held_out=False,
         questions=("how many dots are there ?", "count the dots ."),
@@ -49,6 +54,7 @@ _ALL: Final = (
     ),
     Family(
         name="tallest",
+        panel="chart",
         needs_high_res=False,
         held_out=False,
         questions=("which bar is the tallest ?", "where in the chart is the tallest bar ?"),
@@ -56,6 +62,7 @@ _ALL: Final = (
     ),
     Family(
         name="corner",
+        panel="shape",
         needs_high_res=False,
         held_out=True,
         questions=("where is the big shape ?", "in which corner is the shape ?"),
@@ -63,6 +70,7 @@ _ALL: Final = (
     ),
     Family(
         name="code",
+        panel="text",
         needs_high_res=True,
         held_out=False,
         questions=("what code is on the tag ?", "read the digits on the tag ."),
@@ -70,6 +78,7 @@ _ALL: Final = (
     ),
     Family(
         name="mark",
+        panel="shape",
         needs_high_res=True,
         held_out=False,
         questions=("what letter is printed on the shape ?", "read the letter on the big shape ."),
@@ -77,6 +86,7 @@ _ALL: Final = (
     ),
     Family(
         name="framed",
+        panel="text",
         needs_high_res=True,
         held_out=False,
         questions=("what letter is in the frame ?", "read the framed letter ."),
@@ -84,6 +94,7 @@ _ALL: Final = (
     ),
     Family(
         name="axis",
+        panel="chart",
         needs_high_res=True,
         held_out=False,
         questions=("what letter is under the tallest bar ?", "read the label of the tallest bar ."),
@@ -91,6 +102,7 @@ _ALL: Final = (
     ),
     Family(
         name="suffix",
+        panel="text",
         needs_high_res=True,
         held_out=True,
         questions=("what letter is on the tag ?", "read the letter after the digits ."),

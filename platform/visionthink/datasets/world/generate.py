@@ -11,7 +11,7 @@ from typing import Final, Literal, get_args
 
 from visionthink.core.sample import Sample
 from visionthink.datasets.world.family import Family, ask, pick_families
-from visionthink.datasets.world.paint import paint
+from visionthink.datasets.world.paint import paint, panel_box
 from visionthink.datasets.world.scene import Scene, draw_scene
 from visionthink.errors import ConfigError
 from visionthink.picture import encode_png
@@ -80,4 +80,5 @@ def _sample(name: str, family: Family, scene: Scene, split: Split, rng: random.R
         needs_high_res=family.needs_high_res,
         source=f"world-{split}",
         picture=encode_png(paint(scene)),
+        region=panel_box(scene, family.panel),
     )

@@ -10,6 +10,7 @@ from typing import Final
 
 from PIL import Image, ImageDraw
 
+from visionthink.core.geometry import Box
 from visionthink.datasets.world import glyph
 from visionthink.datasets.world.scene import COLORS, Scene
 
@@ -31,6 +32,13 @@ def paint(scene: Scene) -> Image.Image:
         origin = (_PANEL * (corner % 2), _PANEL * (corner // 2))
         _PAINTERS[panel](pen, origin, scene, rng)
     return picture
+
+
+def panel_box(scene: Scene, panel: str) -> Box:
+    """Where a panel stands in the picture."""
+    corner = scene.panels.index(panel)
+    left, top = _PANEL * (corner % 2), _PANEL * (corner // 2)
+    return Box(left=left, top=top, right=left + _PANEL, bottom=top + _PANEL)
 
 
 def _write(pen: ImageDraw.ImageDraw, text: str, left: int, top: int) -> None:

@@ -53,7 +53,11 @@ class Scene:
     @property
     def corner(self) -> str:
         """The corner that the big shape stands in."""
-        return CORNERS[self.panels.index("shape")]
+        return self.corner_of("shape")
+
+    def corner_of(self, panel: str) -> str:
+        """The corner that a panel stands in."""
+        return CORNERS[self.panels.index(panel)]
 
     def content_key(self) -> str:
         """The same for two scenes that differ only in style; decides the split, so no content is in two splits."""

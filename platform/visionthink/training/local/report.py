@@ -5,6 +5,7 @@ model, so it is counted and takes no part; the mean of nothing is left out.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from visionthink import metrics as m
 from visionthink.core.episode import FinishReason
@@ -37,7 +38,22 @@ def step_metrics(
     for metric, label in ((m.RESIZE_RATE_NEEDED, True), (m.RESIZE_RATE_NOT_NEEDED, False)):
         if group := [item for item in graded if item.prompt.needed is label]:
             values[metric] = _mean(group, _asked)
-    return {metric.key(): float(value) for metric, value in values.items()}
+    return {metric.key(): float(value) for metric, value in values.items()} | look_metrics(graded)
+
+
+def look_metrics(rollouts: Sequence[Rollout]) -> dict[str, float]:
+    """Where the graded rollouts looked, and what each of their turns was shown."""
+    asked = [item for item in rollouts if item.finish.trace.asked]
+    needed = [item for item in asked if item.prompt.needed]
+    right = [item.finish.trace.asked_right(item.prompt.sample.region) for item in needed]
+    told = [value for value in right if value is not None]
+    figures = {m.LOOK_WHOLE_RATIO.key(): _mean(asked, _asked_whole)} if asked else {}
+    if told:
+        figures[m.LOOK_RIGHT_RATIO.key()] = sum(told) / len(told)
+    most = max((len(item.finish.trace.views) for item in rollouts), default=0)
+    for place in range(most):
+        figures[m.LOOK_VISUAL_TOKENS_MEAN.key(view=str(place + 1))] = _mean(rollouts, partial(_tokens_of, place))
+    return figures
 
 
 def _means(rollouts: Sequence[Rollout]) -> dict[m.Metric, float]:
@@ -58,6 +74,15 @@ def _means(rollouts: Sequence[Rollout]) -> dict[m.Metric, float]:
 
 def _mean(rollouts: Sequence[Rollout], value: Callable[[Rollout], float]) -> float:
     return sum(value(item) for item in rollouts) / len(rollouts)
+
+
+def _asked_whole(rollout: Rollout) -> float:
+    return rollout.finish.trace.asked_whole
+
+
+def _tokens_of(place: int, rollout: Rollout) -> float:
+    views = rollout.finish.trace.views
+    return views[place].visual_tokens if place < len(views) else 0
 
 
 def _asked(rollout: Rollout) -> float:
