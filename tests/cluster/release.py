@@ -82,7 +82,7 @@ class Release:
         return pod
 
     def end(self, pod: str, *, want: str) -> Any:
-        """The JSON that a step printed, once it has ended as wanted."""
+        """The JSON that a step printed last, once it has ended as wanted."""
         seen: list[str] = []
 
         def has_ended() -> bool:
@@ -93,7 +93,8 @@ class Release:
         out, err = ((self.folder / f"{pod}.{name}").read_text() for name in ("out", "err"))
         assert seen[-1] == want, (out + err)[-3000:]
         self.kube.kubectl("-n", SPACE, "delete", "pod", pod, "--wait=false")
-        return json.loads(out)
+        # Kubeflow's SDK prints hints of its own before it.
+        return json.loads(out.splitlines()[-1])
 
 
 _TRIAL: Final = ("--namespace", SPACE, f"--values={CHART / 'values-trial.yaml'}", "--wait", "--timeout=9m")
