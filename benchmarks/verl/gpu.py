@@ -114,7 +114,7 @@ def config_of(seed: int, args: argparse.Namespace) -> RunConfig:
         "train.num_prompts": args.prompts,
         "train.group_size": args.group,
         "train.warmup_steps": min(5, args.steps // 4),
-        "train.micro_batch_size": min(128, max(1, args.prompts // 4) * args.group),
+        "train.micro_batch_size": min(128, max(1, args.prompts // 4) * args.group // args.nodes),
         "train.checkpoint_every": args.steps,
         "evaluate.num_samples": args.questions,
         "evaluate.num_held_out_samples": args.questions // 5,
@@ -134,6 +134,7 @@ def trained(found: Seed, config: RunConfig, samples: Sequence[Sample], work: Pat
         base_model=bundled_path(),
         output=work,
         run_id=f"verl-gpu-{found.seed}",
+        num_nodes=args.nodes,
         device=args.device,
         num_checkpoints=1,
         overrides=changes,
@@ -268,6 +269,7 @@ def main() -> int:
     parser.add_argument("--prompts", type=int, default=64)
     parser.add_argument("--group", type=int, default=8)
     parser.add_argument("--questions", type=int, default=600)
+    parser.add_argument("--nodes", type=int, default=1, help="of one GPU each; more than one with two_nodes.sh")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--python", default=sys.executable, help="interpreter that has veRL")
     args = parser.parse_args()
