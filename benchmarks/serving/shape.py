@@ -1,4 +1,4 @@
-"""A model folder in the shape of Qwen2.5-VL-7B, without weights and without a hub.
+"""A model folder in the shape of Qwen2.5-VL (7B, 3B, or tiny), without weights and without a hub.
 
 Rule: what costs time is as in the real model (widths, layers, vocabulary, processor); what it says means nothing, as
 vLLM fills the weights itself (`--load-format dummy`). The tokenizer is trained on the protocols' own texts, so that a
@@ -23,7 +23,7 @@ from visionthink.core.closer_look import TOOLS
 from visionthink.core.protocol import PROTOCOLS, rendered_tools
 from visionthink.core.tool import ToolBox
 
-Shape = Literal["7b", "tiny"]
+Shape = Literal["7b", "3b", "tiny"]
 
 _NEVER: Final = "<|never|>"
 _SPECIAL: Final = (
@@ -66,6 +66,18 @@ _TEXT: Final[dict[Shape, dict[str, Any]]] = {
         "rope_parameters": {"rope_type": "default", "mrope_section": [16, 24, 24], "rope_theta": 1000000.0},
         "tie_word_embeddings": False,
     },
+    "3b": {
+        "vocab_size": 151936,
+        "hidden_size": 2048,
+        "intermediate_size": 11008,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 128000,
+        "rms_norm_eps": 1e-6,
+        "rope_parameters": {"rope_type": "default", "mrope_section": [16, 24, 24], "rope_theta": 1000000.0},
+        "tie_word_embeddings": True,
+    },
     "tiny": {
         "vocab_size": 4096,
         "hidden_size": 64,
@@ -86,6 +98,15 @@ _VISION: Final[dict[Shape, dict[str, Any]]] = {
         "intermediate_size": 3420,
         "num_heads": 16,
         "out_hidden_size": 3584,
+        "window_size": 112,
+        "fullatt_block_indexes": [7, 15, 23, 31],
+    },
+    "3b": {
+        "depth": 32,
+        "hidden_size": 1280,
+        "intermediate_size": 3420,
+        "num_heads": 16,
+        "out_hidden_size": 2048,
         "window_size": 112,
         "fullatt_block_indexes": [7, 15, 23, 31],
     },
@@ -120,9 +141,9 @@ def write_model(folder: Path, shape: Shape) -> None:
         video_token_id=ids["<|video_pad|>"],
         vision_start_token_id=ids["<|vision_start|>"],
         vision_end_token_id=ids["<|vision_end|>"],
-        tie_word_embeddings=False,
+        tie_word_embeddings=_TEXT[shape]["tie_word_embeddings"],
         architectures=["Qwen2_5_VLForConditionalGeneration"],
-        dtype="bfloat16" if shape == "7b" else "float32",
+        dtype="float32" if shape == "tiny" else "bfloat16",
     )
     config.save_pretrained(folder)
 

@@ -87,7 +87,7 @@ def test_one_picture_is_an_episode_and_none_is_a_plain_turn(told: Mapping[str, o
 @pytest.mark.parametrize(
     ("case", "want"),
     [
-        ("two", "ConfigError: pope document 1 shows 2 pictures, and an episode looks at one; leave this task out"),
+        ("two", "ConfigError: pope document 1 shows 2 pictures, and an evaluation asks about one at a time; leave"),
         ("video", "ConfigError: pope document 4 shows a str, and an episode looks at a picture"),
         ("beams", "ConfigError: pope document 0 wants 3 beams; pass --gen_kwargs num_beams=1"),
         (

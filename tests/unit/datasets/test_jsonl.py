@@ -68,6 +68,7 @@ def test_samples_come_back_as_they_were(tmp_path: Path, want: list[Sample]) -> N
             "family": one.family,
             "needs_high_res": one.needs_high_res,
             "other_answers": one.other_answers,
+            "region": None if one.region is None else one.region.edges,
         }
         lines.append(json.dumps(columns, ensure_ascii=number % 2 == 0))
     assert read(rows_of(tmp_path, "\n".join(lines))) == want

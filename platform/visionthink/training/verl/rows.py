@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from visionthink.config import TrainConfig
 from visionthink.core.sample import Sample
+from visionthink.datasets.value import box_of
 from visionthink.episodes.prompting import ViewPolicy
 from visionthink.errors import DataError
 from visionthink.storage import Store, atomic_write
@@ -92,6 +93,7 @@ def sample_of(info: Mapping[str, Any], picture: bytes) -> Sample:
         other_answers=tuple(json.loads(info["other_answers"])),
         family=info["family"],
         needs_high_res=None if needed == _UNKNOWN else bool(needed),
+        region=box_of(json.loads(info["region"]), "region"),
         source=info["source"],
         picture=picture,
     )
@@ -116,6 +118,7 @@ def _row(index: int, sample: Sample, places: Mapping[str, str], policy: ViewPoli
             "family": sample.family,
             "needed": needed,
             "source": sample.source,
+            "region": json.dumps(None if sample.region is None else sample.region.edges),
             "picture": places[sample.id],
             "policy": policy,
         },

@@ -1,0 +1,256 @@
+"""How long does a step take at a large shape, what of it, and how much memory? Random weights, forced decisions.
+
+A Qwen2.5-VL shape with random weights is trained by veRL for some steps on pictures of camera size, with the settings
+of the preset 3b-lora-1x1; four in ten first turns call (`forced_loop`). Once with the rule judge, and once with a
+language model as the judge that takes 300 ms for each verdict. Peaks of GPU and host memory stand beside the estimate
+that a training is admitted by.
+
+    python benchmarks/verl/large.py --out benchmarks/results/verl/large.json
+    python benchmarks/verl/large.py --out /tmp/tiny.json --shape tiny --size 128x96 --prompts 2 --group 2 --device cpu
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import psutil
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "serving"))
+
+import scene
+from gpu import _stack
+from shape import write_model
+
+from visionthink.config import RunConfig, load_config
+from visionthink.core.geometry import Size
+from visionthink.core.sample import Sample
+from visionthink.storage import atomic_write_json, open_store
+from visionthink.training.verl.memory import estimate_memory, shape_of
+from visionthink.training.verl.overrides import overrides
+from visionthink.training.verl.plan import VerlPlan
+from visionthink.training.verl.rows import store_pictures, training_order, write_rows
+from visionthink.training.verl.run import train
+
+JUDGE_S: Final = 0.3
+_GIB: Final = 1024**3
+
+
+class _Verdict(BaseHTTPRequestHandler):
+    """A judge that thinks for a while and finds everything right."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        """Answer a chat completion."""
+        self.rfile.read(int(self.headers["content-length"]))
+        time.sleep(JUDGE_S)
+        message = {"role": "assistant", "content": "Score: 1"}
+        body = json.dumps(
+            {
+                "id": "one",
+                "object": "chat.completion",
+                "created": 0,
+                "model": "judge",
+                "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
+            }
+        ).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def slow_judge() -> Iterator[str]:
+    """The address of such a judge."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Verdict)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"openai:http://127.0.0.1:{server.server_address[1]}/v1?model=judge"
+    finally:
+        server.shutdown()
+
+
+class Memory:
+    """The peaks of a machine's memory while a block runs."""
+
+    def __init__(self) -> None:
+        """Nothing is seen yet."""
+        self.gpu_gib = 0.0
+        self.host_gib = 0.0
+        self._over = threading.Event()
+        self._before = psutil.virtual_memory().used
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.5):
+            self.host_gib = max(self.host_gib, (psutil.virtual_memory().used - self._before) / _GIB)
+            self.gpu_gib = max(self.gpu_gib, _gpu_gib())
+
+    def __enter__(self) -> "Memory":
+        """Begin to look."""
+        threading.Thread(target=self._watch, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Look no longer."""
+        self._over.set()
+
+
+def _gpu_gib() -> float:
+    try:
+        asked = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
+        told = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=10).stdout
+        return max(float(line) for line in told.split()) / 1024
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return 0.0
+
+
+def write_weights(folder: Path, shape: str, device: str) -> None:
+    """The shape's folder, with weights that were never trained."""
+    import torch
+    from transformers import AutoConfig, AutoModelForImageTextToText
+
+    write_model(folder, shape)  # type: ignore[arg-type]
+    torch.set_default_dtype(torch.bfloat16 if device == "cuda" else torch.float32)
+    try:
+        with torch.device(device):
+            model = AutoModelForImageTextToText.from_config(AutoConfig.from_pretrained(folder))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    model.save_pretrained(folder)
+
+
+def config_of(args: argparse.Namespace, judge: str) -> RunConfig:
+    """The preset's settings, with the batch and the steps of the benchmark."""
+    settings: dict[str, object] = {
+        "train.num_steps": args.steps,
+        "train.num_prompts": args.prompts,
+        "train.group_size": args.group,
+        "train.checkpoint_every": args.steps,
+        "verl.mini_batch_prompts": max(1, args.prompts // 2),
+        "judge.uri": judge,
+        "judge.max_connections": 256,
+    }
+    if args.device == "cpu":
+        settings |= {"verl.lora_rank": 0, "view.min_pixels": 56 * 56}
+    return load_config(None, settings, preset="3b-lora-1x1")
+
+
+def samples_of(size: Size, number: int) -> list[Sample]:
+    """Questions about pictures that weigh what photographs weigh; half of them need the full view, says their label."""
+    return [
+        Sample(
+            id=f"picture-{index}",
+            question="What is written on the third sign from the left, and in which colour is it painted?",
+            answer="42",
+            family="sign",
+            needs_high_res=index % 2 == 0,
+            source="benchmark",
+            picture=scene.jpeg(scene.picture(size, index)),
+        )
+        for index in range(number)
+    ]
+
+
+def measured(args: argparse.Namespace, model: Path, samples: list[Sample], name: str, judge: str) -> dict[str, Any]:
+    """One training, with its times and peaks."""
+    config, work = config_of(args, judge), args.work / name
+    work.mkdir(parents=True, exist_ok=True)
+    rows = work / "rows.parquet"
+    places = store_pictures(samples, open_store(str(args.work / "pictures")))
+    write_rows(rows, training_order(samples, config.train, seed=config.seed), places)
+    changes = config.verl.overrides() if args.device == "cuda" else {}
+    plan = VerlPlan(
+        train_rows=rows,
+        base_model=model,
+        output=work,
+        run_id=f"large-{name}",
+        device=args.device,
+        num_checkpoints=1,
+        overrides={
+            **changes,
+            "actor_rollout_ref.rollout.agent.agent_loop_config_path": str(
+                Path(__file__).with_name("forced_loop.yaml").resolve()
+            ),
+        },
+    )
+    overrides(config, plan)
+    start_s = time.monotonic()
+    with Memory() as memory:
+        try:
+            train(plan, config, python=args.python, on_step=lambda step, told: print(name, step, told, flush=True))
+            error = None
+        except Exception as failure:  # the steps that were taken are told all the same
+            error = f"{type(failure).__name__}: {failure}"[-2000:]
+    lines = (work / "steps-0.jsonl").read_text().splitlines() if (work / "steps-0.jsonl").exists() else []
+    steps = [json.loads(line)["data"] for line in lines]
+    return {
+        "seconds": round(time.monotonic() - start_s, 1),
+        "error": error,
+        "num_steps": len(steps),
+        "step_s": _medians(steps[1:], "timing_s/"),
+        "step_s_first": _medians(steps[:1], "timing_s/"),
+        "figures": _medians(steps[1:], ("policy/", "resize/", "reward/", "perf/")),
+        "memory": {"gpu_gib": round(memory.gpu_gib, 2), "host_gib": round(memory.host_gib, 2)},
+    }
+
+
+def _medians(steps: list[dict[str, Any]], prefix: str | tuple[str, ...]) -> dict[str, float]:
+    names = sorted({name for step in steps for name in step if name.startswith(prefix)})
+    found = {name: [step[name] for step in steps if isinstance(step.get(name), int | float)] for name in names}
+    return {name: round(median(values), 3) for name, values in found.items() if values}
+
+
+def main() -> int:
+    """Measure with both judges; write after each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=Path("/tmp/verl-large"))
+    parser.add_argument("--shape", choices=("3b", "7b", "tiny"), default="3b")
+    parser.add_argument("--size", default="1024x768")
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--prompts", type=int, default=16)
+    parser.add_argument("--group", type=int, default=8)
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--python", default=sys.executable, help="interpreter that has veRL")
+    args = parser.parse_args()
+    args.work = args.work.resolve()
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    model = args.work / f"model-{args.shape}"
+    if not list(model.glob("*.safetensors")):
+        write_weights(model, args.shape, args.device)
+    width, height = (int(side) for side in args.size.split("x"))
+    samples = samples_of(Size(width=width, height=height), args.steps * args.prompts)
+    estimate = estimate_memory(config_of(args, "rule"), shape_of(json.loads((model / "config.json").read_text())))
+    found: dict[str, Any] = {
+        **_stack(),
+        "command": ["python", *sys.argv],
+        "settings": {name: str(value) for name, value in vars(args).items()},
+        "estimate": {"gpu_gib": estimate.gpu_gib, "host_gib": estimate.host_gib, "parts": asdict(estimate)},
+    }
+    with slow_judge() as uri:
+        for name, judge in (("rule", "rule"), ("slow", uri)):
+            found[name] = measured(args, model, samples, name, judge)
+            atomic_write_json(args.out, found)
+            print(json.dumps(found[name], indent=1), flush=True)
+    return int(any(found[name]["error"] for name in ("rule", "slow")))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
