@@ -87,6 +87,14 @@ class GroupSampler(ReplayBuffer):  # type: ignore[misc]
         self._num_replaced.update(self._found[uid] for uid in dropped)
         return dropped, Counter()
 
+    def _select_prompt_uids(
+        self, partition_id: str, sampleable_keys: set[str], batch_size: int
+    ) -> tuple[list[str], dict[str, Any], dict[str, int]]:
+        """Those that teach before those that do not, where more are there than a step takes."""
+        uids, rows, steps = super()._select_prompt_uids(partition_id, sampleable_keys, len(sampleable_keys))
+        uids.sort(key=lambda uid: (steps.get(uid, 0), self._found.get(uid, _Group.KEPT) is not _Group.KEPT))
+        return uids[:batch_size], rows, steps
+
     def _judge(self, uids: Iterable[str], partition_id: str) -> None:
         """Find out of each new group whether it gives a gradient."""
         wanted = set(uids)
