@@ -12,7 +12,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -93,8 +93,16 @@ class Release:
         out, err = ((self.folder / f"{pod}.{name}").read_text() for name in ("out", "err"))
         assert seen[-1] == want, (out + err)[-3000:]
         self.kube.kubectl("-n", SPACE, "delete", "pod", pod, "--wait=false")
-        # Kubeflow's SDK prints hints of its own before it.
-        return json.loads(out.splitlines()[-1])
+        return printed(out)
+
+
+def printed(out: str) -> Any:
+    """The JSON at the end of `out`; Kubeflow's SDK prints hints of its own before it."""
+    lines = out.splitlines()
+    for first in range(len(lines)):
+        with suppress(ValueError):
+            return json.loads("\n".join(lines[first:]))
+    raise AssertionError(f"a step printed no JSON: {out[-2000:]}")
 
 
 _TRIAL: Final = ("--namespace", SPACE, f"--values={CHART / 'values-trial.yaml'}", "--wait", "--timeout=9m")
