@@ -11,7 +11,6 @@ from visionthink.datasets.world import FAMILIES, generate
 from visionthink.engines import Sampling
 from visionthink.engines.transformers_local import TransformersEngine
 from visionthink.episodes.prompting import ViewPolicy
-from visionthink.errors import ConfigError
 from visionthink.judges import GradeItem, RuleJudge
 from visionthink.model.bundled import bundled_path
 from visionthink.storage import verify
@@ -22,10 +21,7 @@ NUM_QUESTIONS = 60
 
 @pytest.fixture(scope="module")
 def folder() -> Path:
-    try:
-        return bundled_path()
-    except ConfigError:
-        pytest.skip("the embedded base model is not in this checkout; `visionthink base-model build` makes it")
+    return bundled_path()
 
 
 def test_all_files_together_are_small_and_whole(folder: Path) -> None:
