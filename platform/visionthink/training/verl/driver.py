@@ -53,6 +53,8 @@ def composed(plan: VerlPlan, config: RunConfig, *, joins_ray: bool) -> DictConfi
             "num_checkpoints": plan.num_checkpoints,
         }
         if not joins_ray:
+            # Without an address Ray would join whatever cluster was last started on this machine.
+            made.ray_kwargs.ray_init.address = "local"
             made.ray_kwargs.ray_init.include_dashboard = False
             if plan.device == "cpu":
                 made.ray_kwargs.ray_init = {

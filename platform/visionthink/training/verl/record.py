@@ -72,4 +72,6 @@ def told_to(*runs: TrackedRun | None, then: OnStep | None) -> OnStep:
 
 
 def _params(plan: VerlPlan, config: RunConfig) -> dict[str, str]:
-    return flatten(config.model_dump(mode="json")) | flatten({"verl": dict(plan.overrides)})
+    # The `+` tells veRL that its files do not list a name; trackers refuse it.
+    own = {name.removeprefix("+"): value for name, value in plan.overrides.items()}
+    return flatten(config.model_dump(mode="json")) | flatten({"verl": own})
