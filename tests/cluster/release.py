@@ -55,7 +55,7 @@ class Release:
     def upgrade(self, values: Mapping[str, object], *flags: str) -> float:
         """The seconds that an upgrade to `values` took, over those of before."""
         start_s = time.monotonic()
-        self.helm("upgrade", RELEASE, CHART, *_TRIAL, *flags, values={**self.values, **values})
+        self.helm("upgrade", RELEASE, CHART, *_TRIAL, _WAIT, *flags, values={**self.values, **values})
         return time.monotonic() - start_s
 
     def get(self, *arguments: str) -> dict[str, Any]:
@@ -105,7 +105,9 @@ def printed(out: str) -> Any:
     raise AssertionError(f"a step printed no JSON: {out[-2000:]}")
 
 
-_TRIAL: Final = ("--namespace", SPACE, f"--values={CHART / 'values-trial.yaml'}", "--wait", "--timeout=9m")
+_TRIAL: Final = ("--namespace", SPACE, f"--values={CHART / 'values-trial.yaml'}", "--timeout=9m")
+_WAIT: Final = "--wait=legacy"
+"""Helm 4 itself waits for an `observedGeneration` that KServe takes from its Deployment: for ever after a rollout."""
 
 
 @contextmanager
@@ -124,7 +126,7 @@ def installed(kube: Kube, helm: Helm, images: Images, config: RunConfig) -> Iter
         folder.chmod(0o755)
         start_s = time.monotonic()
         try:
-            helm("install", RELEASE, CHART, "--create-namespace", *_TRIAL, values=values)
+            helm("install", RELEASE, CHART, "--create-namespace", *_TRIAL, "--wait", values=values)
             yield Release(
                 kube=kube,
                 helm=helm,
@@ -176,6 +178,34 @@ def _values(images: Images, store: str, config: RunConfig) -> dict[str, object]:
 
 TRAIN_PROGRAM: Final = ("/opt/python/bin/python3", "/opt/source/tests/cluster/programs/train.py")
 """The command of the first node; the run's own words follow."""
+
+
+def begin_training(release: Release, verl_python: Path, run_id: str, *more: str) -> str:
+    """The pod of a step that makes the job of a training by veRL on two nodes, and waits for its end.
+
+    The run lies in the folder `run_id` of the runs' volume; `more` goes to the program.
+    """
+    folder = release.folder / run_id
+    folder.mkdir()
+    folder.chmod(0o777)
+    arguments = (f"/runs/{run_id}", run_id, TRACKER, f"s3://{BUCKET}/checkpoints", *more)
+    program = ("sh", "-c", f'exec "$@" >>/runs/{run_id}/train.log 2>&1', "train", *TRAIN_PROGRAM)
+    code = (_PROGRAMS / "launch.py").read_text(encoding="utf-8")
+    launch = ["python", "-c", code, SETTINGS, json.dumps(training_settings(verl_python)), run_id]
+    return release.begin("launch", [*launch, *program, *arguments])
+
+
+def training_nodes(release: Release, run_id: str) -> dict[str, str]:
+    """The nodes of a training's pods, by their names, once each pod has one."""
+    nodes: dict[str, str] = {}
+
+    def have_places() -> bool:
+        found = release.get("pods", "-l", f"training.kubeflow.org/job-name=train-{run_id}")["items"]
+        nodes.update({one["metadata"]["name"]: one["spec"].get("nodeName", "") for one in found})
+        return len(nodes) == 2 and all(nodes.values())
+
+    until(have_places, what="two pods on nodes", timeout_s=120)
+    return nodes
 
 
 def training_settings(verl_python: Path) -> dict[str, object]:

@@ -3,7 +3,6 @@
 One release, told in order: each test stands on the ones before. What is measured goes to the summary.
 """
 
-import json
 import os
 import shutil
 import uuid
@@ -25,10 +24,10 @@ from tests.cluster.release import (
     SETTINGS,
     SPACE,
     TRACKER,
-    TRAIN_PROGRAM,
     Release,
+    begin_training,
     installed,
-    training_settings,
+    training_nodes,
 )
 from tests.fakes.spoiled_model import spoiled
 
@@ -95,23 +94,9 @@ def test_trial_runs_from_our_images_as_nobody_on_read_only_roots(release: Releas
 def trained(release: Release, verl_python: Path, summary: Summary) -> Version:
     """The model that a PyTorchJob of two nodes made, registered."""
     run_id = f"story-{uuid.uuid4().hex[:6]}"
-    (release.folder / run_id).mkdir()
-    (release.folder / run_id).chmod(0o777)
-    settings = training_settings(verl_python)
+    pod = begin_training(release, verl_python, run_id)
+    nodes = training_nodes(release, run_id)
     said = release.folder / run_id / "train.log"
-    arguments = (f"/runs/{run_id}", run_id, TRACKER, f"s3://{BUCKET}/checkpoints")
-    program = ("sh", "-c", f'exec "$@" >>/runs/{run_id}/train.log 2>&1', "train", *TRAIN_PROGRAM)
-    code = (Path(__file__).parent / "programs" / "launch.py").read_text(encoding="utf-8")
-    launch = ["python", "-c", code, SETTINGS, json.dumps(settings), run_id]
-    pod = release.begin("launch", [*launch, *program, *arguments])
-    nodes: dict[str, str] = {}
-
-    def have_places() -> bool:
-        found = release.get("pods", "-l", f"training.kubeflow.org/job-name=train-{run_id}")["items"]
-        nodes.update({one["metadata"]["name"]: one["spec"].get("nodeName", "") for one in found})
-        return len(nodes) == 2 and all(nodes.values())
-
-    until(have_places, what="two pods on nodes", timeout_s=120)
     ended = release.end(pod, want="Succeeded")
     assert ended["state"] == "succeeded", f"{ended['reason']}\n{said.read_text(errors='replace')[-3000:]}"
     facts = release.step("facts", TRACKER, run_id, BUCKET, f"checkpoints/{run_id}")

@@ -1,6 +1,7 @@
 """What the first node of the training runs, with veRL on its processors: a few steps from questions to a merged model.
 
-Takes the folder of the run, its id, the tracker's address and where checkpoints are kept.
+Takes the folder of the run, its id, the tracker's address, where checkpoints are kept, and how many steps to take; a
+checkpoint is kept every second step.
 """
 
 import itertools
@@ -18,14 +19,12 @@ from visionthink.training.verl.rows import store_pictures, training_order, write
 from visionthink.training.verl.run import train
 
 NUM_NODES: Final = 2
-NUM_STEPS: Final = 2
 CONFIG: Final = override_config(
     RunConfig(),
     {
-        "train.num_steps": NUM_STEPS,
         "train.num_prompts": 4,
         "train.group_size": 2,
-        "train.checkpoint_every": NUM_STEPS,
+        "train.checkpoint_every": 2,
         "train.warmup_steps": 0,
         "train.micro_batch_size": 4,
         "verl.num_storage_units": 1,
@@ -33,13 +32,14 @@ CONFIG: Final = override_config(
 )
 
 
-def main(home: Path, run_id: str, tracking_uri: str, checkpoint_store: str) -> None:
+def main(home: Path, run_id: str, tracking_uri: str, checkpoint_store: str, num_steps: str = "2") -> None:
     """Train; started again, go on."""
+    config = override_config(CONFIG, {"train.num_steps": int(num_steps)})
     rows = home / "rows.parquet"
     if not rows.exists():
-        samples = list(_questions(NUM_STEPS * CONFIG.train.num_prompts))
+        samples = list(_questions(config.train.num_steps * config.train.num_prompts))
         places = store_pictures(samples, open_store(str(home / "pictures")))
-        write_rows(rows, training_order(samples, CONFIG.train, seed=0), places)
+        write_rows(rows, training_order(samples, config.train, seed=0), places)
     plan = VerlPlan(
         train_rows=rows,
         base_model=bundled_path(),
@@ -49,9 +49,9 @@ def main(home: Path, run_id: str, tracking_uri: str, checkpoint_store: str) -> N
         device="cpu",
         tracking_uri=tracking_uri,
         checkpoint_store=checkpoint_store,
-        overrides=CONFIG.verl.overrides(),
+        overrides=config.verl.overrides(),
     )
-    train(plan, CONFIG)
+    train(plan, config)
 
 
 def _questions(count: int) -> list[Sample]:
