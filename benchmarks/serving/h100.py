@@ -40,6 +40,7 @@ from shown import prepare_all
 from summary import device, summary, versions
 from vllm_server import (
     SERVED,
+    GpuWatch,
     Process,
     counters,
     cpu_seconds,
@@ -56,9 +57,10 @@ from visionthink.storage import atomic_write_json
 RATES: Final = (0.0, 0.1, 0.3, 0.5, 0.8, 1.0)
 MAX_WINDOW_S: Final = 20.0
 READY_S: Final = 420.0
-POINT_S: Final = 150.0
+POINT_S: Final = 240.0
+_WARM_CLIENTS: Final = 64
 VLLM_ARGS: Final = (
-    "--dtype=bfloat16 --max-model-len=8192 --max-num-seqs=160 --max-num-batched-tokens=16384 "
+    "--dtype=bfloat16 --max-model-len=8192 --max-num-seqs=512 --max-num-batched-tokens=16384 "
     "--gpu-memory-utilization=0.9"
 )
 
@@ -87,7 +89,8 @@ def measured(point: Point, setup: Setup, window_s: float) -> dict[str, Any]:
             )
 
     start_s = time.monotonic()
-    window = asyncio.run(run())
+    with GpuWatch() as gpu:
+        window = asyncio.run(run())
     whole_s = time.monotonic() - start_s
     after = {**counters(setup.vllm_url), **_cpu(setup), "at": time.perf_counter()}
     setup.num_used += max((one.number for one in window.done), default=0) + num_clients
@@ -102,6 +105,8 @@ def measured(point: Point, setup: Setup, window_s: float) -> dict[str, Any]:
         "whole_s": round(whole_s, 1),
         **_said(window),
         "cores": {name: round(gained[name] / gained["at"], 2) for name in ("vllm", "app", "client")},
+        "gpu": gpu.means(),
+        "engine_steps_per_s": _steps(gained, setup.args.api_servers),
         "prefix_hit_ratio": _ratio(gained, "prefix_cache"),
         "picture_hit_ratio": _ratio(gained, "mm_cache"),
         "caches_emptied": was_emptied,
@@ -116,6 +121,10 @@ def _cpu(setup: Setup) -> dict[str, float]:
 def _ratio(gained: dict[str, float], name: str) -> float | None:
     asked = gained[f"vllm:{name}_queries_total"]
     return round(gained[f"vllm:{name}_hits_total"] / asked, 4) if asked else None
+
+
+def _steps(gained: dict[str, float], num_servers: int) -> float:
+    return round(gained["vllm:iteration_tokens_total_count"] / num_servers / gained["at"], 2)
 
 
 def _said(window: Window) -> dict[str, Any]:
@@ -159,7 +168,8 @@ def run(args: argparse.Namespace) -> int:
     rates = [float(text) for text in args.rates.split(",")]
     found = json.loads(args.out.read_text()) if args.out.exists() else {}
     raw: dict[str, Any] = found.get("raw", {})
-    left = [point for point in points(sizes, rates) if "rps" not in raw.get(point.key, {})]
+    wanted = [point for point in points(sizes, rates) if point.key.endswith(tuple(args.only.split(",")))]
+    left = [point for point in wanted if "rps" not in raw.get(point.key, {})]
 
     def write() -> None:
         atomic_write_json(
@@ -173,7 +183,7 @@ def run(args: argparse.Namespace) -> int:
                 "command": shlex.join(["python", *sys.argv]),
                 "settings": {name: str(value) for name, value in vars(args).items()},
                 "sizes": summary(raw),
-                "open": [point.key for point in points(sizes, rates) if "rps" not in raw.get(point.key, {})],
+                "open": [point.key for point in wanted if "rps" not in raw.get(point.key, {})],
                 "raw": raw,
             },
         )
@@ -251,13 +261,22 @@ def _started(
 
 
 def _warm_up(setup: Setup, sizes: Sequence[Size]) -> None:
-    """Send each kind of request a few times, so that no kernel is compiled while the clock runs."""
+    """Send each kind of request a few times, and then many, which count for nothing.
+
+    Otherwise kernels are compiled and a new machine's memory is touched for the first time while the clock runs: direct
+    requests, measured first, once got two thirds of what the loop got minutes later.
+    """
     for size in sizes:
         for kind in ("always_high", "two_turn", "loop", "crop"):
             job, servers, _ = job_of(Point(size=size, kind=kind, rate=1.0), setup)
             num_clients = min(clients_of(setup.args)[size], 16)
             asyncio.run(_each_once(job, servers, num_clients))
             setup.num_used += num_clients
+    end_s = time.monotonic() + setup.args.warm_s
+    while time.monotonic() < end_s:
+        job, servers, _ = job_of(Point(size=sizes[0], kind="loop", rate=0.5), setup)
+        asyncio.run(_each_once(job, servers, _WARM_CLIENTS))
+        setup.num_used += _WARM_CLIENTS
     if fetched(f"{setup.vllm_url}/health") is None:
         raise RuntimeError(f"vLLM ended while it was warmed up; see {setup.vllm.log}")
 
@@ -278,11 +297,13 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="JSON file; what it holds is not measured again")
     parser.add_argument("--minutes", type=float, default=8.5, help="of all, the start of vLLM included")
     parser.add_argument("--min-window-s", type=float, default=8.0, help="of a point; what has no time left stays open")
+    parser.add_argument("--warm-s", type=float, default=30.0, help="of requests before the clock runs; 0 for none")
     parser.add_argument("--work", type=Path, default=Path("/tmp/visionthink-h100"), help="model, pictures, logs")
     parser.add_argument("--shape", choices=("7b", "tiny"), default="7b")
     parser.add_argument("--sizes", default="1024x768,2048x1024")
     parser.add_argument("--rates", default=",".join(f"{rate:g}" for rate in RATES))
-    parser.add_argument("--clients", default="128,64", help="jobs under way at a time, for each size")
+    parser.add_argument("--only", default="", help="ends of the names of points, separated by commas; empty for all")
+    parser.add_argument("--clients", default="384,128", help="jobs under way at a time, for each size")
     parser.add_argument("--spread-s", type=float, default=2.0, help="over which clients begin, so as not to go in step")
     parser.add_argument("--api-servers", type=int, default=4, help="of vLLM: they decode and resize pictures")
     parser.add_argument("--app-workers", type=int, default=4, help="processes of our app")

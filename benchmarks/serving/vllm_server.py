@@ -22,6 +22,8 @@ _COUNTED: Final = (
     "vllm:prefix_cache_hits_total",
     "vllm:mm_cache_queries_total",
     "vllm:mm_cache_hits_total",
+    "vllm:iteration_tokens_total_count",
+    "vllm:iteration_tokens_total_sum",
 )
 
 
@@ -110,13 +112,48 @@ def emptied(url: str, num_servers: int) -> bool:
 
 
 def counters(url: str) -> dict[str, float]:
-    """What vLLM counts of its caches."""
+    """What vLLM counts of its caches and its steps; each of its API servers counts a step anew."""
     totals = dict.fromkeys(_COUNTED, 0.0)
     for line in (fetched(f"{url}/metrics") or "").splitlines():
         name = line.partition("{")[0].partition(" ")[0]
         if name in totals:
             totals[name] += float(line.rsplit(" ", 1)[1])
     return totals
+
+
+class GpuWatch:
+    """How busy the GPU is within a block; None where it cannot be told."""
+
+    def __init__(self) -> None:
+        """Nothing is seen yet."""
+        self._told: list[tuple[float, ...]] = []
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> "GpuWatch":
+        """Begin to look, twice a second."""
+        asked = ["nvidia-smi", "--query-gpu=utilization.gpu,power.draw", "--format=csv,noheader,nounits", "-lms=500"]
+        if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
+            asked.append(f"--id={visible}")
+        with suppress(OSError):
+            self._process = subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Look no longer."""
+        if self._process is not None:
+            self._process.terminate()
+            told, _ = self._process.communicate(timeout=10)
+            for line in told.splitlines():
+                with suppress(ValueError):
+                    self._told.append(tuple(float(word) for word in line.split(",")))
+
+    def means(self) -> dict[str, float] | None:
+        """Per cent of the time in which a kernel ran, and watts."""
+        rows = [row for row in self._told if len(row) == 2]
+        if not rows:
+            return None
+        busy, power = (round(sum(row[k] for row in rows) / len(rows), 1) for k in (0, 1))
+        return {"busy_percent": busy, "power_w": power}
 
 
 def cpu_seconds(session: int) -> float:

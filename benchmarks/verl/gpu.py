@@ -269,7 +269,7 @@ def main() -> int:
     parser.add_argument("--prompts", type=int, default=64)
     parser.add_argument("--group", type=int, default=8)
     parser.add_argument("--questions", type=int, default=600)
-    parser.add_argument("--nodes", type=int, default=1, help="of one GPU each; more than one with two_nodes.sh")
+    parser.add_argument("--nodes", type=int, default=1, help="of one GPU each; more than one with nodes.sh")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--python", default=sys.executable, help="interpreter that has veRL")
     args = parser.parse_args()

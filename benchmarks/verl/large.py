@@ -1,9 +1,9 @@
 """How long does a step take at a large shape, what of it, and how much memory? Random weights, forced decisions.
 
 A Qwen2.5-VL shape with random weights is trained by veRL for some steps on pictures of camera size, with the settings
-of the preset 3b-lora-1x1; four in ten first turns call (`forced_loop`). Once with the rule judge, and once with a
-language model as the judge that takes 300 ms for each verdict. Peaks of GPU and host memory stand beside the estimate
-that a training is admitted by.
+of a preset; four in ten first turns call (`forced_loop`). Once with the rule judge, and once with a language model as
+the judge that takes 300 ms for each verdict. Peaks of GPU and host memory stand beside the estimate that a training is
+admitted by. On several nodes it is started by nodes.sh.
 
     python benchmarks/verl/large.py --out benchmarks/results/verl/large.json
     python benchmarks/verl/large.py --out /tmp/tiny.json --shape tiny --size 128x96 --prompts 2 --group 2 --device cpu
@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -44,6 +44,8 @@ from visionthink.training.verl.run import train
 
 JUDGE_S: Final = 0.3
 _GIB: Final = 1024**3
+_GPUS: Final = "" if "MEMORY_ROOT" in os.environ else os.environ.get("CUDA_VISIBLE_DEVICES", "")
+"""The GPUs to look at; empty for all."""
 
 
 class _Verdict(BaseHTTPRequestHandler):
@@ -88,19 +90,27 @@ def slow_judge() -> Iterator[str]:
 
 
 class Memory:
-    """The peaks of a machine's memory while a block runs."""
+    """The peaks of memory while a block runs: of any one GPU, and of the processes below this one, or MEMORY_ROOT."""
 
     def __init__(self) -> None:
         """Nothing is seen yet."""
         self.gpu_gib = 0.0
         self.host_gib = 0.0
         self._over = threading.Event()
-        self._before = psutil.virtual_memory().used
+        self._root = psutil.Process(int(os.environ.get("MEMORY_ROOT", os.getpid())))
 
     def _watch(self) -> None:
-        while not self._over.wait(0.5):
-            self.host_gib = max(self.host_gib, (psutil.virtual_memory().used - self._before) / _GIB)
+        while not self._over.wait(1.0):
+            self.host_gib = max(self.host_gib, self._host_gib())
             self.gpu_gib = max(self.gpu_gib, _gpu_gib())
+
+    def _host_gib(self) -> float:
+        """What each page counts for is split among those that share it."""
+        total = 0
+        for process in (self._root, *self._root.children(recursive=True)):
+            with suppress(psutil.Error, OSError):
+                total += process.memory_full_info().pss
+        return total / _GIB
 
     def __enter__(self) -> "Memory":
         """Begin to look."""
@@ -115,6 +125,7 @@ class Memory:
 def _gpu_gib() -> float:
     try:
         asked = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
+        asked += [f"--id={_GPUS}"] if _GPUS else []
         told = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=10).stdout
         return max(float(line) for line in told.split()) / 1024
     except (OSError, ValueError, subprocess.SubprocessError):
@@ -138,18 +149,23 @@ def write_weights(folder: Path, shape: str, device: str) -> None:
 
 def config_of(args: argparse.Namespace, judge: str) -> RunConfig:
     """The preset's settings, with the batch and the steps of the benchmark."""
+    num_gpus = args.nodes * args.gpus_per_node
     settings: dict[str, object] = {
+        "verl.num_nodes": args.nodes,
+        "verl.gpus_per_node": args.gpus_per_node,
+        "verl.num_agent_workers": 8 * num_gpus,
         "train.num_steps": args.steps,
-        "train.num_prompts": args.prompts,
+        "train.num_prompts": args.prompts * num_gpus,
         "train.group_size": args.group,
         "train.checkpoint_every": args.steps,
-        "verl.mini_batch_prompts": max(1, args.prompts // 2),
+        "verl.mini_batch_prompts": max(1, args.prompts // 2) * num_gpus,
+        "verl.tensor_parallel": 1,
         "judge.uri": judge,
         "judge.max_connections": 256,
     }
     if args.device == "cpu":
         settings |= {"verl.lora_rank": 0, "view.min_pixels": 56 * 56}
-    return load_config(None, settings, preset="3b-lora-1x1")
+    return load_config(None, settings, preset=args.preset)
 
 
 def samples_of(size: Size, number: int) -> list[Sample]:
@@ -182,6 +198,8 @@ def measured(args: argparse.Namespace, model: Path, samples: list[Sample], name:
         output=work,
         run_id=f"large-{name}",
         device=args.device,
+        num_nodes=args.nodes,
+        gpus_per_node=args.gpus_per_node,
         num_checkpoints=1,
         overrides={
             **changes,
@@ -225,8 +243,12 @@ def main() -> int:
     parser.add_argument("--shape", choices=("3b", "7b", "tiny"), default="3b")
     parser.add_argument("--size", default="1024x768")
     parser.add_argument("--steps", type=int, default=4)
-    parser.add_argument("--prompts", type=int, default=16)
+    parser.add_argument("--preset", default="3b-lora-1x1", help="whose settings are taken")
+    parser.add_argument("--prompts", type=int, default=16, help="of a step, for each GPU")
     parser.add_argument("--group", type=int, default=8)
+    parser.add_argument("--judges", default="rule,slow", help="separated by commas")
+    parser.add_argument("--nodes", type=int, default=1, help="more than one with nodes.sh")
+    parser.add_argument("--gpus-per-node", type=int, default=1)
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--python", default=sys.executable, help="interpreter that has veRL")
     args = parser.parse_args()
@@ -236,7 +258,7 @@ def main() -> int:
     if not list(model.glob("*.safetensors")):
         write_weights(model, args.shape, args.device)
     width, height = (int(side) for side in args.size.split("x"))
-    samples = samples_of(Size(width=width, height=height), args.steps * args.prompts)
+    samples = samples_of(Size(width=width, height=height), args.steps * config_of(args, "rule").train.num_prompts)
     estimate = estimate_memory(config_of(args, "rule"), shape_of(json.loads((model / "config.json").read_text())))
     found: dict[str, Any] = {
         **_stack(),
@@ -244,12 +266,13 @@ def main() -> int:
         "settings": {name: str(value) for name, value in vars(args).items()},
         "estimate": {"gpu_gib": estimate.gpu_gib, "host_gib": estimate.host_gib, "parts": asdict(estimate)},
     }
+    judges = args.judges.split(",")
     with slow_judge() as uri:
-        for name, judge in (("rule", "rule"), ("slow", uri)):
-            found[name] = measured(args, model, samples, name, judge)
+        for name in judges:
+            found[name] = measured(args, model, samples, name, uri if name == "slow" else name)
             atomic_write_json(args.out, found)
             print(json.dumps(found[name], indent=1), flush=True)
-    return int(any(found[name]["error"] for name in ("rule", "slow")))
+    return int(any(found[name]["error"] for name in judges))
 
 
 if __name__ == "__main__":
