@@ -10,7 +10,8 @@ from typing import Any
 
 with contextlib.redirect_stdout(sys.stderr):
     import torch
-    from transformers import AutoProcessor
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as qwen
     from verl.utils import tensordict_utils, torch_functional  # type: ignore[import-not-found, unused-ignore]
     from verl.utils.tokenizer import (  # type: ignore[import-not-found, unused-ignore]
         build_multimodal_processor_inputs as their_inputs,
@@ -27,7 +28,7 @@ with contextlib.redirect_stdout(sys.stderr):
     from visionthink.engines.encoding import Encoder
     from visionthink.model.bundled import bundled_path
     from visionthink.picture import cut, decode
-    from visionthink.training.verl import agent_loop, patches, trainer_engine
+    from visionthink.training.verl import agent_loop, patches, trainer_engine, vision_attention
 
 
 def log_probs() -> dict[str, float]:
@@ -61,6 +62,24 @@ def pixels() -> dict[str, bool]:
     return {name: torch.equal(ours[name], torch.as_tensor(theirs[name])) for name in ("pixel_values", "image_grid_thw")}
 
 
+def vision() -> float:
+    """Largest difference of what the bundled model's tower sees in two views, with our attention and with theirs."""
+    processor: Any = AutoProcessor.from_pretrained(bundled_path())  # type: ignore[no-untyped-call]
+    model = AutoModelForImageTextToText.from_pretrained(bundled_path(), attn_implementation="sdpa")
+    sample = next(iter(generate("train", 1, seed=3, families=RunConfig().data.families)))
+    picture = decode(sample.picture)
+    size, rule = Size(width=picture.width, height=picture.height), RunConfig().view.rule()
+    images = [cut(picture, view) for view in (quarter_view(size, rule), full_view(size, rule))]
+    given = processor.image_processor(images=images, return_tensors="pt")
+    seen = []
+    for attention in (vision_attention.forward, vision_attention._theirs):
+        qwen.Qwen2_5_VLVisionAttention.forward = attention  # type: ignore[method-assign, assignment]
+        with torch.no_grad():
+            seen.append(model.model.visual(given["pixel_values"], given["image_grid_thw"]).pooler_output)
+    vision_attention.replace()
+    return float((seen[0] - seen[1]).abs().max())
+
+
 def positions() -> dict[str, bool]:
     """Whether rows come back as they were, of different lengths (where veRL's own function does it too) and of one."""
 
@@ -92,9 +111,11 @@ with contextlib.redirect_stdout(sys.stderr):
         "log_probs": log_probs(),
         "pixels": pixels(),
         "positions": positions(),
+        "vision": vision(),
         "in_use": [
             torch_functional.logprobs_from_logits_v2 is trainer_engine.log_probs,
             tensordict_utils.maybe_fix_3d_position_ids is patches.mended_positions,
+            qwen.Qwen2_5_VLVisionAttention.forward is vision_attention.forward,
         ],
     }
 json.dump(answers, sys.stdout)

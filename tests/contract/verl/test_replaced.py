@@ -37,5 +37,9 @@ def test_positions_survive_rows_of_one_length(answers: Any) -> None:
     assert answers["positions"] == {"mended, different": True, "mended, equal": True, "veRL's, equal": False}
 
 
+def test_tower_sees_what_transformers_own_attention_sees(answers: Any) -> None:
+    assert answers["vision"] < 1e-4
+
+
 def test_they_are_in_use(answers: Any) -> None:
-    assert answers["in_use"] == [True, True]
+    assert answers["in_use"] == [True, True, True]

@@ -1,4 +1,4 @@
-"""Two things that veRL's training engine lacks: a vision tower that stays as it is, and fast log-probabilities.
+"""What veRL's training engine lacks: a vision tower that stays as it is and is fast, and fast log-probabilities.
 
 Extension points: `actor_rollout_ref.model.external_lib` imports this file in time, and the environment variable
 VERL_ENGINE_VENDOR=visionthink chooses the engine. Rule: as little as possible of veRL is replaced, and by the same
@@ -11,6 +11,8 @@ import torch
 from verl.utils import torch_functional
 from verl.workers.engine import EngineRegistry
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
+
+from visionthink.training.verl import vision_attention
 
 _CHUNK: Final = 2**27
 """Numbers of float32 at once: half a gigabyte."""
@@ -45,3 +47,4 @@ def _log_probs(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 torch_functional.logprobs_from_logits_v2 = log_probs
+vision_attention.replace()
