@@ -44,7 +44,7 @@ def node(
     storage_units: _Units = 0,
     join_timeout: _Join = 900.0,
     lost_timeout: _Lost = 30.0,
-    head_timeout: _HeadGone = 20.0,
+    head_timeout: _HeadGone = 90.0,
     farewell_timeout: _Farewell = 15.0,
     grace: _Grace = 30.0,
     steps_file: _StepsFile = None,

@@ -94,6 +94,10 @@ def _metadata(config: RunConfig, job: TrainingJob, spec: Any) -> dict[str, Json]
 def _template(config: RunConfig, job: TrainingJob) -> dict[str, Json]:
     settings = config.cluster.training
     optional: dict[str, Json] = {}
+    if settings.active_deadline_s is not None:
+        # The training operator 1.9 looks at a job's own deadline only when something else happens to the job
+        # (kubeflow/trainer#3358); a pod that its kubelet ends is such a thing.
+        optional["activeDeadlineSeconds"] = settings.active_deadline_s
     if settings.priority_class is not None:
         optional["priorityClassName"] = settings.priority_class
     if settings.node_selector:

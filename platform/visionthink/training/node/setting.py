@@ -30,8 +30,9 @@ class NodeSetting:
     """For all nodes to come, from the start of the head; a worker waits as long for a head."""
     lost_timeout_s: float = 30.0
     """For the program to end by itself when a node is lost; a program that waits for an answer would wait for ever."""
-    head_timeout_s: float = 20.0
-    """Without an answer from the head, after which a worker takes it for lost."""
+    head_timeout_s: float = 90.0
+    """Without an answer from the head, after which a worker takes it for lost. A head that was started anew tells so at
+    once, and a busy machine, or its name service, may be silent for a while: leaving it costs all nodes their try."""
     farewell_timeout_s: float = 15.0
     """For the workers to read how it ended, before the head goes."""
     grace_s: float = 30.0

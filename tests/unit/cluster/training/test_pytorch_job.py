@@ -40,6 +40,13 @@ def test_finished_job_frees_its_gpus_and_an_endless_one_ends() -> None:
     assert built()["spec"]["runPolicy"] == want
 
 
+@pytest.mark.parametrize("seconds", [3600, None])
+def test_pods_have_the_jobs_deadline_because_the_operator_misses_its_own(seconds: int | None) -> None:
+    manifest = built(verl__num_nodes=2, cluster__training__active_deadline_s=seconds)
+    assert manifest["spec"]["runPolicy"].get("activeDeadlineSeconds") == seconds
+    assert {pod(manifest, role).get("activeDeadlineSeconds") for role in ("Master", "Worker")} == {seconds}
+
+
 def test_container_that_counts_runs_the_node_entry_point_around_the_program() -> None:
     container = pod(built(verl__gpus_per_node=8, verl__cpus_per_node=96))["containers"][0]
     assert (container["name"], container["command"]) == ("pytorch", ["visionthink"])
