@@ -23,6 +23,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3 python; do \
 UV ?= $(or $(shell uv --version >/dev/null 2>&1 && command -v uv),$(TOOLS)/uv/bin/uv)
 
 BIN := $(VENV)/bin
+PROMETHEUS := $(TOOLS)/prometheus/usr/bin/prometheus
 READY := $(VENV)/.ready
 READY_VERL := $(VENV_VERL)/.ready
 READY_VLLM := $(VENV_VLLM)/.ready
@@ -96,6 +97,7 @@ test: setup setup-verl setup-vllm setup-lmms ## Every test but the end-to-end on
 	VISIONTHINK_VERL_PYTHON="$(abspath $(VENV_VERL))/bin/python" \
 	VISIONTHINK_VLLM_PYTHON="$(abspath $(VENV_VLLM))/bin/python" \
 	VISIONTHINK_LMMS_PYTHON="$(abspath $(VENV_LMMS))/bin/python" \
+	VISIONTHINK_PROMETHEUS="$(abspath $(wildcard $(PROMETHEUS)))" \
 	$(BIN)/pytest -rs --cov=visionthink.core --cov-report=term-missing:skip-covered $(ARGS)
 
 .PHONY: e2e
@@ -232,6 +234,12 @@ CHART_BIN := $(TOOLS)/chart/bin
 HELM_UNITTEST := github.com/helm-unittest/helm-unittest@v1.1.2
 .PHONY: setup-chart
 setup-chart: $(CHART_BIN)/.ready ## helm and the tools that check charts (needs Go 1.26)
+
+.PHONY: setup-prometheus
+setup-prometheus: ## Debian's Prometheus, unpacked and not installed, for the tests of a rollout's SLOs (needs apt-get)
+	@test -x "$(PROMETHEUS)" || { mkdir -p "$(TOOLS)/prometheus" && cd "$(TOOLS)/prometheus" \
+		&& { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } \
+		&& dpkg -x prometheus_*.deb . && rm prometheus_*.deb; }
 
 .PHONY: help
 help: ## This list
