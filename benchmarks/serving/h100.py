@@ -44,6 +44,7 @@ from vllm_server import (
     Process,
     counters,
     cpu_seconds,
+    cpu_seconds_by_process,
     emptied,
     end_on_sigterm,
     fetched,
@@ -71,8 +72,10 @@ def measured(point: Point, setup: Setup, window_s: float) -> dict[str, Any]:
     num_clients = clients_of(setup.args)[point.size]
     was_emptied = emptied(setup.vllm_url, setup.args.api_servers)
     before: dict[str, Any] = {}
+    parts_before: dict[str, float] = {}
 
     def on_open() -> None:
+        parts_before.update(cpu_seconds_by_process(setup.vllm.session))
         before.update(counters(setup.vllm_url), **_cpu(setup), at=time.perf_counter())
 
     async def run() -> Window:
@@ -93,6 +96,7 @@ def measured(point: Point, setup: Setup, window_s: float) -> dict[str, Any]:
         window = asyncio.run(run())
     whole_s = time.monotonic() - start_s
     after = {**counters(setup.vllm_url), **_cpu(setup), "at": time.perf_counter()}
+    parts = cpu_seconds_by_process(setup.vllm.session)
     setup.num_used += max((one.number for one in window.done), default=0) + num_clients
     gained = {name: after[name] - before[name] for name in after}
     return {
@@ -105,6 +109,7 @@ def measured(point: Point, setup: Setup, window_s: float) -> dict[str, Any]:
         "whole_s": round(whole_s, 1),
         **_said(window),
         "cores": {name: round(gained[name] / gained["at"], 2) for name in ("vllm", "app", "client")},
+        "busiest": _busiest(parts_before, parts, gained["at"]),
         "gpu": gpu.means(),
         "engine_steps_per_s": _steps(gained, setup.args.api_servers),
         "prefix_hit_ratio": _ratio(gained, "prefix_cache"),
@@ -121,6 +126,12 @@ def _cpu(setup: Setup) -> dict[str, float]:
 def _ratio(gained: dict[str, float], name: str) -> float | None:
     asked = gained[f"vllm:{name}_queries_total"]
     return round(gained[f"vllm:{name}_hits_total"] / asked, 4) if asked else None
+
+
+def _busiest(before: dict[str, float], after: dict[str, float], seconds: float, count: int = 6) -> dict[str, float]:
+    """Cores of the processes of vLLM that use most of them: one that comes to 1.0 holds the others up."""
+    cores = {name: round((value - before.get(name, 0.0)) / seconds, 2) for name, value in after.items()}
+    return dict(sorted(cores.items(), key=lambda item: -item[1])[:count])
 
 
 def _steps(gained: dict[str, float], num_servers: int) -> float:

@@ -156,15 +156,22 @@ class GpuWatch:
         return {"busy_percent": busy, "power_w": power}
 
 
-def cpu_seconds(session: int) -> float:
-    """Seconds of a core that the processes of a session have used and are still there to tell."""
-    ticks, total = os.sysconf("SC_CLK_TCK"), 0
+def cpu_seconds_by_process(session: int) -> dict[str, float]:
+    """Seconds of a core that the processes of a session have used and are still there to tell, by name and number."""
+    ticks, found = os.sysconf("SC_CLK_TCK"), {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
-            fields = path.read_text().rpartition(")")[2].split()
+            head, _, tail = path.read_text().rpartition(")")
+            fields = tail.split()
             if int(fields[3]) == session:
-                total += int(fields[11]) + int(fields[12])
-    return total / ticks
+                name = f"{head.partition('(')[2]} {path.parent.name}"
+                found[name] = (int(fields[11]) + int(fields[12])) / ticks
+    return found
+
+
+def cpu_seconds(session: int) -> float:
+    """The sum of them."""
+    return sum(cpu_seconds_by_process(session).values())
 
 
 def end_on_sigterm() -> None:

@@ -57,8 +57,6 @@ GPU: dict[str, Override] = {
     "actor_rollout_ref.rollout.enforce_eager": True,
     "actor_rollout_ref.rollout.max_num_seqs": 512,
     "actor_rollout_ref.rollout.agent.num_workers": 12,
-    "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu": 512,
-    "actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu": 512,
     "actor_rollout_ref.model.enable_gradient_checkpointing": False,
     "+actor_rollout_ref.actor.fsdp_config.mixed_precision.param_dtype": "fp32",
     "+actor_rollout_ref.ref.fsdp_config.mixed_precision.param_dtype": "fp32",
@@ -129,6 +127,9 @@ def trained(found: Seed, config: RunConfig, samples: Sequence[Sample], work: Pat
     write_rows(rows, ordered, store_pictures(samples, open_store(str(work / "pictures"))))
     changes = dict(GPU) if args.device == "cuda" else {}
     changes["actor_rollout_ref.actor.ppo_mini_batch_size"] = max(1, args.prompts // 4)
+    for name in ("rollout", "ref"):  # all that a GPU has of a step at once
+        key = f"actor_rollout_ref.{name}.log_prob_micro_batch_size_per_gpu"
+        changes[key] = args.prompts * args.group // args.nodes
     plan = VerlPlan(
         train_rows=rows,
         base_model=bundled_path(),

@@ -11,6 +11,7 @@ admitted by. On several nodes it is started by nodes.sh.
 
 import argparse
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -256,7 +257,12 @@ def main() -> int:
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     model = args.work / f"model-{args.shape}"
     if not list(model.glob("*.safetensors")):
-        write_weights(model, args.shape, args.device)
+        # In a process of its own, whose hold on the GPU ends with it.
+        made = multiprocessing.get_context("spawn").Process(target=write_weights, args=(model, args.shape, args.device))
+        made.start()
+        made.join()
+        if made.exitcode:
+            sys.exit(f"no weights could be written to {model}")
     width, height = (int(side) for side in args.size.split("x"))
     samples = samples_of(Size(width=width, height=height), args.steps * config_of(args, "rule").train.num_prompts)
     estimate = estimate_memory(config_of(args, "rule"), shape_of(json.loads((model / "config.json").read_text())))

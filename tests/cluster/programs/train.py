@@ -28,6 +28,7 @@ CONFIG: Final = override_config(
         "train.warmup_steps": 0,
         "train.micro_batch_size": 4,
         "verl.num_storage_units": 1,
+        "verl.num_agent_workers": 1,
     },
 )
 
