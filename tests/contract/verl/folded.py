@@ -63,7 +63,7 @@ def main() -> None:
         save_file(state, step / "actor" / "huggingface" / "model.safetensors", metadata={"format": "pt"})
         meta = {"r": CONFIG.verl.lora_rank, "lora_alpha": CONFIG.verl.lora_alpha, "task_type": "CAUSAL_LM"}
         (step / "actor" / "lora_train_meta.json").write_text(json.dumps(meta))
-        mark_saved(step)
+        mark_saved(step, {})
         folder = merge(plan, CONFIG)
         names = [load_file(one / "model.safetensors").keys() for one in (folder, bundled_path())]
         merged = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)

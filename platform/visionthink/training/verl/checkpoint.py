@@ -3,16 +3,20 @@
 Rule: veRL writes a folder file after file, and then the number of the step in a file beside it, neither of them at
 once. So a folder counts only when our mark stands in it, written after everything else, and before veRL starts again
 the number is set to the last folder that counts. In a store a checkpoint is whole when its manifest is there.
+
+veRL tells a step behind its checkpoint, and may end between the two. So the mark holds what was known of the step.
 """
 
+import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from visionthink.storage import Store, atomic_write, fetch_tree, publish_tree
 from visionthink.storage.manifest import MANIFEST
+from visionthink.training.verl.steps import step_metrics
 
 MARK: Final = "saved"
 """The file that makes a folder whole."""
@@ -31,9 +35,14 @@ def saved_steps(checkpoints: Path) -> list[int]:
     return sorted(step for step, folder in _folders(checkpoints) if (folder / MARK).is_file())
 
 
-def mark_saved(folder: Path) -> None:
-    """Let a checkpoint count: all of it is written."""
-    atomic_write(folder / MARK, b"")
+def mark_saved(folder: Path, metrics: Mapping[str, float]) -> None:
+    """Let a checkpoint count: all of it is written. `metrics` are those of its step that are known by then."""
+    atomic_write(folder / MARK, json.dumps(dict(metrics)).encode())
+
+
+def saved_metrics(folder: Path) -> Mapping[str, float]:
+    """What was known of a whole checkpoint's step, by registered name."""
+    return step_metrics(json.loads((folder / MARK).read_text(encoding="utf-8") or "{}"))
 
 
 def keep_last(checkpoints: Path, count: int) -> None:

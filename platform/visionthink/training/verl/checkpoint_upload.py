@@ -12,6 +12,7 @@ from verl.trainer.ppo.checkpoint_callback import CheckpointCallback
 from visionthink.errors import StorageError
 from visionthink.storage import open_store
 from visionthink.training.verl.checkpoint import keep_last, mark_saved, upload
+from visionthink.training.verl.group_sampler import metrics_of
 
 
 class CheckpointUpload(CheckpointCallback):  # type: ignore[misc]
@@ -21,7 +22,7 @@ class CheckpointUpload(CheckpointCallback):  # type: ignore[misc]
         """Called by the trainer's own process when all workers have written."""
         del trainer, async_save
         folder, plan = Path(checkpoint_dir), self.config.visionthink
-        mark_saved(folder)
+        mark_saved(folder, metrics_of(global_step))
         if plan.checkpoint_store is not None:
             try:
                 upload(folder, open_store(plan.checkpoint_store), plan.run_id)

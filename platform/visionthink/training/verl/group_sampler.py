@@ -25,6 +25,15 @@ _POLL_S: Final = 0.1
 """Between two looks for complete groups; veRL's own is 2 s, a tenth of a step of a small model."""
 
 
+_last: dict[int, dict[str, float]] = {}
+"""The latest step that was sampled in this process, in numbers."""
+
+
+def metrics_of(step: int) -> dict[str, float]:
+    """The numbers of `step`, where it is the latest; nothing else knows them until veRL tells the step."""
+    return _last.get(step, {})
+
+
 class _Group(Enum):
     """What a complete group is good for."""
 
@@ -72,7 +81,10 @@ class GroupSampler(ReplayBuffer):  # type: ignore[misc]
             fields=tu.get_tensordict({"rm_scores": torch.nested.as_nested_tensor(scores, layout=torch.jagged)}),
         )
         batch.reorder(list(step.order))
-        return batch, {**metrics, **step.metrics, **self._filtered_metrics(step.metrics)}
+        told = {**metrics, **step.metrics, **self._filtered_metrics(step.metrics)}
+        _last.clear()
+        _last[global_steps] = told
+        return batch, told
 
     def _dapo_filtered_keys(self, partition_id: str) -> tuple[set[str], Counter[float]]:
         """Finished groups that teach nothing, as long as new ones may be drawn for the step."""

@@ -18,7 +18,7 @@ from visionthink.errors import BackendError, ConfigError
 from visionthink.runs.failure import read_failure
 from visionthink.storage import atomic_write, is_complete, open_store
 from visionthink.tracking import Tracker
-from visionthink.training.verl.checkpoint import restore
+from visionthink.training.verl.checkpoint import restore, saved_metrics, step_folder
 from visionthink.training.verl.environment import environment
 from visionthink.training.verl.overrides import PACKAGE, overrides
 from visionthink.training.verl.plan import VerlPlan
@@ -66,13 +66,22 @@ def train(
     with stage_run(plan, config, env, tell) as own:
         store = None if plan.checkpoint_store is None else open_store(plan.checkpoint_store)
         first = restore(plan.checkpoints, store, plan.run_id, say=tell)
+        stage_tracker, run = own or (tracker, None)
         if first:
             tell(f"train: going on behind step {first} of {config.train.num_steps}")
+            if _was_cut_off(plan, first):
+                tell(f"train: step {first} was saved and not told; what is known of it is told now")
+                told_to(run, None, then=on_step)(first, saved_metrics(step_folder(plan.checkpoints, first)))
         if first < config.train.num_steps:
-            stage_tracker, run = own or (tracker, None)
             with try_run(stage_tracker, plan, config, first) as going_on:
                 _run_verl(plan, config, first, told_to(run, going_on, then=on_step), python, env)
         return merge(plan, config)
+
+
+def _was_cut_off(plan: VerlPlan, step: int) -> bool:
+    """Whether a try on this disk saved `step` and ended before it told of it."""
+    tries = [path.read_text(encoding="utf-8") for path in plan.output.glob("steps-*.jsonl")]
+    return bool(tries) and all(one.number != step for told in tries for one in read_steps(told))
 
 
 def _run_verl(

@@ -9,6 +9,7 @@ from visionthink.training.verl.checkpoint import (
     keep_last,
     mark_saved,
     restore,
+    saved_metrics,
     saved_steps,
     step_folder,
     upload,
@@ -21,8 +22,13 @@ def save(checkpoints: Path, step: int, *, whole: bool = True) -> Path:
     (folder / "actor" / "model.pt").write_text(f"weights of {step}")
     (folder / "data.pt").write_text("place")
     if whole:
-        mark_saved(folder)
+        mark_saved(folder, {"reward/mean": 0.5, "timing_s/unknown": 1.0})
     return folder
+
+
+def test_what_was_known_of_a_step_is_with_its_checkpoint_also_from_the_store(tmp_path: Path) -> None:
+    restored(tmp_path / "disk", stored(tmp_path, 5))
+    assert saved_metrics(step_folder(tmp_path / "disk", 5)) == {"reward/mean": 0.5}
 
 
 def stored(folder: Path, *steps: int) -> Store:

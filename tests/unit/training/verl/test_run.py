@@ -29,12 +29,13 @@ first = int(latest.read_text()) if latest.exists() else 0
 with open(os.environ["VERL_FILE_LOGGER_PATH"], "w") as log:
     for step in range(first + 1, 5):
         told = {{"step": step, "data": {{"timing_s/step": 1.0, "reward/mean": float(step)}}}}
-        log.write(json.dumps(told) + "\\n")
+        if step != {silent_at}:
+            log.write(json.dumps(told) + "\\n")
         if step % 2 == 0:
             folder = out / "checkpoints" / f"global_step_{{step}}"
             (folder / "actor" / "huggingface").mkdir(parents=True)
             shutil.copy({base!r} + "/model.safetensors", folder / "actor" / "huggingface")
-            (folder / "saved").touch()
+            (folder / "saved").write_text(json.dumps({{"reward/mean": float(step), "timing/unknown": 1.0}}))
             latest.write_text(str(step))
         if step == {fails_at}:
             log.flush()
@@ -42,9 +43,11 @@ with open(os.environ["VERL_FILE_LOGGER_PATH"], "w") as log:
 """
 
 
-def stand_in(folder: Path, *, fails_at: int = 0, fails: str = "pass") -> str:
+def stand_in(folder: Path, *, fails_at: int = 0, fails: str = "pass", silent_at: int = 0) -> str:
     path = folder / f"python-{fails_at}"
-    text = STAND_IN.format(python=sys.executable, base=str(bundled_path()), fails_at=fails_at, fails=fails)
+    text = STAND_IN.format(
+        python=sys.executable, base=str(bundled_path()), fails_at=fails_at, fails=fails, silent_at=silent_at
+    )
     path.write_text(text)
     path.chmod(0o755)
     return str(path)
@@ -84,6 +87,18 @@ def test_a_training_that_was_killed_goes_on(plan: VerlPlan, tmp_path: Path) -> N
     again = Steps()
     train(plan, CONFIG, on_step=again, say=told.append, python=stand_in(tmp_path))
     assert list(again) == [3, 4] and "step 2 of 4" in told[0]
+
+
+@pytest.mark.parametrize("last", [2, 4])
+def test_a_step_that_was_saved_and_not_told_is_told_by_the_next_try(last: int, plan: VerlPlan, tmp_path: Path) -> None:
+    steps, said = Steps(), list[str]()
+    broken = stand_in(tmp_path, fails_at=last, fails="os.kill(os.getpid(), 9)", silent_at=last)
+    with pytest.raises(TrainingError):
+        train(plan, CONFIG, on_step=steps, python=broken)
+    assert last not in steps
+    train(plan, CONFIG, on_step=steps, say=said.append, python=stand_in(tmp_path))
+    assert sorted(steps) == [1, 2, 3, 4] and steps[last] == {"reward/mean": float(last)}
+    assert any(f"step {last} was saved and not told" in line for line in said)
 
 
 def test_every_try_that_goes_on_has_a_run_of_its_own(plan: VerlPlan, tmp_path: Path) -> None:
