@@ -219,6 +219,13 @@ def images(kube: Kube, tmp_path_factory: pytest.TempPathFactory, summary: Summar
 
 
 @pytest.fixture(scope="session")
+def every_image(images: "Images") -> "Images":
+    """All of a release's images, under way."""
+    images.begin("gateway", "mlflow", "control")
+    return images
+
+
+@pytest.fixture(scope="session")
 def gateway_image(images: "Images") -> str:
     """The gateway's image."""
     return images("gateway")

@@ -5,7 +5,9 @@ Where a cluster has them already, a variable names each: VISIONTHINK_GATEWAY_IMA
 
 import os
 import shutil
+import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -29,6 +31,15 @@ class Images:
     """Where archives lie on their way to the nodes."""
     summary: Summary
     made: dict[str, dict[str, float]] = field(default_factory=dict)
+    _begun: dict[str, Future[None]] = field(default_factory=dict)
+    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2))
+    """One image is put on the nodes while the next is built."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def begin(self, *names: str) -> None:
+        """Make these images in the background, in this order; who asks for one waits for it."""
+        for name in (one for one in names if not os.environ.get(_variable(one))):
+            self._begin(name, ROOT, ROOT / "images" / name / "Dockerfile")
 
     def __call__(self, name: str) -> str:
         """The image `name` of the folder `images`, on every node."""
@@ -44,12 +55,16 @@ class Images:
         return self._ready("store", context, context / "Dockerfile")
 
     def _ready(self, name: str, context: Path, dockerfile: Path) -> str:
-        if named := os.environ.get(f"VISIONTHINK_{name.upper()}_IMAGE"):
+        if named := os.environ.get(_variable(name)):
             return named
-        image = f"localhost/visionthink-{name}:{_TAG}"
-        if name not in self.made:
-            self._make(name, image, context, dockerfile)
+        image = _image(name)
+        self._begin(name, context, dockerfile).result()
         return image
+
+    def _begin(self, name: str, context: Path, dockerfile: Path) -> Future[None]:
+        if name not in self._begun:
+            self._begun[name] = self._pool.submit(self._make, name, _image(name), context, dockerfile)
+        return self._begun[name]
 
     def _make(self, name: str, image: str, context: Path, dockerfile: Path) -> None:
         if self.kube.kit is None or shutil.which("buildah") is None:
@@ -67,5 +82,14 @@ class Images:
         size_mb = round(archive.stat().st_size / 1e6)
         archive.unlink()
         seconds = round(time.monotonic() - start_s - built_s, 1)
-        self.made[name] = {"size_mb": size_mb, "build_s": round(built_s, 1), "load_s": seconds}
-        self.summary.put(images=self.made)
+        with self._lock:
+            self.made[name] = {"size_mb": size_mb, "build_s": round(built_s, 1), "load_s": seconds}
+            self.summary.put(images=self.made)
+
+
+def _variable(name: str) -> str:
+    return f"VISIONTHINK_{name.upper()}_IMAGE"
+
+
+def _image(name: str) -> str:
+    return f"localhost/visionthink-{name}:{_TAG}"

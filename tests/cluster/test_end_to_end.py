@@ -68,11 +68,11 @@ class Version:
 
 @pytest.fixture(scope="module")
 def release(
-    kube: Kube, images: Images, config: RunConfig, tmp_path_factory: pytest.TempPathFactory, summary: Summary
+    kube: Kube, every_image: Images, config: RunConfig, tmp_path_factory: pytest.TempPathFactory, summary: Summary
 ) -> Iterator[Release]:
     if not kube.kubectl("get", "nodes", "-o", "name").split():
         pytest.skip("this cluster has no nodes")
-    with installed(kube, Helm(kube, tmp_path_factory.mktemp("helm")), images, config) as made:
+    with installed(kube, Helm(kube, tmp_path_factory.mktemp("helm")), every_image, config) as made:
         summary.put(helm_install_s=round(made.install_s, 1))
         yield made
 

@@ -32,11 +32,11 @@ SERVERS: Final = ("mlflow", "s3")
 
 @pytest.fixture(scope="module")
 def release(
-    kube: Kube, images: Images, config: RunConfig, tmp_path_factory: pytest.TempPathFactory
+    kube: Kube, every_image: Images, config: RunConfig, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Release]:
     if not kube.kubectl("get", "nodes", "-o", "name").split():
         pytest.skip("this cluster has no nodes")
-    with installed(kube, Helm(kube, tmp_path_factory.mktemp("helm")), images, config) as made:
+    with installed(kube, Helm(kube, tmp_path_factory.mktemp("helm")), every_image, config) as made:
         yield made
 
 

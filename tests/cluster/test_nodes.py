@@ -200,8 +200,8 @@ def test_two_pods_on_two_nodes_train_as_one_ray(story: Story) -> None:
 
 def test_a_lost_worker_costs_no_step_that_was_saved(story: Story) -> None:
     taken = [line for line in story.notes if line.startswith("step ")]
-    assert taken in (["step 1", "step 2"], ["step 1", "step 2", "step 2"]), "step 2 may have been under way"
-    assert "train: going on behind step 1 of 2" in story.notes
+    assert set(taken) == {"step 1", "step 2"} and taken.count("step 1") == 1, "step 2 may have been under way"
+    assert any(line.startswith("train: going on behind step ") for line in story.notes)
 
 
 def test_steps_and_checkpoints_are_with_the_servers(story: Story, bucket: Bucket) -> None:
