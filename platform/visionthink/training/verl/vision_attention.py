@@ -47,14 +47,14 @@ def attend(
 ) -> torch.Tensor:
     """`[N, H, D]` from `query`, `key` and `value` of that shape: each token attends to its own window."""
     if layout is None:
-        made = scaled_dot_product_attention(*(one.transpose(0, 1)[None] for one in (query, key, value)), scale=scale)
-        return made[0].transpose(0, 1)
+        q, k, v = (one.transpose(0, 1)[None] for one in (query, key, value))
+        return scaled_dot_product_attention(q, k, v, scale=scale)[0].transpose(0, 1)
     num_windows, longest = layout.is_there.shape[0], layout.is_there.shape[-1]
-    rows = (
+    q, k, v = (
         one.index_select(0, layout.taken).view(num_windows, longest, *one.shape[1:]).transpose(1, 2)
         for one in (query, key, value)
     )
-    made = scaled_dot_product_attention(*rows, attn_mask=layout.is_there, scale=scale)
+    made = scaled_dot_product_attention(q, k, v, attn_mask=layout.is_there, scale=scale)
     return made.transpose(1, 2).flatten(0, 1).index_select(0, layout.place)
 
 

@@ -1,6 +1,7 @@
 """All windows at once give what one after the other gives."""
 
 from itertools import accumulate
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ HEADS, WIDTH = 2, 32
 LENGTHS = st.lists(st.integers(1, 9), min_size=1, max_size=6)
 
 
-def made(lengths: list[int], implementation: str = "sdpa") -> tuple[qwen.Qwen2_5_VLVisionAttention, torch.Tensor, dict]:
+def made(lengths: list[int], implementation: str = "sdpa") -> tuple[Any, torch.Tensor, dict[str, Any]]:
     """A layer, tokens for it, and what else it is given."""
     torch.manual_seed(sum(lengths))
     config = Qwen2_5_VLVisionConfig(hidden_size=WIDTH, num_heads=HEADS)
