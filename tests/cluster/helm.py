@@ -37,10 +37,9 @@ class Helm:
         return done.stdout
 
 
-def left_behind(kube: Kube, space: str, release: str) -> list[str]:
-    """Everything of a release that is still there."""
+def left_behind(kube: Kube, space: str) -> list[str]:
+    """Everything in a namespace that Kubernetes did not put there itself."""
     kinds = kube.kubectl("api-resources", "--namespaced", "--verbs=list", "-o", "name").split()
     names = ",".join(kind for kind in kinds if not kind.startswith("events"))
-    label = f"app.kubernetes.io/instance={release}"
-    told = kube.kubectl("-n", space, "get", names, "-l", label, "-o", "name", "--ignore-not-found")
-    return told.split()
+    told = kube.kubectl("-n", space, "get", names, "-o", "name", "--ignore-not-found").split()
+    return sorted(set(told) - {"configmap/kube-root-ca.crt", "serviceaccount/default"})

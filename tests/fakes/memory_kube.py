@@ -99,6 +99,7 @@ class MemoryKube:
         before, about = self.objects.get(key), after["metadata"]
         old = before["metadata"] if before else {}
         is_changed = before is None or before.get("spec") != after.get("spec")
+        about["uid"] = old.get("uid") or f"uid-{len(self.objects)}"
         about["generation"] = old.get("generation", 0) + is_changed
         about["resourceVersion"] = str(int(old.get("resourceVersion", 0)) + 1)
         self.objects[key] = _copy(after)

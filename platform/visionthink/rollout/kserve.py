@@ -28,6 +28,8 @@ _RECORD: Final = "record"
 SHARED_SINCE: Final = "visionthink.io/shared-since"
 """The annotation with the Unix time of the last change of the shares: of the route, or of the ConfigMap without one."""
 _MAX_TROUBLE: Final = 300
+_API_VERSION: Final = "serving.kserve.io/v1beta1"
+_KIND: Final = "InferenceService"
 """Characters of what pods complain about."""
 
 
@@ -79,7 +81,7 @@ class KServeCluster:
         while True:
             ledger = self.api.get(self._ledger)
             if ledger is None:
-                self.api.apply(self._ledger)
+                self.api.apply(self._new_ledger())
                 continue
             if _record(ledger) != over.record or self._service()["metadata"]["generation"] != over.generation:
                 return False
@@ -133,9 +135,18 @@ class KServeCluster:
         about = metadata(self.config.serving.name + "-rollout", self.config.namespace)
         return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": about}
 
+    def _new_ledger(self) -> Manifest:
+        """It goes with the service that it tells of."""
+        about = self._service()["metadata"]
+        owner: Json = {"apiVersion": _API_VERSION, "kind": _KIND, "name": about["name"], "uid": about["uid"]}
+        ledger = self._ledger
+        own = ledger["metadata"]
+        assert isinstance(own, dict)
+        return {**ledger, "metadata": {**own, "ownerReferences": [owner]}}
+
     def _service(self) -> dict[str, Any]:
         name, namespace = self.config.serving.name, self.config.namespace
-        found = self.api.get(self._manifest("serving.kserve.io/v1beta1", "InferenceService", name))
+        found = self.api.get(self._manifest(_API_VERSION, _KIND, name))
         if found is None:
             raise ClusterError(
                 f"there is no InferenceService {name} in {namespace}; serve a first version with `visionthink cluster "
@@ -196,7 +207,7 @@ class KServeCluster:
             about = self._service()["metadata"]
             if about["generation"] != over.generation or _record(self.api.get(self._ledger)) != over.record:
                 return False
-            name = self._manifest("serving.kserve.io/v1beta1", "InferenceService", about["name"])
+            name = self._manifest(_API_VERSION, _KIND, about["name"])
             try:
                 self.api.merge(name, {"metadata": {"resourceVersion": about["resourceVersion"]}, "spec": spec})
             except StaleError:
