@@ -221,7 +221,7 @@ def images(kube: Kube, tmp_path_factory: pytest.TempPathFactory, summary: Summar
 @pytest.fixture(scope="session")
 def every_image(images: "Images") -> "Images":
     """All of a release's images, under way."""
-    images.begin("gateway", "mlflow", "control")
+    images.begin("mlflow", "control", "gateway")
     return images
 
 

@@ -45,6 +45,10 @@ class Images:
         """The image `name` of the folder `images`, on every node."""
         return self._ready(name, ROOT, ROOT / "images" / name / "Dockerfile")
 
+    def name(self, name: str) -> str:
+        """What the image `name` will be called."""
+        return os.environ.get(_variable(name)) or _image(name)
+
     def store(self, weed: Path) -> str:
         """An image with the object store's program, VISIONTHINK_STORE_IMAGE."""
         context = self.folder / "store"
@@ -55,11 +59,9 @@ class Images:
         return self._ready("store", context, context / "Dockerfile")
 
     def _ready(self, name: str, context: Path, dockerfile: Path) -> str:
-        if named := os.environ.get(_variable(name)):
-            return named
-        image = _image(name)
-        self._begin(name, context, dockerfile).result()
-        return image
+        if not os.environ.get(_variable(name)):
+            self._begin(name, context, dockerfile).result()
+        return self.name(name)
 
     def _begin(self, name: str, context: Path, dockerfile: Path) -> Future[None]:
         if name not in self._begun:

@@ -43,8 +43,8 @@ NUM_MEASURED: Final = 500
 NUM_QUESTIONS: Final = 12
 ROLLOUT: Final = (
     f"percents=[{WANTED}]",
-    *("hold_s=40", "poll_s=1", "settle_s=4", f"ready_timeout_s={START_S:.0f}"),
-    *("num_samples=40", "min_samples=40", "num_latency_samples=4", "max_in_flight=4", "question_timeout_s=60"),
+    *("hold_s=25", "poll_s=1", "settle_s=4", f"ready_timeout_s={START_S:.0f}"),
+    *("num_samples=24", "min_samples=24", "num_latency_samples=4", "max_in_flight=4", "question_timeout_s=60"),
     # Two cores hold the cluster, two vLLMs and the load: seconds mean nothing here, and ties may break otherwise.
     *("max_latency_ratio=20.0", "min_accuracy_gain=-0.2", "slo.checked=false"),
 )
@@ -64,6 +64,12 @@ class Version:
     uri: str
     folder: Path
     """Its files, as this machine sees them."""
+
+
+@pytest.fixture(scope="session")
+def gateway_image(every_image: Images) -> str:
+    """It may still be under way: nothing is served before `served`."""
+    return every_image.name("gateway")
 
 
 @pytest.fixture(scope="module")
@@ -146,8 +152,9 @@ def _registered(release: Release, folder: Path, *alias: str) -> Version:
 
 
 @pytest.fixture(scope="module")
-def served(release: Release, first: Version, summary: Summary) -> Version:
+def served(release: Release, first: Version, every_image: Images, summary: Summary) -> Version:
     """The first version in service."""
+    every_image("gateway")
     seconds = release.upgrade({"serving.modelUri": first.uri})
     waited = until(lambda: _is_ready(release), what="the model ready", timeout_s=START_S)
     summary.put(served_s=round(seconds + waited, 1))
