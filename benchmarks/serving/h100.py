@@ -274,8 +274,8 @@ def _started(
 def _warm_up(setup: Setup, sizes: Sequence[Size]) -> None:
     """Send each kind of request a few times, and then many, which count for nothing.
 
-    Otherwise kernels are compiled and a new machine's memory is touched for the first time while the clock runs: direct
-    requests, measured first, once got two thirds of what the loop got minutes later.
+    Otherwise kernels are compiled, and perhaps a new machine's memory touched for the first time, while the clock runs:
+    direct requests, measured first, once got three quarters of what the loop got minutes later.
     """
     for size in sizes:
         for kind in ("always_high", "two_turn", "loop", "crop"):

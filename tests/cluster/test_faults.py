@@ -25,7 +25,8 @@ from visionthink.config import RunConfig
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-NUM_STEPS: Final = 8
+NUM_STEPS: Final = 50
+"""Some seconds each: enough for the servers to come back and for a node to be given up while the training runs."""
 TRAIN_S: Final = 900.0
 SERVERS: Final = ("mlflow", "s3")
 
