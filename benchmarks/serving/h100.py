@@ -49,6 +49,7 @@ from vllm_server import (
     end_on_sigterm,
     fetched,
     free_port,
+    hit_ratios,
     start_vllm,
 )
 
@@ -100,20 +101,14 @@ def measured(point: Point, setup: Setup, window_s: float) -> dict[str, Any]:
     setup.num_used += max((one.number for one in window.done), default=0) + num_clients
     gained = {name: after[name] - before[name] for name in after}
     return {
-        "rps": round(window.rate, 4),
-        "p50_s": round(window.latency_s(0.5), 4),
-        "p95_s": round(window.latency_s(0.95), 4),
-        "clients": num_clients,
-        "num_done": len(window.done),
-        "window_s": round(window.seconds, 2),
+        **window.facts(),
         "whole_s": round(whole_s, 1),
         **_said(window),
         "cores": {name: round(gained[name] / gained["at"], 2) for name in ("vllm", "app", "client")},
         "busiest": _busiest(parts_before, parts, gained["at"]),
         "gpu": gpu.means(),
         "engine_steps_per_s": _steps(gained, setup.args.api_servers),
-        "prefix_hit_ratio": _ratio(gained, "prefix_cache"),
-        "picture_hit_ratio": _ratio(gained, "mm_cache"),
+        **hit_ratios(gained),
         "caches_emptied": was_emptied,
     }
 
@@ -121,11 +116,6 @@ def measured(point: Point, setup: Setup, window_s: float) -> dict[str, Any]:
 def _cpu(setup: Setup) -> dict[str, float]:
     apps = sum(cpu_seconds(app.session) for app in setup.apps)
     return {"vllm": cpu_seconds(setup.vllm.session), "app": apps, "client": time.process_time()}
-
-
-def _ratio(gained: dict[str, float], name: str) -> float | None:
-    asked = gained[f"vllm:{name}_queries_total"]
-    return round(gained[f"vllm:{name}_hits_total"] / asked, 4) if asked else None
 
 
 def _busiest(before: dict[str, float], after: dict[str, float], seconds: float, count: int = 6) -> dict[str, float]:

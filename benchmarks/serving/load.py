@@ -128,6 +128,17 @@ class Window:
         times = sorted(one.end_s - one.start_s for one in self.done)
         return times[min(len(times) - 1, int(share * len(times)))] if times else 0.0
 
+    def facts(self) -> dict[str, float]:
+        """Its figures, as files hold them."""
+        return {
+            "rps": round(self.rate, 4),
+            "p50_s": round(self.latency_s(0.5), 4),
+            "p95_s": round(self.latency_s(0.95), 4),
+            "clients": self.num_clients,
+            "num_done": len(self.done),
+            "window_s": round(self.seconds, 2),
+        }
+
 
 Job = Callable[[Connection, int], Awaitable[tuple[bytes, ...]]]
 """Does job number n over a connection and gives the bodies that came back."""

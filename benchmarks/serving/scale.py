@@ -37,6 +37,7 @@ from vllm_server import (
     end_on_sigterm,
     fetched,
     free_port,
+    hit_ratios,
     start_vllm,
 )
 
@@ -137,26 +138,15 @@ def measured(gateway: Gateway, rate: float, setup: Setup, args: argparse.Namespa
     gained = {name: after[name] - before[name] for name in after}
     traces = [json.loads(answer)["adaptive"] for one in window.done for answer in one.answers]
     return {
-        "rps": round(window.rate, 4),
-        "p50_s": round(window.latency_s(0.5), 4),
-        "p95_s": round(window.latency_s(0.95), 4),
-        "clients": num_clients,
-        "num_done": len(window.done),
-        "window_s": round(window.seconds, 2),
+        **window.facts(),
         "asked_rate": round(sum(trace["turns"] > 1 for trace in traces) / len(traces), 4),
         "gateway_cores": round(gained["gateway_s"] / gained["at"], 2),
         "gateway_cpu_s_per_request": round(gained["gateway_s"] / len(window.done), 4),
         "vllm_cores": round(gained["vllm_s"] / gained["at"], 2),
-        "prefix_hit_ratio": _ratio(gained, "prefix_cache"),
-        "picture_hit_ratio": _ratio(gained, "mm_cache"),
+        **hit_ratios(gained),
         "answered_by_replica": [one.answered() - was for one, was in zip(gateway.replicas, answered, strict=True)],
         "caches_emptied": was_emptied,
     }
-
-
-def _ratio(gained: dict[str, float], name: str) -> float | None:
-    asked = gained[f"vllm:{name}_queries_total"]
-    return round(gained[f"vllm:{name}_hits_total"] / asked, 4) if asked else None
 
 
 def efficiency(raw: dict[str, dict[str, Any]], num_replicas: int) -> dict[str, float]:

@@ -156,6 +156,16 @@ class GpuWatch:
         return {"busy_percent": busy, "power_w": power}
 
 
+def hit_ratios(gained: dict[str, float]) -> dict[str, float | None]:
+    """Of the caches, from what was counted in between; None where nothing was asked."""
+
+    def ratio(name: str) -> float | None:
+        asked = gained[f"vllm:{name}_queries_total"]
+        return round(gained[f"vllm:{name}_hits_total"] / asked, 4) if asked else None
+
+    return {"prefix_hit_ratio": ratio("prefix_cache"), "picture_hit_ratio": ratio("mm_cache")}
+
+
 def cpu_seconds_by_process(session: int) -> dict[str, float]:
     """Seconds of a core that the processes of a session have used and are still there to tell, by name and number."""
     ticks, found = os.sysconf("SC_CLK_TCK"), {}

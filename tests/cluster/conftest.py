@@ -30,6 +30,7 @@ from visionthink.storage.atomic import atomic_write
 
 if TYPE_CHECKING:
     from tests.cluster.images import Images
+    from tests.cluster.release import Release
 
 ROOT: Final = Path(__file__).parents[2]
 NAMESPACE: Final = "visionthink-e2e"
@@ -290,6 +291,21 @@ def config(gateway_image: str, vllm_python: Path, node_folder: Path) -> RunConfi
             },
         },
     )
+
+
+@pytest.fixture(scope="module")
+def release(
+    kube: Kube, every_image: "Images", config: RunConfig, tmp_path_factory: pytest.TempPathFactory, summary: Summary
+) -> Iterator["Release"]:
+    """An installed trial, for the tests of one file."""
+    from tests.cluster.helm import Helm
+    from tests.cluster.release import installed
+
+    if not kube.kubectl("get", "nodes", "-o", "name").split():
+        pytest.skip("this cluster has no nodes, so no pod would run")
+    with installed(kube, Helm(kube, tmp_path_factory.mktemp("helm")), every_image, config) as made:
+        summary.put(helm_install_s=round(made.install_s, 1))
+        yield made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,15 +7,14 @@ import os
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import pytest
-from tests.cluster.conftest import HOST, NAME, START_S, Kube, Summary, until
-from tests.cluster.helm import FORCED, Helm, left_behind
+from tests.cluster.conftest import HOST, NAME, START_S, Summary, until
+from tests.cluster.helm import FORCED, left_behind
 from tests.cluster.images import Images
 from tests.cluster.load import Flow, Load, client, messages, questions
 from tests.cluster.release import (
@@ -26,14 +25,12 @@ from tests.cluster.release import (
     TRACKER,
     Release,
     begin_training,
-    installed,
     training_nodes,
 )
 from tests.fakes.spoiled_model import spoiled
 
 from visionthink.cluster import Manifest
 from visionthink.cluster.client import is_ready
-from visionthink.config import RunConfig
 from visionthink.core.sample import Sample
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -70,17 +67,6 @@ class Version:
 def gateway_image(every_image: Images) -> str:
     """It may still be under way: nothing is served before `served`."""
     return every_image.name("gateway")
-
-
-@pytest.fixture(scope="module")
-def release(
-    kube: Kube, every_image: Images, config: RunConfig, tmp_path_factory: pytest.TempPathFactory, summary: Summary
-) -> Iterator[Release]:
-    if not kube.kubectl("get", "nodes", "-o", "name").split():
-        pytest.skip("this cluster has no nodes")
-    with installed(kube, Helm(kube, tmp_path_factory.mktemp("helm")), every_image, config) as made:
-        summary.put(helm_install_s=round(made.install_s, 1))
-        yield made
 
 
 def test_trial_runs_from_our_images_as_nobody_on_read_only_roots(release: Release, summary: Summary) -> None:

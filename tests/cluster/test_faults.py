@@ -16,12 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from tests.cluster.conftest import START_S, Kube, Summary, until
-from tests.cluster.helm import Helm
-from tests.cluster.images import Images
-from tests.cluster.release import BUCKET, RELEASE, SPACE, TRACKER, Release, begin_training, installed, training_nodes
-
-from visionthink.config import RunConfig
+from tests.cluster.conftest import START_S, Summary, until
+from tests.cluster.release import BUCKET, RELEASE, SPACE, TRACKER, Release, begin_training, training_nodes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -31,24 +27,14 @@ TRAIN_S: Final = 900.0
 SERVERS: Final = ("mlflow", "s3")
 
 
-@pytest.fixture(scope="module")
-def release(
-    kube: Kube, every_image: Images, config: RunConfig, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Release]:
-    if not kube.kubectl("get", "nodes", "-o", "name").split():
-        pytest.skip("this cluster has no nodes")
-    with installed(kube, Helm(kube, tmp_path_factory.mktemp("helm")), every_image, config) as made:
-        yield made
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survived:
     """What a training left that lived through the faults."""
 
     ended: dict[str, Any]
     facts: dict[str, Any]
-    was_silent: bool
-    """Whether Kubernetes gave the worker's node up in between."""
+    num_steps_given_up: int | None
+    """Steps taken by when Kubernetes gave the worker's node up; None where its kubelet could not be stopped."""
 
 
 @pytest.fixture(scope="module")
@@ -65,15 +51,17 @@ def survived(release: Release, verl_python: Path, summary: Summary) -> Survived:
         release.kube.kubectl("-n", SPACE, "delete", "pod", "-l", labels, "--wait=false")
     back_s = until(lambda: servers_are_ready(release), what="MLflow and S3", timeout_s=START_S)
     (worker,) = (node for name, node in nodes.items() if name.endswith("worker-0"))
-    with silent(worker):
-        until(lambda: not node_is_ready(release, worker), what=f"{worker} given up", timeout_s=120)
-        was_silent = True
+    given_up: int | None = None
+    if kubelets := kubelets_of(worker):
+        with silent(kubelets):
+            until(lambda: not node_is_ready(release, worker), what=f"{worker} given up", timeout_s=120)
+            given_up = num_steps(release, run_id)
     until(lambda: node_is_ready(release, worker), what=f"{worker} ready", timeout_s=120)
     ended = release.end(pod, want="Succeeded")
     assert ended["state"] == "succeeded", f"{ended['reason']}\n{words(release, run_id)}"
     facts = release.step("facts", TRACKER, run_id, BUCKET, f"checkpoints/{run_id}")
     summary.put(faults={"servers_back_s": round(back_s, 1), "state": ended["state"], "steps": facts["steps"]})
-    return Survived(ended=ended, facts=facts, was_silent=was_silent)
+    return Survived(ended=ended, facts=facts, num_steps_given_up=given_up)
 
 
 def num_steps(release: Release, run_id: str) -> int:
@@ -108,26 +96,25 @@ def is_true(condition: dict[str, str], kind: str) -> bool:
     return condition["type"] == kind and condition["status"] == "True"
 
 
+def kubelets_of(node: str) -> list[int]:
+    """The processes of a node's kubelet, where it runs on this machine."""
+    command = ["pgrep", "-f", f"kubelet .*hostname-override={node}( |$)"]
+    return [int(line) for line in subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()]
+
+
 @contextmanager
-def silent(node: str) -> Iterator[None]:
-    """The node's kubelet does nothing within the block."""
-    told = subprocess.run(
-        ["pgrep", "-f", f"kubelet .*hostname-override={node}( |$)"], capture_output=True, text=True, check=False
-    ).stdout
-    found = [int(line) for line in told.split()]
-    if not found:
-        pytest.skip(f"the kubelet of {node} is no process of this machine, so it cannot be stopped")
-    for number in found:
+def silent(kubelets: list[int]) -> Iterator[None]:
+    """They do nothing within the block."""
+    for number in kubelets:
         os.kill(number, signal.SIGSTOP)
     try:
         yield
     finally:
-        for number in found:
+        for number in kubelets:
             os.kill(number, signal.SIGCONT)
 
 
 def test_training_ends_as_if_nothing_had_happened(survived: Survived) -> None:
-    assert survived.was_silent
     assert survived.ended["state"] == "succeeded"
 
 
@@ -139,3 +126,9 @@ def test_every_step_is_with_the_tracker_that_went_away(survived: Survived) -> No
 def test_last_checkpoint_is_whole_in_the_store_that_went_away(survived: Survived) -> None:
     kept = [name for name in survived.facts["objects"] if name.endswith("manifest.json")]
     assert any(f"global_step_{NUM_STEPS}/" in name for name in kept), kept
+
+
+def test_node_was_given_up_while_the_training_ran(survived: Survived) -> None:
+    if survived.num_steps_given_up is None:
+        pytest.skip("the kubelet of the worker's node is no process of this machine, so it was not stopped")
+    assert 1 <= survived.num_steps_given_up < NUM_STEPS
