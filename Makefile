@@ -98,20 +98,20 @@ test: setup setup-verl setup-vllm setup-lmms ## Every test but the end-to-end on
 	VISIONTHINK_VLLM_PYTHON="$(abspath $(VENV_VLLM))/bin/python" \
 	VISIONTHINK_LMMS_PYTHON="$(abspath $(VENV_LMMS))/bin/python" \
 	VISIONTHINK_PROMETHEUS="$(abspath $(wildcard $(PROMETHEUS)))" \
-	$(BIN)/pytest -rs --cov=visionthink.core --cov-report=term-missing:skip-covered $(ARGS)
+	$(BIN)/pytest -rsfE --cov=visionthink.core --cov-report=term-missing:skip-covered $(ARGS)
 
 .PHONY: e2e
 e2e: setup setup-verl setup-vllm ## The end-to-end tests: whole runs, kills and restarts, bad input at the command line
 	VISIONTHINK_VERL_PYTHON="$(abspath $(VENV_VERL))/bin/python" \
 	VISIONTHINK_VLLM_PYTHON="$(abspath $(VENV_VLLM))/bin/python" \
-	$(BIN)/pytest -rs -m e2e tests $(ARGS)
+	$(BIN)/pytest -rsfE -m e2e tests $(ARGS)
 
 # A cluster is KUBECONFIG's, or one that the program CLUSTER_KIT starts and ends.
 CLUSTER_KIT ?= $(wildcard ../shared/kube/cluster)
 ON_CLUSTER = VISIONTHINK_CLUSTER_KIT="$(abspath $(CLUSTER_KIT))" \
 	VISIONTHINK_VERL_PYTHON="$(abspath $(VENV_VERL))/bin/python" \
 	VISIONTHINK_VLLM_PYTHON="$(abspath $(VENV_VLLM))/bin/python" \
-	$(BIN)/pytest -rs -m cluster
+	$(BIN)/pytest -rsfE -m cluster
 .PHONY: cluster-e2e
 cluster-e2e: setup setup-verl setup-vllm ## One story on a Kubernetes cluster: installed, trained, served, rolled out, removed
 	$(ON_CLUSTER) -x tests/cluster/test_end_to_end.py $(ARGS)
@@ -126,7 +126,7 @@ chart: setup setup-chart ## The Helm chart: lint, suites, refusals, what both pr
 
 .PHONY: test-node
 test-node: setup ## Three real Ray nodes of one training on this machine: how each end of a node comes out (ten minutes)
-	$(BIN)/pytest -rs -m node tests/contract/node $(ARGS)
+	$(BIN)/pytest -rsfE -m node tests/contract/node $(ARGS)
 
 .PHONY: bench
 bench: setup ## Speed of labelling, training steps and serving on this machine
