@@ -38,10 +38,12 @@ OPTIONAL: Final = {
 def strict(kube: Kube) -> Iterator[str]:
     """A namespace that takes restricted pods only, on a cluster that knows every kind."""
     known = kube.kubectl("get", "crds", "-o", "name")
+    brought = []
     for name, place in OPTIONAL.items():
         path = ROOT.parent / "shared" / "crds" / place
         if name not in known and path.exists():
             kube.kubectl("apply", "--server-side", "-f", str(path))
+            brought.append(str(path))
             kube.kubectl("wait", "--for=condition=Established", "--timeout=60s", f"crd/{name}")
         elif name not in known:
             pytest.skip(f"this cluster does not know {name}")
@@ -49,6 +51,8 @@ def strict(kube: Kube) -> Iterator[str]:
     kube.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": STRICT, "labels": labels}})
     yield STRICT
     kube.kubectl("delete", "namespace", STRICT, "--timeout=100s")
+    for file in brought:
+        kube.kubectl("delete", "-f", file)
 
 
 def rendered(helm: Helm, kube: Kube, profile: str | None, values: Mapping[str, object]) -> list[Any]:

@@ -131,7 +131,7 @@ def test_operator_without_pods_is_told_by_its_name_and_by_what_it_no_longer_admi
     scale = ("-n", "kubeflow", "scale", "deployment", "training-operator")
     installed.kubectl(*scale, "--replicas=0")
     try:
-        until(lambda: _endpoints(installed) == "", what="no pod", timeout_s=90)
+        until(lambda: not _endpoints(installed), what="no pod", timeout_s=90)
         code, found = examined(installed)
         assert code == 1
         assert found["training operator"]["health"] == "wrong" and found["training operator"]["mend"]
@@ -139,15 +139,16 @@ def test_operator_without_pods_is_told_by_its_name_and_by_what_it_no_longer_admi
         assert admission["health"] == "wrong" and "webhook" in admission["found"]
     finally:
         installed.kubectl(*scale, "--replicas=1")
-        until(lambda: _endpoints(installed) != "", what="the operator", timeout_s=90)
+        until(lambda: bool(_endpoints(installed)), what="the operator", timeout_s=90)
 
 
-def _endpoints(kube: Kube) -> str:
+def _endpoints(kube: Kube) -> list[str]:
     """The addresses behind the operator's Service."""
-    return kube.kubectl(
-        *("-n", "kubeflow", "get", "endpointslices", "-l", "kubernetes.io/service-name=training-operator"),
-        *("-o", "jsonpath={.items[*].endpoints[?(@.conditions.ready==true)].addresses[*]}"),
-    ).strip()
+    label = "kubernetes.io/service-name=training-operator"
+    found = json.loads(kube.kubectl("-n", "kubeflow", "get", "endpointslices", "-l", label, "-o", "json"))
+    # Where there are none, the list itself is null.
+    ends = [end for piece in found["items"] for end in piece.get("endpoints") or () if end["conditions"].get("ready")]
+    return [address for end in ends for address in end["addresses"]]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +156,7 @@ def _endpoints(kube: Kube) -> str:
     [
         (["verl.gpus_per_node=64", "train.backend=verl"], {}, "GPUs", "1 x 64 wanted"),
         (["cluster.training.claims=['nobody:/runs']", "train.backend=verl"], {}, "claim nobody", "there is none"),
-        (["cluster.serving.autoscaler=keda"], {}, "kind ScaledObject", "keda.sh is not known here"),
+        (["cluster.training.queue=q"], {}, "kind LocalQueue", "kueue.x-k8s.io is not known here"),
         (
             ["register_model.store=s3://models/x"],
             {"AWS_SECRET_ACCESS_KEY": "wrong"},
@@ -168,6 +169,8 @@ def _endpoints(kube: Kube) -> str:
 def test_broken_thing_is_told(
     installed: Kube, bucket: Bucket, settings: list[str], env: dict[str, str], name: str, told: str
 ) -> None:
+    if name == "kind LocalQueue" and "localqueues.kueue.x-k8s.io" in installed.kubectl("get", "crds", "-o", "name"):
+        pytest.skip("this cluster has Kueue, so nothing is missing")
     code, found = examined(installed, *settings, env=keys(bucket) | env)
     assert code == 1
     assert found[name]["health"] == "wrong" and told in found[name]["found"] and found[name]["mend"], found[name]

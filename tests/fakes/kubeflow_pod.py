@@ -78,27 +78,33 @@ class Pods:
             self._fetch(pod, key)
         (pod / "tmp").mkdir(parents=True, exist_ok=True)
         arguments = [word.replace("{{$}}", json.dumps(executor_input)) for word in container["args"]]
-        process = subprocess.Popen(
-            [*container["command"], *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd=pod,
-            start_new_session=True,
-            env={
-                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-                "HOME": str(pod / "tmp"),
-                "KFP_RUN_ID": self.run_id,
-                "VISIONTHINK_RUNS_DIR": str(runs or pod / "runs"),
-                "VISIONTHINK_SETTINGS_DIR": str(self.home / "settings"),
-                **self.env,
-                **env,
-            },
-        )
+        with (pod / "log.txt").open("w") as log:
+            process = subprocess.Popen(
+                [*container["command"], *arguments],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                text=True,
+                cwd=pod,
+                start_new_session=True,
+                env={
+                    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                    "HOME": str(pod / "tmp"),
+                    "KFP_RUN_ID": self.run_id,
+                    "VISIONTHINK_RUNS_DIR": str(runs or pod / "runs"),
+                    "VISIONTHINK_SETTINGS_DIR": str(self.home / "settings"),
+                    **self.env,
+                    **env,
+                },
+            )
         self.running = process
-        log, _ = process.communicate(timeout=900)
+        code = process.wait(900)
         self.running = None
-        return self._collected(pod, process.returncode, log, list(made.get("artifacts", {})))
+        return self._collected(pod, code, self.log(), list(made.get("artifacts", {})))
+
+    def log(self) -> str:
+        """What the last pod has said so far."""
+        path = self.home / f"pod-{self.num_pods}" / "log.txt"
+        return path.read_text() if path.exists() else ""
 
     def pids(self) -> list[int]:
         """The Python processes of the step that runs: its shell's children."""
