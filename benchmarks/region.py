@@ -36,7 +36,7 @@ def run(seed: int, out: Path, extra: Sequence[str]) -> dict[str, float]:
     """Wall and processor seconds of a seed's run, which is made if it is not there yet."""
     folder, took = out / f"seed-{seed}", out / f"seed-{seed}.json"
     if not took.exists():
-        sets = [f"seed={seed}", f"data.world_seed={seed}", *extra]
+        sets = [f"seed={seed}", f"data.world_seed={seed}", f"register_model.name=region-{seed}", *extra]
         options = [option for setting in sets for option in ("--set", setting)]
         command = ["run", "--direct", "--preset", "region", "--run-dir", str(folder), *options]
         took.write_text(json.dumps(_called(command, out / f"seed-{seed}.log")))
