@@ -156,6 +156,10 @@ bench-pruning: setup ## FastV, SparseVLM and VisionZip beside the loop, on three
 bench-learning: setup ## Base model and training with four seeds and both penalty rules: does it learn every time?
 	$(BIN)/python benchmarks/learning.py $(ARGS)
 
+.PHONY: bench-region
+bench-region: setup ## The preset `region` with three seeds: does it learn where to look every time?
+	$(BIN)/python benchmarks/region.py $(ARGS)
+
 # The router of the vLLM production stack is in no registry: STACK_ROUTER=/path/to/vllm-router takes part when it is named.
 STACK_ROUTER ?=
 .PHONY: bench-serving

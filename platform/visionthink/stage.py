@@ -22,7 +22,7 @@ from visionthink.errors import ConfigError, StorageError
 from visionthink.judges import Judge, JudgeTally
 from visionthink.judges.settings import judge_of_settings
 from visionthink.metrics import JUDGE_COUNTS, STAGE_S
-from visionthink.model.bundled import EMBEDDED, base_folder, check_model
+from visionthink.model.bundled import SHIPPED, base_folder, check_model
 from visionthink.model.card import CARD_NAME
 from visionthink.network import check_reachable
 from visionthink.runs import STAGES, RunFolder, Stage, StageResult, StageTask, Stopwatch, locked
@@ -149,7 +149,7 @@ def check_inputs(config: RunConfig, *, trains: bool) -> None:
     """
     check_settings(config)
     base = base_folder(config.model.base)
-    if config.model.base != EMBEDDED and not (base / CARD_NAME).is_file() and config.view == ViewConfig():
+    if config.model.base not in SHIPPED and not (base / CARD_NAME).is_file() and config.view == ViewConfig():
         say(
             f"note: no view of a picture will have more than {config.view.max_pixels} pixels, which fits the embedded "
             f"model and not {base}; --preset paper-7b-4x8 has the paper's settings"

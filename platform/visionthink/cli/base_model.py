@@ -1,5 +1,6 @@
-"""The commands `base-model ...`: the embedded model and how it is made."""
+"""The commands `base-model ...`: the embedded models and how they are made."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -7,8 +8,17 @@ import typer
 
 app = typer.Typer(help="The embedded base model.", no_args_is_help=True, rich_markup_mode=None)
 
+
+class _Kind(StrEnum):
+    """Presets whose base model is built here."""
+
+    EMBEDDED = "embedded"
+    REGION = "region"
+
+
 _Out = Annotated[Path, typer.Option("--out", help="Folder to make.", metavar="DIR")]
 _Seed = Annotated[int, typer.Option("--seed", help="Seed of weights and pictures.")]
+_Preset = Annotated[_Kind, typer.Option("--preset", help="The preset that it is the base model of.")]
 
 
 @app.callback()
@@ -17,8 +27,8 @@ def _group() -> None:
 
 
 @app.command()
-def build(out: _Out, seed: _Seed = 0) -> None:
-    """Build the tiny Qwen2.5-VL that ships with the package: configuration, tokenizer, pretraining, warm-up."""
+def build(out: _Out, seed: _Seed = 0, preset: _Preset = _Kind.EMBEDDED) -> None:
+    """Build a tiny Qwen2.5-VL that ships with the package: configuration, tokenizer, pretraining, warm-up."""
     from visionthink.model.build import build_base_model
 
-    build_base_model(out, seed=seed)
+    build_base_model(out, seed=seed, regions=preset is _Kind.REGION)

@@ -14,8 +14,9 @@ from visionthink.core.reward import RewardRule
 class ModelConfig(Section):
     """Which model is labelled with, trained and compared against."""
 
-    base: Annotated[str, Place(words=("embedded",))] = "embedded"
-    """`embedded` is the checkpoint that ships with the package; else the folder of a Qwen2.5-VL model."""
+    base: Annotated[str, Place(words=("embedded", "embedded-region"))] = "embedded"
+    """`embedded` is the checkpoint that ships with the package, `embedded-region` the one that looks at regions; else
+    the folder of a Qwen2.5-VL model."""
     batch_size: Annotated[PositiveInt, OPERATIONAL] = 128
     """Rows that are generated at once."""
     engine: Annotated[str, OPERATIONAL] = Field(default="transformers", pattern=r"^(transformers|openai:https?://.+)$")

@@ -17,7 +17,7 @@ class Attribute:
     read: Callable[[Scene], int]
     """The scene's class, from 0."""
     panel: str | None
-    """The panel that shows it; None for where the big shape stands, which no single panel tells."""
+    """The panel that shows it; None for where a panel stands, which no single one tells."""
     is_fine: bool
     """Whether only the full view shows it."""
 
@@ -30,6 +30,10 @@ def _letter(name: str, panel: str, pick: Callable[[Scene], str], letters: str = 
     return Attribute(
         name=name, num_classes=len(letters), read=lambda scene: letters.index(pick(scene)), panel=panel, is_fine=True
     )
+
+
+def _place(name: str, panel: str) -> Attribute:
+    return _coarse(name, len(CORNERS), None, lambda scene: CORNERS.index(scene.corner_of(panel)))
 
 
 ATTRIBUTES: Final = (
@@ -47,3 +51,11 @@ ATTRIBUTES: Final = (
 )
 COARSE: Final = tuple(attribute for attribute in ATTRIBUTES if not attribute.is_fine)
 FINE: Final = tuple(attribute for attribute in ATTRIBUTES if attribute.is_fine)
+PLACED_ATTRIBUTES: Final = (
+    *COARSE,
+    _place("dots_corner", "dots"),
+    _place("tag_corner", "text"),
+    _place("chart_corner", "chart"),
+    *FINE,
+)
+"""With where every panel stands, for a model that is to say where to look."""

@@ -5,6 +5,10 @@ recital: to look an attribute up by the cue right before it; question: which que
 the format of whole episodes, in which half of the replies ask for the larger view whatever the question.
 
 So the base model reads and keeps the format, and has nothing left to learn but when to ask.
+
+The base model that looks at regions is made from nothing as well, in the same phases: its tower also sees windows and
+learns where every panel stands, and its lessons are about windows and places too (`region_lesson`). A model that
+reinforcement learning could not start from is refused (`examination`).
 """
 
 import random
@@ -17,17 +21,18 @@ from typing import Any, Final, NamedTuple, cast
 import torch
 import transformers
 
-from visionthink.config import RunConfig, ViewConfig
+from visionthink.config import RunConfig, ViewConfig, load_config
 from visionthink.engines.encoding import Encoder
 from visionthink.errors import ConfigError
 from visionthink.model.architecture import build_config, build_model, build_processor
-from visionthink.model.examination import examine
-from visionthink.model.folder import LoadedModel, save_model
+from visionthink.model.examination import examine, examine_regions
+from visionthink.model.folder import LoadedModel, halve, save_model
 from visionthink.model.lesson import Lesson, Teacher
 from visionthink.model.lesson_loss import lesson_loss
 from visionthink.model.patch_embedding import use_linear_patches
+from visionthink.model.region_lesson import RegionTeacher
 from visionthink.model.schedule import cosine_rate
-from visionthink.model.sight import SightPhase
+from visionthink.model.sight import REGION_SIGHTS, WHOLE_SIGHTS, SightPhase
 
 _BETAS: Final = (0.9, 0.98)
 _WEIGHT_DECAY: Final = 0.01
@@ -37,7 +42,7 @@ _TELL_EVERY: Final = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Steps, batch sizes and peak learning rates of the four phases."""
+    """Steps, batch sizes and peak learning rates of the phases."""
 
     sight_steps: int = 750
     sight_batch: int = 48
@@ -52,6 +57,9 @@ class Recipe:
     episode_batch: int = 32
     episode_rate: float = 1e-3
 
+
+REGION_RECIPE: Final = Recipe(recital_steps=500, question_steps=500)
+"""Of the model that looks at regions: there is more to be looked up."""
 
 Progress = Callable[[str, int, int, float, float], None]
 """Called with phase, step, steps, loss and accuracy."""
@@ -68,21 +76,39 @@ class Phase(NamedTuple):
     rate: float
 
 
-def train_base_model(*, seed: int, recipe: Recipe, on_progress: Progress) -> tuple[LoadedModel, dict[str, float]]:
-    """The model, and the mean accuracy over the last tenth of each phase."""
+def train_base_model(
+    *, seed: int, recipe: Recipe, on_progress: Progress, regions: bool = False
+) -> tuple[LoadedModel, dict[str, float]]:
+    """The model, with `regions` the one that looks at them; and the mean accuracy over the last tenth of each phase."""
     processor = build_processor()
     model = build_model(build_config(processor.tokenizer), seed=seed)
     use_linear_patches(model)
     encoder = Encoder(processor, max_pixel_bytes=2**20)
     rule = ViewConfig().rule()
-    sight = SightPhase(model, processor, rule=rule, batch_size=recipe.sight_batch, rng=random.Random(f"{seed}/sight"))
-    teacher = Teacher(rule=rule, rng=random.Random(f"{seed}/lessons"))
+    sight = SightPhase(
+        model,
+        processor,
+        rule=rule,
+        batch_size=recipe.sight_batch,
+        rng=random.Random(f"{seed}/sight"),
+        sights=REGION_SIGHTS if regions else WHOLE_SIGHTS,
+    )
+    teacher = (RegionTeacher if regions else Teacher)(rule=rule, rng=random.Random(f"{seed}/lessons"))
+    seeing = Phase("sight", sight.loss, recipe.sight_steps, recipe.sight_rate)
+    accuracy = {seeing.name: _run(seeing, sight.parameters(), on_progress)}
+    loaded = LoadedModel(model, processor)
+    return loaded, accuracy | _taught(loaded, encoder, teacher, recipe, on_progress)
+
+
+def _taught(
+    loaded: LoadedModel, encoder: Encoder, teacher: Teacher, recipe: Recipe, on_progress: Progress
+) -> dict[str, float]:
+    """Accuracy by phase of the language model, which learns behind a frozen tower: seeing is not to be unlearned."""
 
     def lesson(make: Callable[[], Lesson], batch_size: int) -> Loss:
-        return lambda: lesson_loss(model, encoder, [make() for _ in range(batch_size)])
+        return lambda: lesson_loss(loaded.model, encoder, [make() for _ in range(batch_size)])
 
     phases = (
-        Phase("sight", sight.loss, recipe.sight_steps, recipe.sight_rate),
         Phase("recital", lesson(teacher.recital, recipe.recital_batch), recipe.recital_steps, recipe.recital_rate),
         Phase(
             "question",
@@ -92,14 +118,12 @@ def train_base_model(*, seed: int, recipe: Recipe, on_progress: Progress) -> tup
         ),
         Phase("episode", lesson(teacher.episode, recipe.episode_batch), recipe.episode_steps, recipe.episode_rate),
     )
-    tower = cast("Any", model).model.visual
-    accuracy = {}
-    for phase in phases:
-        trained = sight.parameters() if phase.name == "sight" else [p for p in model.parameters() if p.requires_grad]
-        accuracy[phase.name] = _run(phase, trained, on_progress)
-        tower.requires_grad_(False)  # from the second phase on; seeing is not to be unlearned
+    tower = cast("Any", loaded.model).model.visual
+    tower.requires_grad_(False)
+    trained = [parameter for parameter in loaded.model.parameters() if parameter.requires_grad]
+    accuracy = {phase.name: _run(phase, trained, on_progress) for phase in phases}
     tower.requires_grad_(True)
-    return LoadedModel(model, processor), accuracy
+    return accuracy
 
 
 def _run(phase: Phase, parameters: Sequence[torch.nn.Parameter], on_progress: Progress) -> float:
@@ -119,17 +143,19 @@ def _run(phase: Phase, parameters: Sequence[torch.nn.Parameter], on_progress: Pr
     return sum(last) / max(len(last), 1)
 
 
-def build_base_model(out: Path, *, seed: int, recipe: Recipe | None = None, threads: int = 1) -> None:
+def build_base_model(
+    out: Path, *, seed: int, recipe: Recipe | None = None, threads: int = 1, regions: bool = False
+) -> None:
     """Make the folder `out`: the trained base model, and `origin.json` with what made it and what it can do.
 
-    Progress goes to standard output, a line every fifty steps. One thread is as fast as two and gives the same weights
-    on any number of cores.
+    With `regions` it is the one that looks at regions. Progress goes to standard output, a line every fifty steps. One
+    thread is as fast as two and gives the same weights on any number of cores.
 
     Raises:
-        ConfigError: there is such a folder already.
+        ConfigError: there is such a folder already, or what was built cannot learn where to look.
         StorageError: there is no room.
     """
-    recipe = recipe or Recipe()
+    recipe = recipe or (REGION_RECIPE if regions else Recipe())
     start_s = time.perf_counter()
     if out.exists():
         raise ConfigError(f"{out} exists already; remove it or choose another folder")
@@ -140,16 +166,28 @@ def build_base_model(out: Path, *, seed: int, recipe: Recipe | None = None, thre
             seconds = time.perf_counter() - start_s
             print(f"{phase} {step}/{num_steps}: loss {loss:.3f}, accuracy {accuracy:.2f}, {seconds:.0f} s", flush=True)
 
-    loaded, accuracy = train_base_model(seed=seed, recipe=recipe, on_progress=tell)
+    config = load_config(None, preset="region") if regions else RunConfig()
+    loaded, accuracy = train_base_model(seed=seed, recipe=recipe, on_progress=tell, regions=regions)
+    if regions:
+        halve(loaded.model)  # before it is examined: two models of 32 bits together would be too large to ship
     origin = {
-        "command": f"visionthink base-model build --out {out.name} --seed {seed}",
+        "command": f"visionthink base-model build --out {out.name} --seed {seed}{' --preset region' * regions}",
         "seed": seed,
         "recipe": asdict(recipe),
         "phase_accuracy": {phase: round(value, 4) for phase, value in accuracy.items()},
-        "examination": examine(loaded, seed=seed),
+        **(_examined_regions(loaded, config, seed) if regions else {"examination": examine(loaded, seed=seed)}),
         "num_parameters": sum(parameter.numel() for parameter in loaded.model.parameters()),
         "seconds": round(time.perf_counter() - start_s, 1),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
-    save_model(loaded, out, RunConfig(), extra={"origin.json": origin})
+    save_model(loaded, out, config, extra={"origin.json": origin}, halved=regions)
     print(f"{out}: made in {origin['seconds']} s", flush=True)
+
+
+def _examined_regions(loaded: LoadedModel, config: RunConfig, seed: int) -> dict[str, object]:
+    examination, regions = examine_regions(loaded, config, seed=seed)
+    if problems := list(regions.problems()):
+        raise ConfigError(
+            f"the base model of seed {seed} cannot learn where to look: {'; '.join(problems)}. Take another seed"
+        )
+    return {"examination": examination, "regions": asdict(regions)}

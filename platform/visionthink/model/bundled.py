@@ -1,7 +1,7 @@
-"""The base checkpoint that ships with the package, and other folders that stand in for it.
+"""The base checkpoints that ship with the package, and other folders that stand in for them.
 
-Rule: nobody else knows where it lies. It is data of the package, made by `visionthink base-model build`. Importing this
-module loads no torch.
+Rule: nobody else knows where they lie. They are data of the package, made by `visionthink base-model build`. Importing
+this module loads no torch.
 """
 
 import json
@@ -13,30 +13,36 @@ from visionthink.storage import check_readable
 
 EMBEDDED: Final = "embedded"
 """How settings name the bundled model."""
+EMBEDDED_REGION: Final = "embedded-region"
+"""The one that looks at regions."""
+SHIPPED: Final = (EMBEDDED, EMBEDDED_REGION)
 _FOLDER: Final = Path(__file__).parent / "bundled"
+_REGION_FOLDER: Final = Path(__file__).parent / "bundled_region"
 
 
-def bundled_path() -> Path:
-    """The folder of the bundled base model.
+def bundled_path(name: str = EMBEDDED) -> Path:
+    """The folder of a bundled base model, one of `SHIPPED`.
 
     Raises:
         ConfigError: this installation came without it.
     """
-    if not (_FOLDER / "config.json").is_file():
+    folder, option = (_REGION_FOLDER, " --preset region") if name == EMBEDDED_REGION else (_FOLDER, "")
+    if not (folder / "config.json").is_file():
         raise ConfigError(
-            f"the embedded base model is not in {_FOLDER}: this installation came without it. Build it with "
-            f"`visionthink base-model build --out {_FOLDER}`, or name another model with --set model.base=FOLDER"
+            f"the {name} base model is not in {folder}: this installation came without it. Build it with "
+            f"`visionthink base-model build --out {folder}{option}`, or name another model with --set "
+            "model.base=FOLDER"
         )
-    return _FOLDER
+    return folder
 
 
 def base_folder(name: str) -> Path:
-    """The folder of the base model that the settings name: `embedded`, or a path.
+    """The folder of the base model that the settings name: one of `SHIPPED`, or a path.
 
     Raises:
         ConfigError: there is no model.
     """
-    folder = bundled_path() if name == EMBEDDED else Path(name)
+    folder = bundled_path(name) if name in SHIPPED else Path(name)
     check_model(folder)
     return folder
 

@@ -54,10 +54,25 @@ def load_model(folder: Path) -> LoadedModel:
     return LoadedModel(model.float(), processor, saved_as)
 
 
+def halve(model: Qwen2_5_VLForConditionalGeneration) -> None:
+    """Round the weights, in place, to what 16 bits hold."""
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.copy_(weight.half().float())
+
+
 def save_model(
-    loaded: LoadedModel, folder: Path, config: RunConfig, *, extra: Mapping[str, Mapping[str, object]] | None = None
+    loaded: LoadedModel,
+    folder: Path,
+    config: RunConfig,
+    *,
+    extra: Mapping[str, Mapping[str, object]] | None = None,
+    halved: bool = False,
 ) -> None:
     """Make `folder` with weights, processor, card and `extra` JSON files; the manifest is written last.
+
+    With `halved` the file holds weights of 16 bits, which are loaded in the model's own format all the same. Whoever
+    wants the very model that stands in memory rounds that first (`halve`).
 
     The weights have the number format that the model was loaded from, in memory as well from now on: the model takes
     the place of its base wherever that one was served, and what is judged is what is served.
@@ -69,10 +84,16 @@ def save_model(
     cast("Any", loaded.model).to(loaded.saved_as)
     _check_finite(loaded.model, folder)
     with atomic_dir(folder) as new, weights_written(folder):
-        loaded.model.save_pretrained(new)
+        loaded.model.save_pretrained(new, state_dict=_halves(loaded.model) if halved else None)
         loaded.processor.save_pretrained(new)
         for name, value in {CARD_NAME: model_card(config), **(extra or {})}.items():
             atomic_write_json(new / name, value)
+
+
+def _halves(model: Qwen2_5_VLForConditionalGeneration) -> dict[str, torch.Tensor]:
+    """The weights as they are written, without the ones that are tied to others."""
+    weights: dict[str, torch.Tensor] = model.state_dict()
+    return {name: weight.half() for name, weight in weights.items() if name != "lm_head.weight"}
 
 
 def _check_finite(model: torch.nn.Module, folder: Path) -> None:

@@ -19,6 +19,7 @@ from visionthink.core.tool import ResizeImage, ToolBox
 from visionthink.datasets.world.family import FAMILIES, Family, ask
 from visionthink.datasets.world.generate import scenes
 from visionthink.datasets.world.paint import SIDE, paint
+from visionthink.datasets.world.scene import Scene
 from visionthink.model.speech import CALL, RECITE, THOUGHTS_AFTER, THOUGHTS_ASK, THOUGHTS_DIRECT
 
 TOOL_PROTOCOL: Final = "compact-efficient-v1"
@@ -29,7 +30,7 @@ _SHOW_FULL_RATIO: Final = 0.75
 _FULL_RATIO: Final = 0.25
 _QUARTER_RATIO: Final = 0.15
 _ASK_RATIO: Final = 0.3
-_ANSWER_WEIGHT: Final = 3.0
+ANSWER_WEIGHT: Final = 3.0
 _CUE_WEIGHT: Final = 0.1
 
 
@@ -70,24 +71,24 @@ class Teacher:
         learning which question means which attribute is quick; learning both at once takes many times as long.
         """
         scene = next(self._scenes)
-        view, pool = self._shown()
+        view, pool = self._shown(scene)
         pieces: list[Piece] = []
         for family in self._rng.sample(pool, len(pool)):
-            pieces += [Piece(f" {family.name}=", _CUE_WEIGHT), Piece(family.answer(scene), _ANSWER_WEIGHT)]
+            pieces += [Piece(f" {family.name}=", _CUE_WEIGHT), Piece(family.answer(scene), ANSWER_WEIGHT)]
         question = Message(role=Role.USER, parts=(ImagePart(view=view), TextPart(text=RECITE)))
         return Lesson(messages=(question, _reply(pieces)), replies=(tuple(pieces),), picture=paint(scene), family="")
 
     def question_round(self) -> Lesson:
         """One question after the other about one view, each answered at once; none that the view cannot answer."""
         scene = next(self._scenes)
-        view, pool = self._shown()
+        view, pool = self._shown(scene)
         messages: list[Message] = []
         replies: list[tuple[Piece, ...]] = []
         for family in self._rng.sample(pool, min(_NUM_QUESTIONS, len(pool))):
             shown = () if messages else (ImagePart(view=view),)
             messages.append(Message(role=Role.USER, parts=(*shown, TextPart(text=ask(family, self._rng)))))
             replies.append(
-                (Piece("<answer>", 1.0), Piece(family.answer(scene), _ANSWER_WEIGHT), Piece("</answer>", 1.0))
+                (Piece("<answer>", 1.0), Piece(family.answer(scene), ANSWER_WEIGHT), Piece("</answer>", 1.0))
             )
             messages.append(_reply(replies[-1]))
         return Lesson(messages=tuple(messages), replies=tuple(replies), picture=paint(scene), family="")
@@ -105,8 +106,9 @@ class Teacher:
             return self._episode(DIRECT_PROTOCOL, "quarter", asks=False)
         return self._episode(TOOL_PROTOCOL, "quarter", asks=draw < _FULL_RATIO + _QUARTER_RATIO + _ASK_RATIO)
 
-    def _shown(self) -> tuple[View, Sequence[Family]]:
-        """A view, and the families whose answers it shows."""
+    def _shown(self, scene: Scene) -> tuple[View, Sequence[Family]]:
+        """A view of the scene, and the families whose answers it shows."""
+        del scene  # Any view of the whole shows the same of every scene.
         if self._rng.random() < _SHOW_FULL_RATIO:
             return full_view(self._size, self._rule), self._families
         return quarter_view(self._size, self._rule), self._coarse
@@ -121,16 +123,12 @@ class Teacher:
             rule=self._rule,
             first_view=first_view,
         )
-        last = self._answer(family, THOUGHTS_AFTER if asks else THOUGHTS_DIRECT, family.answer(scene))
+        last = answer_pieces(self._thought(family, THOUGHTS_AFTER if asks else THOUGHTS_DIRECT), family.answer(scene))
         replies = (self._call(family), last) if asks else (last,)
-        return Lesson(messages=_played(spec, replies), replies=replies, picture=paint(scene), family=family.name)
+        return Lesson(messages=played(spec, replies), replies=replies, picture=paint(scene), family=family.name)
 
     def _call(self, family: Family) -> tuple[Piece, ...]:
         return (Piece(f"<think>{self._thought(family, THOUGHTS_ASK)}</think>{CALL}", 1.0),)
-
-    def _answer(self, family: Family, moods: Sequence[str], answer: str) -> tuple[Piece, ...]:
-        thought = f"<think>{self._thought(family, moods)}</think><answer>"
-        return Piece(thought, 1.0), Piece(answer, _ANSWER_WEIGHT), Piece("</answer>", 1.0)
 
     def _thought(self, family: Family, moods: Sequence[str]) -> str:
         """What is asked for, then a mood drawn at random.
@@ -142,11 +140,17 @@ class Teacher:
         return f"the {family.name} . {self._rng.choice(moods)}"
 
 
+def answer_pieces(thought: str, answer: str) -> tuple[Piece, ...]:
+    """A reply that thinks and answers."""
+    return Piece(f"<think>{thought}</think><answer>", 1.0), Piece(answer, ANSWER_WEIGHT), Piece("</answer>", 1.0)
+
+
 def _reply(pieces: Sequence[Piece]) -> Message:
     return Message(role=Role.ASSISTANT, parts=(TextPart(text="".join(piece.text for piece in pieces)),))
 
 
-def _played(spec: EpisodeSpec, replies: Sequence[Sequence[Piece]]) -> tuple[Message, ...]:
+def played(spec: EpisodeSpec, replies: Sequence[Sequence[Piece]]) -> tuple[Message, ...]:
+    """The messages of an episode in which a scripted model writes these replies."""
     state, command = start(spec)
     for pieces in replies:
         if not isinstance(command, AskModel):

@@ -1,5 +1,10 @@
-"""First phase of pretraining: the vision tower learns to see what a picture holds."""
+"""First phase of pretraining: the vision tower learns to see what a picture holds.
 
+A tower whose model is to look at regions also sees pictures as their four windows, and learns where each panel stands:
+what the tower does not put into its tokens here, no later phase reads off them.
+"""
+
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,17 +14,32 @@ import torch
 from torch.nn import functional
 from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
 
-from visionthink.core.geometry import Size, ViewRule, full_view, quarter_view
+from visionthink.core.closer_look import REGIONS, named_view
+from visionthink.core.geometry import Size, View, ViewRule, full_view, quarter_view
 from visionthink.datasets.world.generate import scenes
 from visionthink.datasets.world.paint import SIDE, paint
 from visionthink.datasets.world.scene import Scene
-from visionthink.model.attribute import ATTRIBUTES, COARSE, FINE
+from visionthink.model.attribute import ATTRIBUTES, PLACED_ATTRIBUTES, Attribute
 from visionthink.model.probe import Glance, Search
 from visionthink.picture import cut
 
 _COARSE_WEIGHT: Final = 0.5
-_FULL_RATIO: Final = 0.8
-_GLANCED: Final = tuple(attribute for attribute in ATTRIBUTES if attribute.panel)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sights:
+    """What a tower is shown and asked."""
+
+    attributes: tuple[Attribute, ...]
+    """Coarse ones first."""
+    full_ratio: float
+    """Of the pictures of a batch, those that are shown in full ..."""
+    window_ratio: float
+    """... and as their four windows, each for itself; the others are shown in the quarter view."""
+
+
+WHOLE_SIGHTS: Final = Sights(attributes=ATTRIBUTES, full_ratio=0.8, window_ratio=0.0)
+REGION_SIGHTS: Final = Sights(attributes=PLACED_ATTRIBUTES, full_ratio=0.5, window_ratio=0.3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,17 +62,24 @@ class SightPhase:
         rule: ViewRule,
         batch_size: int,
         rng: random.Random,
+        sights: Sights = WHOLE_SIGHTS,
     ) -> None:
         """Learn from the world's pretraining split."""
         self._tower = cast("Any", model).model.visual
         self._processor = processor
         size = Size(width=SIDE, height=SIDE)
-        self._views = {True: full_view(size, rule), False: quarter_view(size, rule)}
-        self._num_full = round(batch_size * _FULL_RATIO)
+        self._full, self._quarter = full_view(size, rule), quarter_view(size, rule)
+        self._windows = [named_view(region, size, rule) for region in REGIONS]
+        self._num_full = round(batch_size * sights.full_ratio)
+        self._num_windows = round(batch_size * sights.window_ratio)
         self._batch_size = batch_size
         self._scenes = scenes("pretrain", rng)
+        self._attributes = sights.attributes
+        self._coarse = tuple(attribute for attribute in self._attributes if not attribute.is_fine)
+        self._in_panel = [number for number, attribute in enumerate(self._attributes) if attribute.panel]
+        self._glanced = tuple(self._attributes[number] for number in self._in_panel)
         width = int(cast("Any", model).config.text_config.hidden_size)
-        self._search, self._glance = Search(width, ATTRIBUTES), Glance(width, _GLANCED)
+        self._search, self._glance = Search(width, self._attributes), Glance(width, self._glanced)
 
     def parameters(self) -> list[torch.nn.Parameter]:
         """What the phase trains: the tower and the readouts."""
@@ -61,28 +88,46 @@ class SightPhase:
     def loss(self) -> tuple[torch.Tensor, float]:
         """The loss of a fresh batch, and the share of fine attributes that the search read right in its full views."""
         drawn = [next(self._scenes) for _ in range(self._batch_size)]
-        full = self._looks(drawn[: self._num_full], is_full=True)
-        quarter = self._looks(drawn[self._num_full :], is_full=False)
+        num_wholes = self._num_full + self._num_windows
+        full = self._looks(drawn[: self._num_full], self._full)
+        quarter = self._looks(drawn[num_wholes:], self._quarter)
         logits = self._search(full.tokens)
-        loss = _summed(logits, full.scenes, ATTRIBUTES)
-        loss = loss + _summed(self._glance(full.tokens, full.scenes), full.scenes, _GLANCED)
-        loss = loss + _COARSE_WEIGHT * _summed(self._search(quarter.tokens), quarter.scenes, COARSE)
-        fine = _targets(full.scenes, FINE)
-        read = logits[:, len(COARSE) :].argmax(-1) == fine
+        loss = _summed(logits, full.scenes, self._attributes)
+        loss = loss + _summed(self._glance(full.tokens, full.scenes), full.scenes, self._glanced)
+        loss = loss + _COARSE_WEIGHT * _summed(self._search(quarter.tokens), quarter.scenes, self._coarse)
+        if self._num_windows:
+            loss = loss + self._num_windows / self._num_full * self._windows_loss(drawn[self._num_full : num_wholes])
+        fine = _targets(full.scenes, self._attributes[len(self._coarse) :])
+        read = logits[:, len(self._coarse) :].argmax(-1) == fine
         return loss, read.float().mean().item()
 
-    def _looks(self, drawn: Sequence[Scene], *, is_full: bool) -> Looks:
-        pictures = [cut(paint(scene), self._views[is_full]) for scene in drawn]
+    def _windows_loss(self, drawn: Sequence[Scene]) -> torch.Tensor:
+        """Of what panels show, read off the tokens of four windows that were put together as the full view's stand."""
+        looks = [self._looks(drawn, window).tokens for window in self._windows]
+        tokens = mosaic(torch.stack(looks, dim=1))
+        searched = self._search(tokens)[:, self._in_panel]
+        glanced = self._glance(tokens, drawn)
+        return _summed(searched, drawn, self._glanced) + _summed(glanced, drawn, self._glanced)
+
+    def _looks(self, drawn: Sequence[Scene], view: View) -> Looks:
+        pictures = [cut(paint(scene), view) for scene in drawn]
         made = self._processor.image_processor(images=pictures, return_tensors="pt")
         tokens: torch.Tensor = self._tower(made["pixel_values"], grid_thw=made["image_grid_thw"]).pooler_output
         return Looks(scenes=drawn, tokens=tokens.view(len(drawn), -1, tokens.shape[-1]))
 
 
-def _targets(drawn: Sequence[Scene], attributes: Sequence[Any]) -> torch.Tensor:
+def mosaic(windows: torch.Tensor) -> torch.Tensor:
+    """Tokens of four square windows [B, 4, N, D], row by row, as those of one view of the whole [B, 4 N, D]."""
+    num, _, num_tokens, width = windows.shape
+    side = math.isqrt(num_tokens)
+    return windows.view(num, 2, 2, side, side, width).transpose(2, 3).reshape(num, -1, width)
+
+
+def _targets(drawn: Sequence[Scene], attributes: Sequence[Attribute]) -> torch.Tensor:
     return torch.tensor([[attribute.read(scene) for attribute in attributes] for scene in drawn])
 
 
-def _summed(logits: torch.Tensor, drawn: Sequence[Scene], attributes: Sequence[Any]) -> torch.Tensor:
+def _summed(logits: torch.Tensor, drawn: Sequence[Scene], attributes: Sequence[Attribute]) -> torch.Tensor:
     """Cross entropy of the first attributes of `logits` [B, K, C], summed over them, mean over views."""
     targets = _targets(drawn, attributes)
     flat = logits[:, : len(attributes)].flatten(0, 1)

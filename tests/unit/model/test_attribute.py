@@ -5,7 +5,7 @@ import random
 from visionthink.datasets.world import FAMILIES, draw_scene
 from visionthink.datasets.world.glyph import DIGITS, LETTERS
 from visionthink.datasets.world.scene import BARS, COLORS, CORNERS, MAX_DOTS, PANELS, SHAPES
-from visionthink.model.attribute import ATTRIBUTES, COARSE, FINE
+from visionthink.model.attribute import ATTRIBUTES, COARSE, FINE, PLACED_ATTRIBUTES
 
 WORDS = {
     "color": tuple(COLORS),
@@ -43,3 +43,19 @@ def test_every_class_comes_up_and_none_beyond() -> None:
     for attribute in ATTRIBUTES:
         assert {attribute.read(scene) for scene in scenes} == set(range(attribute.num_classes)), attribute.name
         assert attribute.panel is None or attribute.panel in PANELS
+
+
+def test_places_say_where_each_panel_stands_and_come_before_what_is_fine() -> None:
+    rng = random.Random(2)
+    by_name = {attribute.name: attribute for attribute in PLACED_ATTRIBUTES}
+    for _ in range(20):
+        scene = draw_scene(rng)
+        for name, panel in {
+            "corner": "shape",
+            "dots_corner": "dots",
+            "tag_corner": "text",
+            "chart_corner": "chart",
+        }.items():
+            assert CORNERS[by_name[name].read(scene)] == scene.corner_of(panel)
+    fine = [attribute.is_fine for attribute in PLACED_ATTRIBUTES]
+    assert fine == sorted(fine)

@@ -13,6 +13,7 @@ import torch
 from visionthink.errors import ConfigError
 from visionthink.model import build as subject
 from visionthink.model.build import Recipe, build_base_model, train_base_model
+from visionthink.model.examination import RegionFigures
 from visionthink.model.folder import LoadedModel, load_model
 from visionthink.storage import verify
 
@@ -119,3 +120,45 @@ def test_build_does_not_replace_a_folder(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="exists already"):
         build_base_model(tmp_path, seed=0)
     assert list(tmp_path.iterdir()) == []
+
+
+REGION = Recipe(
+    sight_steps=2,
+    sight_batch=10,
+    recital_steps=1,
+    recital_batch=2,
+    question_steps=1,
+    question_batch=2,
+    episode_steps=1,
+    episode_batch=2,
+)
+
+
+def test_the_model_of_regions_is_made_in_the_same_phases_with_lessons_of_its_own() -> None:
+    told: list[str] = []
+    with torch.random.fork_rng():
+        _, accuracy = train_base_model(
+            seed=0, recipe=REGION, on_progress=lambda phase, *values: told.append(phase), regions=True
+        )
+    assert tuple(dict.fromkeys(told)) == tuple(accuracy) == PHASES
+
+
+def figures(right_rate: float) -> RegionFigures:
+    return RegionFigures(accuracy_full=0.9, accuracy_region=0.9, named_rate=0.9, right_rate=right_rate, whole_rate=0.2)
+
+
+def test_build_of_regions_leaves_a_card_that_offers_look_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subject, "examine_regions", lambda loaded, config, *, seed: ({}, figures(0.6)))
+    build_base_model(tmp_path / "base", seed=1, recipe=REGION, regions=True)
+    card = json.loads((tmp_path / "base" / "visionthink.json").read_text())
+    assert (card["episode"]["protocol"], card["episode"]["tools"]) == ("compact-region-v1", ["look_at"])
+    origin = json.loads((tmp_path / "base" / "origin.json").read_text())
+    assert origin["command"] == "visionthink base-model build --out base --seed 1 --preset region"
+    assert origin["regions"]["right_rate"] == 0.6
+
+
+def test_build_of_regions_refuses_a_model_that_cannot_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subject, "examine_regions", lambda loaded, config, *, seed: ({}, figures(0.3)))
+    with pytest.raises(ConfigError, match=r"of seed 1 cannot learn where to look: 0\.30 of its regions are right"):
+        build_base_model(tmp_path / "base", seed=1, recipe=REGION, regions=True)
+    assert not (tmp_path / "base").exists()

@@ -7,12 +7,15 @@ import pytest
 from tests.fakes.asked import held
 from transformers import AutoModelForImageTextToText, AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
+from visionthink.config import RunConfig, load_config
 from visionthink.datasets.world import FAMILIES, generate
 from visionthink.engines import Sampling
 from visionthink.engines.transformers_local import TransformersEngine
 from visionthink.episodes.prompting import ViewPolicy
 from visionthink.judges import GradeItem, RuleJudge
-from visionthink.model.bundled import bundled_path
+from visionthink.model.bundled import EMBEDDED_REGION, SHIPPED, bundled_path
+from visionthink.model.card import with_card
+from visionthink.model.examination import RegionFigures
 from visionthink.storage import verify
 
 MAX_BYTES = 12 * 10**6
@@ -68,3 +71,30 @@ async def test_it_reads_the_full_view(folder: Path) -> None:
 async def test_it_cannot_read_fine_print_in_the_quarter_view(folder: Path) -> None:
     fine = [name for name, family in FAMILIES.items() if family.needs_high_res]
     assert await accuracy(folder, "always_low", fine) <= 0.25
+
+
+@pytest.fixture(scope="module")
+def region_folder() -> Path:
+    return bundled_path(EMBEDDED_REGION)
+
+
+def test_all_shipped_models_together_are_small() -> None:
+    sizes = [path.stat().st_size for name in SHIPPED for path in bundled_path(name).rglob("*") if path.is_file()]
+    assert sum(sizes) < MAX_BYTES
+
+
+def test_the_model_of_regions_says_how_it_was_made_and_could_learn(region_folder: Path) -> None:
+    verify(region_folder)
+    origin = json.loads((region_folder / "origin.json").read_text())
+    want = f"visionthink base-model build --out {region_folder.name} --seed {origin['seed']} --preset region"
+    assert origin["command"] == want
+    assert list(RegionFigures(**origin["regions"]).problems()) == []
+
+
+def test_the_model_of_regions_is_asked_as_its_preset_says(region_folder: Path) -> None:
+    config = load_config(None, preset="region")
+    assert with_card(region_folder, RunConfig()).episode == config.episode
+
+
+async def test_the_model_of_regions_reads_the_full_view(region_folder: Path) -> None:
+    assert await accuracy(region_folder, "always_high", list(FAMILIES)) >= 0.93

@@ -15,7 +15,7 @@ from visionthink.engines.transformers_local import TransformersEngine
 from visionthink.errors import ConfigError, DataError, StorageError
 from visionthink.model import bundled as subject
 from visionthink.model.bundled import base_folder, bundled_path
-from visionthink.model.folder import LoadedModel, load_model, save_model
+from visionthink.model.folder import LoadedModel, halve, load_model, save_model
 from visionthink.storage import DiskFullError, PermissionDeniedError, verify
 
 
@@ -69,6 +69,19 @@ def test_model_is_loaded_in_full_precision_and_saved_in_its_own(tmp_path: Path, 
     assert all(weight.dtype == dtype and torch.equal(weight, second[name]) for name, weight in first.items())
     assert json.loads((tmp_path / "again" / "config.json").read_text())["dtype"] == str(dtype).removeprefix("torch.")
     assert TransformersEngine.load(tmp_path / "again").model == "again"
+
+
+def test_halved_file_is_half_as_large_and_loads_as_the_model_that_was_rounded(tmp_path: Path) -> None:
+    loaded = tiny()
+    halve(loaded.model)
+    save_model(loaded, tmp_path / "whole", RunConfig())
+    save_model(loaded, tmp_path / "half", RunConfig(), halved=True)
+    whole, half = ((tmp_path / name / "model.safetensors").stat().st_size for name in ("whole", "half"))
+    assert half < 0.51 * whole
+    again = load_model(tmp_path / "half")
+    assert again.saved_as == torch.float32
+    weights = again.model.state_dict()
+    assert all(torch.equal(weight, weights[name]) for name, weight in loaded.model.state_dict().items())
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The first phase trains the tower and its readouts on what a view can show."""
 
 import random
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -8,14 +9,15 @@ import torch
 from tests.unit.engines.tiny_model import tiny_model, tiny_processor
 
 from visionthink.config import ViewConfig
-from visionthink.model.sight import SightPhase
+from visionthink.model.sight import REGION_SIGHTS, WHOLE_SIGHTS, SightPhase, Sights, mosaic
 
 
-def phase(seed: int = 0, batch_size: int = 10) -> tuple[Any, SightPhase]:
+def phase(seed: int = 0, batch_size: int = 10, sights: Sights = WHOLE_SIGHTS) -> tuple[Any, SightPhase]:
     model = cast("Any", tiny_model())
     torch.manual_seed(0)  # of the readouts
     rng = random.Random(seed)
-    return model, SightPhase(model, tiny_processor(), rule=ViewConfig().rule(), batch_size=batch_size, rng=rng)
+    rule = ViewConfig().rule()
+    return model, SightPhase(model, tiny_processor(), rule=rule, batch_size=batch_size, rng=rng, sights=sights)
 
 
 def test_the_tower_and_the_readouts_are_trained_and_nothing_else() -> None:
@@ -41,3 +43,18 @@ def test_each_loss_is_of_fresh_pictures_and_the_random_numbers_fix_them() -> Non
         losses = [sight.loss()[0].item() for sight in (first, first, again, other)]
     assert losses[0] == losses[2]
     assert len(set(losses)) == 3
+
+
+def test_windows_are_learned_from_as_well() -> None:
+    (_, with_windows), (_, without) = (
+        phase(batch_size=6, sights=replace(REGION_SIGHTS, full_ratio=0.5, window_ratio=ratio)) for ratio in (0.34, 0.0)
+    )
+    with torch.no_grad():
+        assert with_windows.loss()[0] > without.loss()[0]
+
+
+def test_tokens_of_windows_stand_where_those_of_the_full_view_do() -> None:
+    full = torch.arange(16.0).view(1, 16, 1)
+    rows = full.view(4, 4)
+    windows = torch.stack([rows[y : y + 2, x : x + 2].flatten() for y in (0, 2) for x in (0, 2)]).view(1, 4, 4, 1)
+    assert torch.equal(mosaic(windows), full)
