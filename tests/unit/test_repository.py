@@ -163,7 +163,7 @@ def test_ci_is_executable_and_ends_with_the_tests() -> None:
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     lines = script.read_text(encoding="utf-8").splitlines()
-    assert 'try test >"$told/test" 2>&1 &' in lines and lines[-2:] == ['cat "$last"', 'exit "$ended"']
+    assert 'try test >"$told/test" 2>&1 &' in lines and lines[-2:] == ['tail -n 12 "$last"', 'exit "$ended"']
 
 
 def test_tracked_files_hold_no_lock_with_host_names() -> None:
