@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 import pytest
+from tests.cluster.summary import Summary
 
 from visionthink.cluster import Manifest, ModelVersion, inference_service, serving_objects
 from visionthink.cluster.client import Cluster, is_ready
 from visionthink.config import RunConfig, override_config
 from visionthink.model.bundled import bundled_path
-from visionthink.storage.atomic import atomic_write
 
 if TYPE_CHECKING:
     from tests.cluster.images import Images
@@ -100,21 +100,6 @@ def kube() -> Iterator[Kube]:
                 shell(kit, "down")
     else:
         pytest.skip("neither KUBECONFIG nor VISIONTHINK_CLUSTER_KIT is set: `make test-cluster` finds a cluster")
-
-
-class Summary:
-    """The figures, kept as they come."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._start_s = time.monotonic()
-        self._facts: dict[str, Any] = {}
-
-    def put(self, **facts: Any) -> None:
-        self._facts |= facts
-        self._facts["seconds"] = round(time.monotonic() - self._start_s, 1)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write(self._path, (json.dumps(self._facts, indent=2) + "\n").encode())
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from tests.cluster.conftest import ROOT, Kube, Summary, shell
+from tests.cluster.conftest import ROOT, Kube, shell
+from tests.cluster.summary import Summary
 
 _TAG: Final = "e2e"
 _BUILD: Final = ("buildah", "build", "--isolation", "chroot", "--network", "host", "--layers", "--quiet")

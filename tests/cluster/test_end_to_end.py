@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import httpx
 import pytest
-from tests.cluster.conftest import HOST, NAME, START_S, Summary, until
+from tests.cluster.conftest import HOST, NAME, START_S, until
 from tests.cluster.helm import FORCED, left_behind
 from tests.cluster.images import Images
 from tests.cluster.load import Flow, Load, client, messages, questions
@@ -27,6 +27,7 @@ from tests.cluster.release import (
     begin_training,
     training_nodes,
 )
+from tests.cluster.summary import Summary
 from tests.fakes.spoiled_model import spoiled
 
 from visionthink.cluster import Manifest

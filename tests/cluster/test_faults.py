@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from tests.cluster.conftest import START_S, Summary, until
+from tests.cluster.conftest import START_S, until
 from tests.cluster.release import BUCKET, RELEASE, SPACE, TRACKER, Release, begin_training, training_nodes
+from tests.cluster.summary import Summary
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -18,7 +18,8 @@ from typing import Any, Final
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from tests.cluster.conftest import Bucket, Kube, Summary, until
+from tests.cluster.conftest import Bucket, Kube, until
+from tests.cluster.summary import Summary
 from tests.cluster.training_place import WAIT_S, Place, training_place
 from tests.contract.tracking.conftest import empty_database, mlflow_server
 

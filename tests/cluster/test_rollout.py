@@ -22,9 +22,10 @@ from typing import Any, Final
 
 import httpx
 import pytest
-from tests.cluster.conftest import Kube, Summary, until
+from tests.cluster.conftest import Kube, until
 from tests.cluster.load import Flow
 from tests.cluster.loop_alone import answers, bare, loop_runtime, put_version, volume
+from tests.cluster.summary import Summary
 from tests.fakes.prometheus_process import prometheus
 from tests.fakes.rollout_contract import check_adapter
 

@@ -11,8 +11,9 @@ from typing import Final
 
 import httpx
 import pytest
-from tests.cluster.conftest import HOST, NAME, NAMESPACE, START_S, Bucket, Endpoint, Summary, until
+from tests.cluster.conftest import HOST, NAME, NAMESPACE, START_S, Bucket, Endpoint, until
 from tests.cluster.load import Load, client, messages, questions
+from tests.cluster.summary import Summary
 
 from visionthink.cluster import Canary, Manifest, ModelVersion, serving_objects
 from visionthink.cluster.client import is_canary_ready
