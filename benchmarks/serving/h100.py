@@ -36,6 +36,9 @@ from typing import Any, Final
 
 from load import Connection, Job, Server, Window, closed_loop
 from point import Point, Setup, asks, job_of, points
+from profiled import ENV as PROFILE_ENV
+from profiled import arguments as profile_arguments
+from profiled import recorded
 from shown import prepare_all
 from summary import device, summary, versions
 from vllm_server import (
@@ -60,6 +63,7 @@ RATES: Final = (0.0, 0.1, 0.3, 0.5, 0.8, 1.0)
 MAX_WINDOW_S: Final = 20.0
 READY_S: Final = 420.0
 POINT_S: Final = 240.0
+PROFILE_S: Final = 3.0
 _WARM_CLIENTS: Final = 64
 VLLM_ARGS: Final = (
     "--dtype=bfloat16 --max-model-len=8192 --max-num-seqs=512 --max-num-batched-tokens=16384 "
@@ -111,6 +115,38 @@ def measured(point: Point, setup: Setup, window_s: float) -> dict[str, Any]:
         **hit_ratios(gained),
         "caches_emptied": was_emptied,
     }
+
+
+def profiled(point: Point, setup: Setup) -> dict[str, Any]:
+    """What the GPU does under the load of a point, by torch's profiler; its load is that of no other figure."""
+    job, servers, num_pictures = job_of(point, setup)
+    num_clients = clients_of(setup.args)[point.size]
+    emptied(setup.vllm_url, setup.args.api_servers)
+
+    async def run() -> dict[str, Any]:
+        folder, tasks = setup.home / "traces", []
+
+        def on_open() -> None:
+            tasks.append(asyncio.create_task(asyncio.to_thread(recorded, setup.vllm_url, folder, PROFILE_S)))
+
+        async with asyncio.timeout(POINT_S):
+            await closed_loop(
+                job,
+                servers,
+                num_clients=num_clients,
+                window_s=2 * PROFILE_S,
+                max_jobs=num_pictures,
+                spread_s=setup.args.spread_s,
+                on_open=on_open,
+            )
+            return await tasks[0]
+
+    try:
+        return asyncio.run(run())
+    except Exception as error:  # the points that were measured are told all the same
+        return {"error": f"{type(error).__name__}: {error}"[:600]}
+    finally:
+        setup.num_used += 2 * num_clients
 
 
 def _cpu(setup: Setup) -> dict[str, float]:
@@ -189,7 +225,7 @@ def run(args: argparse.Namespace) -> int:
             },
         )
 
-    if not left:
+    if not left and not args.profile:
         write()
         print("every point is measured")
         return 0
@@ -218,6 +254,11 @@ def run(args: argparse.Namespace) -> int:
                 raw[point.key] = {"error": f"{type(error).__name__}: {error}"[:600]}
             print(point.key, json.dumps(raw[point.key]), flush=True)
             write()
+        for point in points(sizes, rates):
+            if args.profile and point.key.endswith(tuple(args.profile.split(","))):
+                found.setdefault("profile", {})[point.key] = told = profiled(point, setup)
+                print("profile", point.key, json.dumps(told), flush=True)
+                write()
     write()
     print(json.dumps(summary(raw), indent=1))
     return 0
@@ -236,6 +277,9 @@ def _started(
     url = f"http://127.0.0.1:{port}"
     env = dict(pair.split("=", 1) for pair in args.vllm_env.split()) if args.vllm_env else {}
     limits = ['--limit-mm-per-prompt={"image":2,"video":0}', *shlex.split(args.vllm_args)]
+    if args.profile:
+        limits += profile_arguments(home / "traces")
+        env |= PROFILE_ENV
     vllm = start_vllm(
         model, home, port=port, python=args.vllm_python, num_servers=args.api_servers, arguments=limits, env=env
     )
@@ -304,6 +348,7 @@ def main() -> int:
     parser.add_argument("--sizes", default="1024x768,2048x1024")
     parser.add_argument("--rates", default=",".join(f"{rate:g}" for rate in RATES))
     parser.add_argument("--only", default="", help="ends of the names of points, separated by commas; empty for all")
+    parser.add_argument("--profile", default="", help="ends of the names of points to run in vLLM's profiler as well")
     parser.add_argument("--clients", default="384,128", help="jobs under way at a time, for each size")
     parser.add_argument("--spread-s", type=float, default=2.0, help="over which clients begin, so as not to go in step")
     parser.add_argument("--api-servers", type=int, default=4, help="of vLLM: they decode and resize pictures")
