@@ -20,7 +20,7 @@ cpus=${CPUS:-$(($(nproc) / nodes))}
 ray=$(mktemp -d /tmp/vt-XXXX)
 mkdir -p "$logs"
 started=()
-end() { kill "${started[@]}" 2>/dev/null; wait; rm -rf "$ray"; true; }
+end() { kill "${started[@]}" 2>/dev/null || true; wait; rm -rf "$ray"; }
 trap end EXIT
 node() { # RANK PROGRAM...
   local rank=$1 first=$((${FIRST_GPU:-0} + $1 * gpus)) own

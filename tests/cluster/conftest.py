@@ -140,7 +140,7 @@ def bucket(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buc
     # The admin server's own worker looks for it 10,000 ports above, so that one gets the lowest number.
     names = ["admin.port", "s3.port", "s3.port.iceberg", "s3.port.grpc"]
     names += [f"{name}.port{kind}" for name in ("master", "volume", "filer") for kind in ("", ".grpc")]
-    ports = dict(zip(names, sorted(_free_ports(address, len(names))), strict=True))
+    ports = dict(zip(names, sorted(free_ports(address, len(names))), strict=True))
     switches = ["-admin.ui=false", "-webdav=false", "-master.telemetry=false", "-bucket=models"]
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
@@ -169,7 +169,7 @@ def bucket(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buc
         process.wait(30)
 
 
-def _free_ports(address: str, count: int) -> list[int]:
+def free_ports(address: str, count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:

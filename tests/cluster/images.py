@@ -19,7 +19,7 @@ from tests.cluster.summary import Summary
 _TAG: Final = "e2e"
 _BUILD: Final = ("buildah", "build", "--isolation", "chroot", "--network", "host", "--layers", "--quiet")
 _CERTIFICATES: Final = "/etc/ssl/certs:/etc/ssl/certs:ro"
-_STORE: Final = "FROM scratch\nCOPY weed /weed\nUSER 65532:65532\n"
+_STORE: Final = "FROM scratch\nCOPY weed /weed\nENV PATH=/\nUSER 65532:65532\n"
 """SeaweedFS' own image lies in a registry; its program is one static file."""
 
 
@@ -58,6 +58,15 @@ class Images:
             shutil.copy(weed, context / "weed")
             (context / "Dockerfile").write_text(_STORE)
         return self._ready("store", context, context / "Dockerfile")
+
+    def load_as(self, image: str, name: str) -> None:
+        """Put an image that was built here on every node by another name too."""
+        if self.kube.kit is None or shutil.which("buildah") is None:
+            pytest.skip(f"this cluster has no {name}, and no program here puts it there")
+        archive = self.folder / "renamed.tar"
+        shell("buildah", "push", "--quiet", image, f"docker-archive:{archive}:{name}")
+        shell(self.kube.kit, "load", archive)
+        archive.unlink()
 
     def _ready(self, name: str, context: Path, dockerfile: Path) -> str:
         if not os.environ.get(_variable(name)):
