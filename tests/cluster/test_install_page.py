@@ -142,7 +142,7 @@ def default_images(images: Images) -> None:
         images.load_as(made, f"docker.io/{told['repository']}:{told['tag'] or version}")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def trial(desk: Desk, default_images: None) -> Iterator[Desk]:
     with volumes(desk.kube):
         desk.type("helm install")
