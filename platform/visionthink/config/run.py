@@ -69,6 +69,11 @@ class RunConfig(Section):
                 f"train.policy {self.train.policy} leaves nothing to ask for, but reward.penalty is "
                 f"{self.reward.penalty}; set it to none"
             )
+        if self.train.advantage == "turn" and self.reward.penalty == "none" and not self.reward.token_penalty:
+            raise ValueError(
+                "train.advantage turn compares what was asked for by its penalty, but reward.penalty is none and "
+                "reward.token_penalty 0; set one of them, or train.advantage to episode"
+            )
         for text in self.evaluate.contenders:
             name = parse_contender(text)
             engine = self.evaluate.engine if name.plain == "trained" else self.model.engine

@@ -196,6 +196,14 @@ class TrainConfig(Section):
     loss_aggregation: Literal["token-mean", "seq-mean-token-mean"] = "token-mean"
     """What the loss is the mean of: all tokens of a step, or each rollout's tokens and then all rollouts, as in the
     paper. veRL's `loss_agg_mode`."""
+    advantage: Literal["episode", "turn"] = "episode"
+    """What is compared within a group: `episode`, a rollout's whole reward, for all of its tokens; or `turn`, as in
+    AdaptVision's DTPO: turns that only answer are compared by accuracy and format alone, those that may ask by that
+    plus `tool_advantage_weight` times the penalty, each divided by its own spread. Only with the backend `local`."""
+    tool_advantage_weight: NonNegative = 0.3
+    """Weight of what was asked for in the advantage of turns that may ask, where `advantage` is `turn`. AdaptVision's
+    released script: 0.3. The advantages are divided by their spread, so that the size of a penalty says nothing
+    beside `reward.advantage_eps`: this does."""
     num_updates: PositiveInt = 1
     """Optimizer steps per batch of rollouts, each over the whole batch; above 1 the later ones are off-policy, which is
     what the clip is for."""
@@ -217,6 +225,15 @@ class TrainConfig(Section):
         if value == math.inf:
             raise ValueError("inf cannot be kept in a run's config.json; 0 switches the scaling off")
         return value
+
+    @model_validator(mode="after")
+    def _backend_can(self) -> "TrainConfig":
+        if self.backend == "verl" and self.advantage == "turn":
+            raise ValueError(
+                "train.advantage is turn, but train.backend is verl, which gives all tokens of a rollout one "
+                "advantage; set train.advantage to episode, or train.backend to local"
+            )
+        return self
 
     @field_validator("clip_ratio_c")
     @classmethod

@@ -4,7 +4,7 @@ Rule: standard library and numpy only; no clock, no file, no network, no global 
 sees, how it is rewarded, labelled or promoted stands here once, and every stage calls it.
 """
 
-from visionthink.core.advantage import Advantages, group_advantages
+from visionthink.core.advantage import AdvantageRule, Advantages, by_turn, group_advantages, turn_advantages
 from visionthink.core.closer_look import REGIONS, TOOLS, WHOLE, CropImage, LookAt, ZoomImage, get_tool, named_view
 from visionthink.core.episode import (
     TRANSITIONS,
@@ -111,6 +111,7 @@ __all__ = [
     "TRANSITIONS",
     "WHOLE",
     "Action",
+    "AdvantageRule",
     "Advantages",
     "AnswerReply",
     "AskModel",
@@ -179,6 +180,7 @@ __all__ = [
     "advance",
     "as_object",
     "asked_token_ratio",
+    "by_turn",
     "check_ratio",
     "closed_answer",
     "decide_label",
@@ -211,6 +213,7 @@ __all__ = [
     "to_original",
     "to_view",
     "token_costs",
+    "turn_advantages",
     "view_scale",
     "visual_tokens",
 ]

@@ -111,6 +111,11 @@ class RewardParts:
     """What was taken off, >= 0."""
     total: float
 
+    @property
+    def outcome(self) -> float:
+        """What the answer earned, before any penalty."""
+        return self.accuracy + self.format
+
 
 def group_rewards(group: Sequence[Graded], rule: RewardRule) -> tuple[RewardParts, ...]:
     """Rewards of the rollouts of one sample, in their order.

@@ -56,6 +56,8 @@ def test_how_the_work_is_done_is_no_part_of_the_identity(overrides: dict[str, ob
         {"data.images": "x"},
         {"judge.uri": "openai:http://host/v1?model=x"},
         {"train.clip_ratio_c": 3.0},
+        {"train.advantage": "turn"},
+        {"train.tool_advantage_weight": 0.5},
         {"label.shard_size": 1},
         {"register_model.store": "s3://x"},
     ],
@@ -105,6 +107,17 @@ def test_places_lead_to_the_same_place_from_any_folder(tmp_path: Path) -> None:
         pytest.param({"serve.timeout_s": math.inf}, r"timeout_s: .*finite", id="an infinite time"),
         pytest.param({"train.max_grad_norm": math.inf}, r"max_grad_norm: .*0 switches .* off", id="no clipping by inf"),
         pytest.param({"train.clip_ratio_c": 1.0}, r"clip_ratio_c: .*more than 1", id="a second clip below the first"),
+        pytest.param(
+            {"train.advantage": "turn", "train.backend": "verl"},
+            "advantage is turn, but .* verl, .* set train.advantage to episode, or train.backend to local",
+            id="turns that veRL cannot tell apart",
+        ),
+        pytest.param(
+            {"train.advantage": "turn", "reward.penalty": "none"},
+            r"penalty is none and reward\.token_penalty 0; set one",
+            id="turns without a price",
+        ),
+        pytest.param({"train.tool_advantage_weight": -1}, "tool_advantage_weight: .*to 0", id="a negative weight"),
         pytest.param({"serve.port": 65536}, r"serve\.port: .*65535", id="no port"),
         pytest.param({"serve.model_name": ""}, r"serve\.model_name", id="no model name"),
         pytest.param({"tracking.experiment": " "}, r"tracking\.experiment", id="no experiment"),
@@ -123,6 +136,13 @@ def test_places_lead_to_the_same_place_from_any_folder(tmp_path: Path) -> None:
 def test_wrong_setting_is_refused_with_its_name(overrides: dict[str, object], want: str) -> None:
     with pytest.raises(ConfigError, match=want):
         load_config(None, overrides)
+
+
+def test_a_price_of_any_kind_lets_turns_be_compared_and_is_kept() -> None:
+    settings = {"train.advantage": "turn", "reward.penalty": "none", "reward.token_penalty": 0.1}
+    config = override_config(RunConfig(), settings)
+    assert parse_config(config.model_dump_json()) == config and config.train.advantage == "turn"
+    assert (RunConfig().train.advantage, RunConfig().train.tool_advantage_weight) == ("episode", 0.3)
 
 
 def test_scaling_of_gradients_can_be_switched_off_and_kept() -> None:

@@ -19,6 +19,7 @@ from visionthink.training.local.loss import (
     grpo_loss,
     k3_divergence,
     score_tokens,
+    token_advantages,
     token_weights,
 )
 
@@ -189,6 +190,38 @@ def test_micro_batches_add_up_to_the_mean_of_the_whole(aggregation: Aggregation)
     for name in LossParts.__slots__:
         got = sum(getattr(part, name).item() for part in parts)
         assert got == pytest.approx(getattr(whole, name).item(), rel=1e-5), name
+
+
+def test_a_token_has_the_advantage_of_its_turn() -> None:
+    rows = ["..aa.bbb", "aa......", ".a.b.cc.", "........"]
+    mask = torch.tensor([[letter != "." for letter in row] for row in rows])
+    got = token_advantages(mask, [(1.0, -2.0), (3.0, 9.0), (4.0, 0.0, 5.0), ()])
+    want = [[0, 0, 1, 1, 0, -2, -2, -2], [3, 3, 0, 0, 0, 0, 0, 0], [0, 4, 0, 0, 0, 5, 5, 0], [0] * 8]
+    assert torch.equal(got, torch.tensor(want, dtype=torch.float32))
+
+
+def test_turns_of_one_advantage_are_a_rollout_of_it_to_the_bit() -> None:
+    generator = torch.Generator().manual_seed(2)
+    new, old = (-torch.rand(3, 9, generator=generator) * 3 for _ in range(2))
+    mask = torch.rand(3, 9, generator=generator) < 0.6
+    advantages = torch.tensor([1.1, -0.3, 0.7])
+    by_token = token_advantages(mask, [(value,) * 9 for value in advantages.tolist()])
+    found = []
+    for values in (advantages, by_token):
+        log_probs = new.clone().requires_grad_()
+        part = grpo_loss(
+            TokenScores(log_probs=log_probs, entropy=torch.zeros_like(new)),
+            old_log_probs=old,
+            reference=None,
+            advantages=values,
+            weights=token_weights(mask, mask.sum(-1).tolist(), "token-mean"),
+            clip_ratio=CLIP,
+            clip_ratio_c=1.5,
+            kl_weight=0.0,
+        )
+        part.loss.backward()  # type: ignore[no-untyped-call]
+        found.append((part.loss, part.clip_ratio, log_probs.grad))
+    assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
 
 
 def test_a_token_weighs_as_much_as_any_other_or_its_rollout_does() -> None:

@@ -14,6 +14,7 @@ from tests.unit.training.written import ASK, prompt, rollout, saying, small_mode
 from visionthink.config import TrainConfig
 from visionthink.core.trace import Trace
 from visionthink.engines.transformers_local import TransformersEngine
+from visionthink.training.local.loss import TokenScores, grpo_loss, token_advantages, token_weights
 from visionthink.training.local.optimization import DivergedError, UpdateStats, update
 from visionthink.training.local.policy import Policy, targets
 from visionthink.training.local.rollout import Rollout
@@ -63,6 +64,46 @@ def test_an_update_follows_the_advantages() -> None:
     updated(made, [GOOD, BAD], config())
     after = [log_prob(made, item) for item in (GOOD, BAD)]
     assert after[0] > before[0] and after[1] < before[1]
+
+
+@pytest.mark.parametrize(
+    ("advantages", "moves"), [((1.0, 0.0), (True, False)), ((0.0, 1.0), (False, True))], ids=["asking", "answering"]
+)
+def test_the_advantage_of_a_turn_moves_the_tokens_of_that_turn(
+    advantages: tuple[float, float], moves: tuple[bool, bool]
+) -> None:
+    """The gradient by the scores: anything but 0 on the tokens of the one turn, and 0 on those of the other."""
+    made, item = policy(), replace(GOOD, advantages=advantages)
+    batch = made.batch([item])
+    mask = targets(batch)
+    scores = made.score(batch)
+    log_probs = scores.log_probs.detach().requires_grad_()
+    loss = grpo_loss(
+        TokenScores(log_probs=log_probs, entropy=scores.entropy.detach()),
+        old_log_probs=log_probs.detach(),
+        reference=None,
+        advantages=token_advantages(mask, [item.advantages]),
+        weights=token_weights(mask, [int(mask.sum())], "token-mean"),
+        clip_ratio=0.2,
+        kl_weight=0.0,
+    ).loss
+    (gradient,) = torch.autograd.grad(loss, log_probs)
+    lengths = [turn.reply.num_reply_tokens for turn in item.finish.trace.turns]
+    assert mask.sum() == sum(lengths)
+    asking, answering = torch.split(gradient[mask], lengths)
+    assert (bool((asking != 0).all()), bool((answering != 0).all())) == moves
+    assert (bool((asking != 0).any()), bool((answering != 0).any())) == moves
+
+
+def test_an_update_with_an_advantage_a_turn_is_the_sum_of_updates_with_one_turn_each() -> None:
+    """Other rollouts beside it, so that the tokens keep their share."""
+    others = [BAD, DROPPED]
+    both, asking, answering, neither = (
+        change([replace(GOOD, advantages=(first, last)), *others], config())
+        for first, last in ((0.7, -0.4), (0.7, 0.0), (0.0, -0.4), (0.0, 0.0))
+    )
+    assert (asking - neither).norm() > 0 < (answering - neither).norm()
+    torch.testing.assert_close(both - neither, asking + answering - 2 * neither, rtol=1e-3, atol=1e-6)
 
 
 def test_the_rewarded_behaviour_becomes_the_usual_one() -> None:
@@ -142,7 +183,7 @@ def test_a_norm_of_0_leaves_the_gradient_as_it_is() -> None:
 def test_a_step_that_is_not_finite_is_not_taken(value: float) -> None:
     made = policy()
     with pytest.raises(DivergedError, match=r"the loss is (nan|-?inf) and the norm of its gradient nan"):
-        updated(made, [GOOD, replace(BAD, advantage=value)], config())
+        updated(made, [GOOD, replace(BAD, advantages=(value,))], config())
     pairs = zip(made.model.parameters(), policy().model.parameters(), strict=True)
     assert all(torch.equal(new, old) and new.grad is None for new, old in pairs)
 
@@ -161,7 +202,7 @@ def test_weights_that_a_step_drove_out_of_range_are_noticed() -> None:
     made = policy()
     optimizer = torch.optim.SGD(made.model.parameters(), lr=1e38)
     with pytest.raises(DivergedError, match=r"weights .* are not finite any more"):
-        update(made, policy(), optimizer, [replace(GOOD, advantage=1e4)], config())
+        update(made, policy(), optimizer, [replace(GOOD, advantages=(1e4, 1e4))], config())
 
 
 def test_the_second_clip_holds_a_token_back_that_ran_away() -> None:

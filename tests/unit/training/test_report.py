@@ -27,7 +27,11 @@ ROLLOUTS = (
 
 def report(rollouts: tuple[Rollout, ...] = ROLLOUTS) -> dict[str, float]:
     advantages = Advantages(
-        values=((0.7, -0.7), (0.0, 0.0)), kept=(True, False), num_zero_variance=1, num_judge_failed=0
+        values=((0.7, -0.7), (0.0, 0.0)),
+        answers=((0.7, -0.7), (0.0, 0.0)),
+        kept=(True, False),
+        num_zero_variance=1,
+        num_judge_failed=0,
     )
     found = step_metrics(
         Rollouts(rollouts=rollouts, advantages=advantages), STATS, learning_rate=1e-4, rollout_s=2.0, train_s=3.0

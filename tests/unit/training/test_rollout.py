@@ -10,6 +10,7 @@ from tests.fakes.asked import runner_over
 from tests.unit.training.written import ASK, ScriptedJudge, picture_of, prompt, saying
 
 from visionthink.config import RunConfig, override_config
+from visionthink.core.advantage import AdvantageRule
 from visionthink.core.episode import BackendFailed
 from visionthink.core.reward import RewardRule
 from visionthink.core.sample import Sample
@@ -32,6 +33,7 @@ async def collected(
     rule: RewardRule = RULE,
     group_size: int = 2,
     advantage_eps: float = 1e-6,
+    advantage_rule: AdvantageRule = "episode",
     config: RunConfig | None = None,
     policy: ViewPolicy = "auto",
 ) -> Rollouts:
@@ -45,6 +47,8 @@ async def collected(
         rule=rule,
         format_rule="paper",
         advantage_eps=advantage_eps,
+        advantage_rule=advantage_rule,
+        tool_weight=0.3,
         policy=policy,
     )
 
@@ -61,8 +65,8 @@ async def test_rollouts_come_group_after_group() -> None:
     assert [item.reward.total for item in found.rollouts] == [1.5, 0.5, 1.5, 1.5]
     assert [item.is_kept for item in found.rollouts] == [True, True, False, False]
     assert found.advantages.num_zero_variance == 1 and found.advantages.num_kept == 1
-    assert [item.advantage for item in found.rollouts] == [value for group in values(found) for value in group]
-    assert found.rollouts[0].advantage == pytest.approx(-found.rollouts[1].advantage, abs=1e-9)
+    assert [item.advantages for item in found.rollouts] == [(value,) for group in values(found) for value in group]
+    assert found.rollouts[0].advantages[0] == pytest.approx(-found.rollouts[1].advantages[0], abs=1e-9)
 
 
 async def test_a_second_turn_belongs_to_its_rollout() -> None:
@@ -111,7 +115,33 @@ async def test_what_was_looked_at_is_charged_in_full_views() -> None:
 async def test_a_larger_eps_quietens_a_small_spread() -> None:
     lines, rule = [ASK, saying("A"), saying("A")], RewardRule(rule="tokens")
     plain, quiet = await collected(lines, rule=rule), await collected(lines, rule=rule, advantage_eps=0.1)
-    assert 0 < quiet.rollouts[1].advantage < 0.5 * plain.rollouts[1].advantage
+    assert 0 < quiet.rollouts[1].advantages[0] < 0.5 * plain.rollouts[1].advantages[0]
+
+
+async def test_by_episode_both_turns_have_the_advantage_of_the_whole_reward() -> None:
+    found = await collected([ASK, saying("A"), saying("X")], rule=RewardRule())
+    (first, second), (asked, direct) = values(found)[0], found.rollouts
+    assert (asked.advantages, direct.advantages) == ((first, first), (second,))
+
+
+async def test_by_turn_what_was_asked_for_is_charged_to_the_turn_that_asked() -> None:
+    """Right after a look, right at once, wrong at once: the reading of what came is worth as much as the answer."""
+    lines, rule = [ASK, saying("A"), saying("A"), saying("X")], RewardRule(rule="tokens")
+    found = await collected(lines, rule=rule, group_size=3, advantage_rule="turn")
+    (asking, reading), (right,), (wrong,) = [item.advantages for item in found.rollouts]
+    outcome, cost = 1 / 3**0.5, 2 / 3**0.5  # of 1.5 1.5 .5, and of -.1 0 0, each in its own deviations
+    assert reading == pytest.approx(outcome, abs=1e-4)
+    assert asking == pytest.approx(outcome - 0.3 * cost, abs=1e-4)
+    assert right == pytest.approx(outcome + 0.15 * cost, abs=1e-4)
+    assert wrong == pytest.approx(-2 * outcome + 0.15 * cost, abs=1e-4)
+
+
+async def test_by_turn_a_group_of_right_answers_teaches_not_to_ask_and_nothing_else() -> None:
+    lines, rule = [ASK, saying("A"), saying("A")], RewardRule(rule="tokens")
+    found = await collected(lines, rule=rule, advantage_rule="turn")
+    assert found.advantages.num_kept == 1
+    (asking, reading), (direct,) = [item.advantages for item in found.rollouts]
+    assert asking < 0 == reading < direct
 
 
 async def test_the_judge_sees_the_clean_question_and_the_extracted_answer() -> None:
@@ -129,7 +159,7 @@ async def test_a_group_with_a_failed_grade_is_dropped_and_counted() -> None:
     found = await collected([saying("A")] * 4, [prompt(0), prompt(1)], judge=judge)
     assert found.advantages.num_judge_failed == 1 and found.advantages.num_kept == 1
     assert [item.is_kept for item in found.rollouts] == [False, False, True, True]
-    assert [item.advantage for item in found.rollouts[:2]] == [0.0, 0.0]
+    assert [item.advantages for item in found.rollouts[:2]] == [(0.0,), (0.0,)]
 
 
 async def test_a_group_of_which_a_rollout_could_not_be_had_is_lost_and_counted() -> None:

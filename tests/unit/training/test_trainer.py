@@ -354,6 +354,34 @@ def test_the_cheaper_of_two_right_ways_becomes_the_usual_one(
     assert (last["resize/rate"] > first["resize/rate"]) is asks
 
 
+@pytest.mark.slow
+def test_only_the_weight_of_the_tool_decides_between_two_right_ways_by_turn(tmp_path: Path, parrot: Path) -> None:
+    """Every answer is right, so that nothing but what was asked for tells the parrot's rollouts apart."""
+    told: dict[float, Mapping[str, float]] = {}
+    for weight in (0.0, 0.3, 0.6):
+        loaded = load_model(parrot)
+        made = LocalTrainer(
+            loaded.model,
+            loaded.processor,
+            judge=ScriptedJudge(lambda item: 1.0),
+            prompting=prompting_of(RunConfig()),
+            decode=picture_of,
+            setting=Setting(
+                train=setting(num_steps=1, kl_weight=0.0, group_size=8).train.model_copy(
+                    update={"advantage": "turn", "tool_advantage_weight": weight}
+                ),
+                reward=RewardConfig(theta=0.0, format_weight=0.0),
+                seed=0,
+                batch_size=32,
+                max_reply_tokens=40,
+            ),
+            checkpoint_dir=tmp_path / str(weight),
+        )
+        made.run([*NEEDED, *REST], lambda step, values, weight=weight: told.__setitem__(weight, values))  # type: ignore[misc]
+    assert told[0.0]["optim/grad_norm"] == 0 < told[0.3]["optim/grad_norm"]
+    assert told[0.6]["optim/grad_norm"] == pytest.approx(2 * told[0.3]["optim/grad_norm"], rel=1e-3)
+
+
 def test_training_on_the_full_view_shows_it_and_nothing_else(tmp_path: Path) -> None:
     """The paper's baseline QwenRL."""
     how = setting(num_steps=1)

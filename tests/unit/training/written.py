@@ -90,7 +90,7 @@ def finish(asked: Prompt, replies: Sequence[str], *, is_cut: bool = False, fails
 def rollout(
     asked: Prompt,
     replies: Sequence[str],
-    advantage: float,
+    advantage: float | tuple[float, ...],
     *,
     is_kept: bool = True,
     is_cut: bool = False,
@@ -98,6 +98,7 @@ def rollout(
     correct: float = 0.0,
     has_failed: bool = False,
 ) -> Rollout:
+    """One whose turns all have the one advantage, or each its own."""
     ended = finish(asked, replies, is_cut=is_cut)
     graded = Graded(correct=correct, format_ok=True, num_tool_calls=ended.trace.num_tool_calls, judge_failed=has_failed)
     return Rollout(
@@ -106,7 +107,7 @@ def rollout(
         finish=ended,
         graded=graded,
         reward=reward,
-        advantage=advantage,
+        advantages=advantage if isinstance(advantage, tuple) else (advantage,) * len(replies),
         is_kept=is_kept,
     )
 

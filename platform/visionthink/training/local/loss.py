@@ -77,7 +77,7 @@ def grpo_loss(
         scores: of the policy being trained.
         old_log_probs: [B, T], of the policy that wrote the tokens; constants.
         reference: [B, T] log-probabilities of the base model, or None for no divergence.
-        advantages: [B], one number for all of a rollout's tokens.
+        advantages: [B], one number for all of a rollout's tokens, or [B, T], see `token_advantages`.
         weights: [B, T], each token's share in the mean, see `token_weights`; 0 on what the model did not write.
         clip_ratio: half-width of the range of probability ratios.
         kl_weight: of the divergence.
@@ -86,7 +86,7 @@ def grpo_loss(
         entropy_weight: of the bonus for being undecided.
     """
     ratio = (scores.log_probs - old_log_probs).clamp(-_MAX_LOG_RATIO, _MAX_LOG_RATIO).exp()
-    gain = advantages.unsqueeze(-1)
+    gain = advantages if advantages.dim() > 1 else advantages.unsqueeze(-1)
     plain, clipped = -gain * ratio, -gain * ratio.clamp(1 - clip_ratio, 1 + clip_ratio)
     losses = torch.maximum(plain, clipped)
     if clip_ratio_c:
@@ -102,6 +102,22 @@ def grpo_loss(
         entropy=entropy.detach(),
         clip_ratio=_weighted((clipped > plain).float().detach(), weights),
     )
+
+
+def token_advantages(mask: torch.Tensor, advantages: Sequence[Sequence[float]]) -> torch.Tensor:
+    """[B, T]: the advantage of each token's turn; 0 on what the model did not write.
+
+    Args:
+        mask: bool [B, T], true on what the model wrote. A turn is a run of it: a turn of no token at all can only be
+            the last one, and whatever the template puts between two turns is none of the model's.
+        advantages: of each rollout's turns.
+    """
+    starts = mask & ~torch.nn.functional.pad(mask[:, :-1], (1, 0))
+    turns = starts.cumsum(-1) * mask
+    table = torch.zeros(len(advantages), max(map(len, advantages), default=0) + 1)
+    for row, values in zip(table, advantages, strict=True):
+        row[1 : len(values) + 1] = torch.tensor(values)
+    return table.gather(-1, turns)
 
 
 def token_weights(mask: torch.Tensor, lengths: Sequence[int], aggregation: Aggregation) -> torch.Tensor:

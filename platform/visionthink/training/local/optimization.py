@@ -12,7 +12,7 @@ import torch
 
 from visionthink.config import TrainConfig
 from visionthink.errors import UserError
-from visionthink.training.local.loss import grpo_loss, token_weights
+from visionthink.training.local.loss import grpo_loss, token_advantages, token_weights
 from visionthink.training.local.policy import Policy, targets
 from visionthink.training.local.rollout import Rollout
 
@@ -81,12 +81,13 @@ def _one_update(
     for chunk, old_log_probs, reference in zip(chunks, old, base, strict=True):
         batch = policy.batch(chunk)
         scores = policy.score(batch)
-        weights = token_weights(targets(batch), lengths, config.loss_aggregation)
+        mask = targets(batch)
+        weights = token_weights(mask, lengths, config.loss_aggregation)
         parts = grpo_loss(
             scores,
             old_log_probs=scores.log_probs.detach() if old_log_probs is None else old_log_probs,
             reference=reference,
-            advantages=torch.tensor([item.advantage for item in chunk]),
+            advantages=token_advantages(mask, [item.advantages for item in chunk]),
             weights=weights,
             clip_ratio=config.clip_ratio,
             clip_ratio_c=config.clip_ratio_c,

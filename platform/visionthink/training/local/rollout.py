@@ -6,10 +6,11 @@ that could not be had or not be graded as a whole gives no gradient, and is coun
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 from PIL import Image
 
-from visionthink.core.advantage import Advantages, group_advantages
+from visionthink.core.advantage import AdvantageRule, Advantages, by_turn, group_advantages, turn_advantages
 from visionthink.core.episode import Finish
 from visionthink.core.format import FormatRule
 from visionthink.core.reward import Graded, RewardParts, RewardRule, group_rewards
@@ -39,7 +40,8 @@ class Rollout:
     finish: Finish
     graded: Graded
     reward: RewardParts
-    advantage: float
+    advantages: tuple[float, ...]
+    """`[turn]`, for the tokens of each."""
     is_kept: bool
     """Whether its group gives a gradient."""
 
@@ -64,6 +66,8 @@ async def collect(
     rule: RewardRule,
     format_rule: FormatRule,
     advantage_eps: float = 1e-6,
+    advantage_rule: AdvantageRule = "episode",
+    tool_weight: float = 0.3,
     policy: ViewPolicy = "auto",
 ) -> Rollouts:
     """`group_size` rollouts of every prompt under `policy`, graded and compared within their group.
@@ -96,11 +100,8 @@ async def collect(
         for end in whole.values()
     ]
     rewards = [group_rewards(group, rule) for group in groups]
-    advantages = group_advantages(
-        [[parts.total for parts in group] for group in rewards],
-        [any(item.judge_failed for item in group) for group in groups],
-        eps=advantage_eps,
-    )
+    failed = [any(item.judge_failed for item in group) for group in groups]
+    advantages = _compared(rewards, failed, rule=advantage_rule, eps=advantage_eps, tool_weight=tool_weight)
     return Rollouts(
         rollouts=tuple(
             Rollout(
@@ -109,17 +110,36 @@ async def collect(
                 finish=episode.finish,
                 graded=graded,
                 reward=reward,
-                advantage=value,
+                advantages=by_turn(episode.finish.trace, value, answer),
                 is_kept=kept,
             )
-            for (index, end), group, parts, values, kept in zip(
-                whole.items(), groups, rewards, advantages.values, advantages.kept, strict=True
+            for (index, end), group, parts, values, answers, kept in zip(
+                whole.items(), groups, rewards, advantages.values, advantages.answers, advantages.kept, strict=True
             )
-            for episode, graded, reward, value in zip(end.episodes, group, parts, values, strict=True)
+            for episode, graded, reward, value, answer in zip(end.episodes, group, parts, values, answers, strict=True)
         ),
         advantages=advantages,
         num_lost=len(prompts) - len(whole),
     )
+
+
+def _compared(
+    rewards: Sequence[Sequence[RewardParts]],
+    failed: Sequence[bool],
+    *,
+    rule: AdvantageRule,
+    eps: float,
+    tool_weight: float,
+) -> Advantages:
+    match rule:
+        case "episode":
+            return group_advantages([[parts.total for parts in group] for group in rewards], failed, eps=eps)
+        case "turn":
+            outcomes = [[parts.outcome for parts in group] for group in rewards]
+            tools = [[-parts.penalty for parts in group] for group in rewards]
+            return turn_advantages(outcomes, tools, failed, tool_weight=tool_weight, eps=eps)
+        case _:
+            assert_never(rule)
 
 
 def _asks(index: int, sampling: Sampling, group_size: int, policy: ViewPolicy) -> tuple[Ask, ...]:

@@ -166,6 +166,8 @@ class LocalTrainer:
             rule=setting.reward.rule(),
             format_rule=setting.reward.format_rule,
             advantage_eps=setting.reward.advantage_eps,
+            advantage_rule=setting.train.advantage,
+            tool_weight=setting.train.tool_advantage_weight,
             policy=setting.train.policy,
         )
 

@@ -76,6 +76,11 @@ def _check(config: RunConfig) -> None:
             f"reward.advantage_eps is {config.reward.advantage_eps:g}, but veRL always adds {_EPS:g} to a group's "
             "spread; leave it out, or train with the local backend"
         )
+    if config.train.advantage != "episode":
+        raise ConfigError(
+            f"train.advantage is {config.train.advantage}, but veRL is given one reward a rollout and makes one "
+            "advantage of it for all tokens; set it to episode, or train with the local backend"
+        )
     if config.train.learning_rate > 1:
         raise ConfigError(f"train.learning_rate {config.train.learning_rate:g} is none; give one below 1")
 

@@ -98,7 +98,9 @@ def test_nothing_is_validated_unless_there_are_rows_for_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"reward.advantage_eps": 0.1}, {"train.learning_rate": 2.0}], ids=["advantage_eps", "learning_rate"]
+    "settings",
+    [{"reward.advantage_eps": 0.1}, {"train.advantage": "turn"}, {"train.learning_rate": 2.0}],
+    ids=["advantage_eps", "advantage", "learning_rate"],
 )
 def test_what_verl_would_take_otherwise_is_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=next(iter(settings))):
