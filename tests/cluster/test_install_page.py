@@ -40,7 +40,7 @@ COMMANDS: Final = [
     for line in block.splitlines()
     if line.strip()
 ]
-_CLAIMS: Final = {"visionthink-mlflow": "2Gi", "visionthink-runs": "100Gi", "data-visionthink-s3-0": "10Gi"}
+_CLAIMS: Final = {"visionthink-mlflow": "2Gi", "visionthink-runs": "500Gi", "data-visionthink-s3-0": "10Gi"}
 _TYPED_S: Final = 900.0
 _ADDRESS: Final = os.environ.get("VISIONTHINK_NODE_ADDRESS", "10.88.0.1")
 _KEYS: Final = {"AWS_ACCESS_KEY_ID": "testkey", "AWS_SECRET_ACCESS_KEY": "testsecret"}
