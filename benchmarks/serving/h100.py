@@ -42,9 +42,13 @@ from profiled import recorded
 from shown import prepare_all
 from summary import device, summary, versions
 from vllm_server import (
+    READY_S,
     SERVED,
+    VLLM_ARGS,
     GpuWatch,
+    Place,
     Process,
+    attached,
     counters,
     cpu_seconds,
     cpu_seconds_by_process,
@@ -61,27 +65,22 @@ from visionthink.storage import atomic_write_json
 
 RATES: Final = (0.0, 0.1, 0.3, 0.5, 0.8, 1.0)
 MAX_WINDOW_S: Final = 20.0
-READY_S: Final = 420.0
 POINT_S: Final = 240.0
 PROFILE_S: Final = 3.0
 _WARM_CLIENTS: Final = 64
-VLLM_ARGS: Final = (
-    "--dtype=bfloat16 --max-model-len=8192 --max-num-seqs=512 --max-num-batched-tokens=16384 "
-    "--gpu-memory-utilization=0.9"
-)
 
 
 def measured(point: Point, setup: Setup, window_s: float) -> dict[str, Any]:
     """The figures of a point."""
     job, servers, num_pictures = job_of(point, setup)
     num_clients = clients_of(setup.args)[point.size]
-    was_emptied = emptied(setup.vllm_url, setup.args.api_servers)
+    was_emptied = emptied(setup.vllm.url, setup.args.api_servers)
     before: dict[str, Any] = {}
     parts_before: dict[str, float] = {}
 
     def on_open() -> None:
         parts_before.update(cpu_seconds_by_process(setup.vllm.session))
-        before.update(counters(setup.vllm_url), **_cpu(setup), at=time.perf_counter())
+        before.update(counters(setup.vllm.url), **_cpu(setup), at=time.perf_counter())
 
     async def run() -> Window:
         async with asyncio.timeout(POINT_S):
@@ -100,7 +99,7 @@ def measured(point: Point, setup: Setup, window_s: float) -> dict[str, Any]:
     with GpuWatch() as gpu:
         window = asyncio.run(run())
     whole_s = time.monotonic() - start_s
-    after = {**counters(setup.vllm_url), **_cpu(setup), "at": time.perf_counter()}
+    after = {**counters(setup.vllm.url), **_cpu(setup), "at": time.perf_counter()}
     parts = cpu_seconds_by_process(setup.vllm.session)
     setup.num_used += max((one.number for one in window.done), default=0) + num_clients
     gained = {name: after[name] - before[name] for name in after}
@@ -121,13 +120,13 @@ def profiled(point: Point, setup: Setup) -> dict[str, Any]:
     """What the GPU does under the load of a point, by torch's profiler; its load is that of no other figure."""
     job, servers, num_pictures = job_of(point, setup)
     num_clients = clients_of(setup.args)[point.size]
-    emptied(setup.vllm_url, setup.args.api_servers)
+    emptied(setup.vllm.url, setup.args.api_servers)
 
     async def run() -> dict[str, Any]:
-        folder, tasks = setup.home / "traces", []
+        folder, tasks = Path(setup.vllm.home) / "traces", []
 
         def on_open() -> None:
-            tasks.append(asyncio.create_task(asyncio.to_thread(recorded, setup.vllm_url, folder, PROFILE_S)))
+            tasks.append(asyncio.create_task(asyncio.to_thread(recorded, setup.vllm.url, folder, PROFILE_S)))
 
         async with asyncio.timeout(POINT_S):
             await closed_loop(
@@ -232,7 +231,7 @@ def run(args: argparse.Namespace) -> int:
     home: Path = args.work
     home.mkdir(parents=True, exist_ok=True)
     model = home / f"model-{args.shape}"
-    if not (model / "config.json").exists():
+    if not args.attach and not (model / "config.json").exists():
         from shape import write_model  # heavy, and needed in this process alone
 
         write_model(model, args.shape)
@@ -273,8 +272,32 @@ def _started(
     found: dict[str, Any],
     begin_s: float,
 ) -> Setup:
+    process, vllm = (None, attached(args.attach)[args.replica]) if args.attach else _own(args, home, model, stack)
+    url = vllm.url
+    apps, servers = start_apps(home, url, args)
+    crops, crop_servers = start_apps(home, url, args, "--protocol=tools-v1", "--tools=resize_image,crop_image")
+    for app in (*apps, *crops):
+        stack.callback(app.stop)
+    # Pictures are made while vLLM starts.
+    found["prepare_s"] = round(prepare_all(home / "pictures", sizes, args.pictures, args.pairs, args.processes), 1)
+    print(f"pictures ready after {time.monotonic() - begin_s:.1f} s", flush=True)
+    if process is not None:
+        process.wait_until(f"{url}/health", READY_S)
+    for app, server in zip((*apps, *crops), (*servers, *crop_servers), strict=True):
+        app.wait_until(f"http://127.0.0.1:{server.port}/v2/health/ready", 120.0)
+    return Setup(
+        args=args,
+        home=home,
+        vllm=vllm,
+        apps=[*apps, *crops],
+        app_servers=servers,
+        crop_servers=crop_servers,
+    )
+
+
+def _own(args: argparse.Namespace, home: Path, model: Path, stack: ExitStack) -> tuple[Process, Place]:
+    """A vLLM that ends with this experiment."""
     port = free_port()
-    url = f"http://127.0.0.1:{port}"
     env = dict(pair.split("=", 1) for pair in args.vllm_env.split()) if args.vllm_env else {}
     limits = ['--limit-mm-per-prompt={"image":2,"video":0}', *shlex.split(args.vllm_args)]
     if args.profile:
@@ -284,25 +307,7 @@ def _started(
         model, home, port=port, python=args.vllm_python, num_servers=args.api_servers, arguments=limits, env=env
     )
     stack.callback(vllm.stop)
-    apps, servers = start_apps(home, url, args)
-    crops, crop_servers = start_apps(home, url, args, "--protocol=tools-v1", "--tools=resize_image,crop_image")
-    for app in (*apps, *crops):
-        stack.callback(app.stop)
-    # Pictures are made while vLLM starts.
-    found["prepare_s"] = round(prepare_all(home / "pictures", sizes, args.pictures, args.pairs, args.processes), 1)
-    print(f"pictures ready after {time.monotonic() - begin_s:.1f} s", flush=True)
-    vllm.wait_until(f"{url}/health", READY_S)
-    for app, server in zip((*apps, *crops), (*servers, *crop_servers), strict=True):
-        app.wait_until(f"http://127.0.0.1:{server.port}/v2/health/ready", 120.0)
-    return Setup(
-        args=args,
-        home=home,
-        vllm=vllm,
-        vllm_url=url,
-        apps=[*apps, *crops],
-        app_servers=servers,
-        crop_servers=crop_servers,
-    )
+    return vllm, Place(url=f"http://127.0.0.1:{port}", session=vllm.session, home=str(home))
 
 
 def _warm_up(setup: Setup, sizes: Sequence[Size]) -> None:
@@ -322,8 +327,8 @@ def _warm_up(setup: Setup, sizes: Sequence[Size]) -> None:
         job, servers, _ = job_of(Point(size=sizes[0], kind="loop", rate=0.5), setup)
         asyncio.run(_each_once(job, servers, _WARM_CLIENTS))
         setup.num_used += _WARM_CLIENTS
-    if fetched(f"{setup.vllm_url}/health") is None:
-        raise RuntimeError(f"vLLM ended while it was warmed up; see {setup.vllm.log}")
+    if fetched(f"{setup.vllm.url}/health") is None:
+        raise RuntimeError(f"vLLM ended while it was warmed up; see its log in {setup.vllm.home}")
 
 
 async def _each_once(job: Job, servers: Sequence[Server], num_clients: int) -> None:
@@ -344,6 +349,8 @@ def main() -> int:
     parser.add_argument("--min-window-s", type=float, default=8.0, help="of a point; what has no time left stays open")
     parser.add_argument("--warm-s", type=float, default=30.0, help="of requests before the clock runs; 0 for none")
     parser.add_argument("--work", type=Path, default=Path("/tmp/visionthink-h100"), help="model, pictures, logs")
+    parser.add_argument("--attach", type=Path, help="file of `replicas.py`, whose vLLM is taken instead of an own one")
+    parser.add_argument("--replica", type=int, default=0, help="which of them")
     parser.add_argument("--shape", choices=("7b", "tiny"), default="7b")
     parser.add_argument("--sizes", default="1024x768,2048x1024")
     parser.add_argument("--rates", default=",".join(f"{rate:g}" for rate in RATES))

@@ -14,7 +14,7 @@ import scene
 from forced import CROP, LOOK, MODEL_NAME, resize_call
 from load import Connection, Job, Server
 from shown import RULE, size_name, view_kind
-from vllm_server import SERVED, Process
+from vllm_server import SERVED, Place, Process
 
 from visionthink.core.closer_look import get_tool
 from visionthink.core.episode import AskModel, FinishReason, ModelReply, advance, start
@@ -59,8 +59,7 @@ class Setup:
 
     args: argparse.Namespace
     home: Path
-    vllm: Process
-    vllm_url: str
+    vllm: Place
     apps: list[Process]
     app_servers: list[Server]
     crop_servers: list[Server]
@@ -70,7 +69,7 @@ class Setup:
     @property
     def vllm_server(self) -> Server:
         """Where direct requests go."""
-        return Server.at(self.vllm_url)
+        return Server.at(self.vllm.url)
 
 
 def points(sizes: Sequence[Size], rates: Sequence[float]) -> Iterator[Point]:

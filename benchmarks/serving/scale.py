@@ -23,14 +23,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from h100 import READY_S, VLLM_ARGS
 from load import Server, Window, closed_loop
 from point import Point, Setup, asks, job_of
+from replicas import options as replica_options
+from replicas import start_all, wait_ready
 from shown import prepare_all
 from summary import device, versions
 from vllm_server import (
     SERVED,
+    Place,
     Process,
+    attached,
     counters,
     cpu_seconds,
     emptied,
@@ -38,7 +41,6 @@ from vllm_server import (
     fetched,
     free_port,
     hit_ratios,
-    start_vllm,
 )
 
 from visionthink.core.geometry import Size
@@ -48,24 +50,17 @@ RATES: Final = (0.3, 0.8)
 _ANSWERED: Final = "vllm:request_success_total"
 
 
-@dataclass(frozen=True, slots=True)
-class Replica:
-    """One vLLM on one GPU."""
-
-    process: Process
-    url: str
-
-    def answered(self) -> float:
-        """Requests that it has answered."""
-        lines = (fetched(f"{self.url}/metrics") or "").splitlines()
-        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(_ANSWERED))
+def answered(place: Place) -> float:
+    """Requests that a replica has answered."""
+    lines = (fetched(f"{place.url}/metrics") or "").splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(_ANSWERED))
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
     """The processes of our app that stand before so many replicas."""
 
-    replicas: tuple[Replica, ...]
+    replicas: tuple[Place, ...]
     apps: tuple[Process, ...]
     servers: tuple[Server, ...]
 
@@ -74,7 +69,7 @@ class Gateway:
         found = {
             "at": time.perf_counter(),
             "gateway_s": sum(cpu_seconds(app.session) for app in self.apps),
-            "vllm_s": sum(cpu_seconds(one.process.session) for one in self.replicas),
+            "vllm_s": sum(cpu_seconds(one.session) for one in self.replicas),
         }
         for one in self.replicas:
             for name, value in counters(one.url).items():
@@ -82,22 +77,7 @@ class Gateway:
         return found
 
 
-def start_replica(index: int, model: Path, args: argparse.Namespace) -> Replica:
-    """A vLLM that sees GPU number `index` alone."""
-    home = args.work / f"replica-{index}"
-    home.mkdir(parents=True, exist_ok=True)
-    port = free_port()
-    own = {"VLLM_USE_FLASHINFER_SAMPLER": "0", "VLLM_CACHE_ROOT": str(home / "cache")}
-    if args.device == "cuda":
-        own["CUDA_VISIBLE_DEVICES"] = str(index)
-    limits = ['--limit-mm-per-prompt={"image":2,"video":0}', *shlex.split(args.vllm_args)]
-    process = start_vllm(
-        model, home, port=port, python=args.vllm_python, num_servers=args.api_servers, arguments=limits, env=own
-    )
-    return Replica(process, f"http://127.0.0.1:{port}")
-
-
-def start_gateway(replicas: Sequence[Replica], args: argparse.Namespace) -> Gateway:
+def start_gateway(replicas: Sequence[Place], args: argparse.Namespace) -> Gateway:
     """Our app before these replicas, in as many processes as there are workers."""
     apps, servers = [], []
     urls = ",".join(f"{one.url}/v1" for one in replicas)
@@ -116,7 +96,7 @@ def measured(gateway: Gateway, rate: float, setup: Setup, args: argparse.Namespa
     job, servers, num_pictures = job_of(Point(size=args.size, kind="loop", rate=rate), setup)
     num_clients = args.clients * len(gateway.replicas)
     was_emptied = all(emptied(one.url, args.api_servers) for one in gateway.replicas)
-    answered = [one.answered() for one in gateway.replicas]
+    before_each = [answered(one) for one in gateway.replicas]
     before: dict[str, float] = {}
 
     async def run() -> Window:
@@ -144,7 +124,7 @@ def measured(gateway: Gateway, rate: float, setup: Setup, args: argparse.Namespa
         "gateway_cpu_s_per_request": round(gained["gateway_s"] / len(window.done), 4),
         "vllm_cores": round(gained["vllm_s"] / gained["at"], 2),
         **hit_ratios(gained),
-        "answered_by_replica": [one.answered() - was for one, was in zip(gateway.replicas, answered, strict=True)],
+        "answered_by_replica": [answered(one) - was for one, was in zip(gateway.replicas, before_each, strict=True)],
         "caches_emptied": was_emptied,
     }
 
@@ -163,28 +143,27 @@ def run(args: argparse.Namespace) -> int:
     """Measure, and write after each point."""
     begin_s = time.monotonic()
     args.work.mkdir(parents=True, exist_ok=True)
-    model = args.work / f"model-{args.shape}"
-    if not (model / "config.json").exists():
-        from shape import write_model  # heavy, and needed in this process alone
-
-        write_model(model, args.shape)
     raw: dict[str, dict[str, Any]] = {}
     with ExitStack() as stack:
-        replicas = [start_replica(index, model, args) for index in range(args.replicas)]
+        own = [] if args.attach else start_all(args, stack)
+        replicas = attached(args.attach)[: args.replicas] if args.attach else [place for _, place in own]
         gateways = [start_gateway(replicas[:1], args), start_gateway(replicas, args)]
-        for process in (*(one.process for one in replicas), *(app for one in gateways for app in one.apps)):
-            stack.callback(process.stop)
+        for app in (app for one in gateways for app in one.apps):
+            stack.callback(app.stop)
         prepare_all(args.work / "pictures", [args.size], args.pictures, 0, args.processes)
-        for one in replicas:
-            one.process.wait_until(f"{one.url}/health", READY_S)
+        wait_ready(own)
         for gateway in gateways:
             for app, server in zip(gateway.apps, gateway.servers, strict=True):
                 app.wait_until(f"http://127.0.0.1:{server.port}/v2/health/ready", 120.0)
         ready_s = round(time.monotonic() - begin_s, 1)
         print(f"ready after {ready_s} s", flush=True)
-        first = replicas[0]
         setup = Setup(
-            args=args, home=args.work, vllm=first.process, vllm_url=first.url, apps=[], app_servers=[], crop_servers=[]
+            args=args,
+            home=args.work,
+            vllm=replicas[0],
+            apps=[],
+            app_servers=[],
+            crop_servers=[],
         )
         quick = argparse.Namespace(**{**vars(args), "window_s": 1.0, "clients": min(16, args.clients)})
         measured(gateways[-1], 1.0, setup, quick)  # so that no kernel is compiled while the clock runs
@@ -220,15 +199,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cores = os.cpu_count() or 1
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--work", type=Path, default=Path("/tmp/visionthink-scale"), help="model, pictures, logs")
-    parser.add_argument("--replicas", type=int, default=4, help="one a GPU")
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--shape", choices=("7b", "3b", "tiny"), default="7b")
+    parser.add_argument("--attach", type=Path, help="file of `replicas.py`, whose vLLMs are taken instead of own ones")
+    replica_options(parser)
     parser.add_argument("--size", type=_size, default="1024x768", help="of the pictures")
     parser.add_argument("--clients", type=int, default=160, help="jobs under way at a time, for each replica")
     parser.add_argument("--window-s", type=float, default=20.0)
     parser.add_argument("--spread-s", type=float, default=2.0, help="over which clients begin, so as not to go in step")
-    parser.add_argument("--api-servers", type=int, default=4, help="of each vLLM: they decode and resize pictures")
     parser.add_argument("--app-workers", type=int, default=min(16, cores), help="processes of our app")
     parser.add_argument("--answer-tokens", type=int, default=128, help="mean of an answer's")
     parser.add_argument("--call-tokens", type=int, default=64)
@@ -236,8 +212,6 @@ def main() -> int:
     parser.add_argument("--pictures", type=int, default=4000, help="none is shown twice in a point")
     parser.add_argument("--pairs", type=int, default=0)
     parser.add_argument("--processes", type=int, default=max(1, cores - 8), help="that make pictures")
-    parser.add_argument("--vllm-python", default=sys.executable)
-    parser.add_argument("--vllm-args", default=VLLM_ARGS)
     end_on_sigterm()
     return run(parser.parse_args())
 

@@ -4,6 +4,7 @@ Rule: its port is free when it starts, its log is kept, and whatever it started 
 its caches are emptied, so that no figure is made of what an earlier one left behind.
 """
 
+import json
 import os
 import signal
 import socket
@@ -11,12 +12,18 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 SERVED: Final = "shape"
+READY_S: Final = 420.0
+VLLM_ARGS: Final = (
+    "--dtype=bfloat16 --max-model-len=8192 --max-num-seqs=512 --max-num-batched-tokens=16384 "
+    "--gpu-memory-utilization=0.9"
+)
 _COUNTED: Final = (
     "vllm:prefix_cache_queries_total",
     "vllm:prefix_cache_hits_total",
@@ -77,6 +84,34 @@ class Process:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a vLLM is to be found, whoever started it."""
+
+    url: str
+    session: int
+    """Number of its session, to tell what it uses."""
+    home: str
+    """Folder with its log and its traces."""
+
+
+def attached(file: Path) -> list[Place]:
+    """The places that `replicas.py` wrote down."""
+    return [Place(**one) for one in json.loads(file.read_text())]
+
+
+@contextmanager
+def pinned(cores: Iterable[int]) -> Iterator[None]:
+    """What is started within keeps to these processors; to any where there are none."""
+    before, wanted = os.sched_getaffinity(0), set(cores)
+    if wanted:
+        os.sched_setaffinity(0, wanted)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def fetched(url: str, *, method: str = "GET", timeout_s: float = 30.0) -> str | None:

@@ -1,9 +1,10 @@
 """How long does a step take at a large shape, what of it, and how much memory? Random weights, forced decisions.
 
 A Qwen2.5-VL shape with random weights is trained by veRL for some steps on pictures of camera size, with the settings
-of a preset; four in ten first turns call (`forced_loop`). Once with the rule judge, and once with a language model as
-the judge that takes 300 ms for each verdict. Peaks of GPU and host memory stand beside the estimate that a training is
-admitted by. On several nodes it is started by nodes.sh.
+of a preset; four in ten first turns call (`forced_loop`). Its judge is a language model that answers at once in odd
+steps and takes 300 ms for each verdict in even ones, so that one training tells what a slow judge adds (`--judges
+alternating`; `rule` and `slow` each have a training of their own). Peaks of GPU and host memory stand beside the
+estimate that a training is admitted by. On several nodes it is started by nodes.sh.
 
     python benchmarks/verl/large.py --out benchmarks/results/verl/large.json
     python benchmarks/verl/large.py --out /tmp/tiny.json --shape tiny --size 128x96 --prompts 2 --group 2 --device cpu
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -53,11 +54,12 @@ class _Verdict(BaseHTTPRequestHandler):
     """A judge that thinks for a while and finds everything right."""
 
     protocol_version = "HTTP/1.1"
+    delay_s = 0.0
 
     def do_POST(self) -> None:
         """Answer a chat completion."""
         self.rfile.read(int(self.headers["content-length"]))
-        time.sleep(JUDGE_S)
+        time.sleep(type(self).delay_s)
         message = {"role": "assistant", "content": "Score: 1"}
         body = json.dumps(
             {
@@ -76,6 +78,11 @@ class _Verdict(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+
+def delay_of(judge: str, step: int) -> float:
+    """Seconds that the judge takes for a verdict in this step, the first being 1."""
+    return JUDGE_S if judge == "slow" or (judge == "alternating" and step % 2 == 0) else 0.0
 
 
 @contextmanager
@@ -160,6 +167,7 @@ def config_of(args: argparse.Namespace, judge: str) -> RunConfig:
         "train.group_size": args.group,
         "train.checkpoint_every": args.steps,
         "verl.mini_batch_prompts": max(1, args.prompts // 2) * num_gpus,
+        "train.micro_batch_size": args.micro_batch,
         "verl.tensor_parallel": 1,
         "judge.uri": judge,
         "judge.max_connections": 256,
@@ -185,8 +193,15 @@ def samples_of(size: Size, number: int) -> list[Sample]:
     ]
 
 
-def measured(args: argparse.Namespace, model: Path, samples: list[Sample], name: str, judge: str) -> dict[str, Any]:
-    """One training, with its times and peaks."""
+def measured(
+    args: argparse.Namespace,
+    model: Path,
+    samples: list[Sample],
+    name: str,
+    judge: str,
+    keep: Callable[[dict[str, Any]], None],
+) -> None:
+    """One training, with its times and peaks, which are told to `keep` after each step and at the end."""
     config, work = config_of(args, judge), args.work / name
     work.mkdir(parents=True, exist_ok=True)
     rows = work / "rows.parquet"
@@ -211,23 +226,52 @@ def measured(args: argparse.Namespace, model: Path, samples: list[Sample], name:
     )
     overrides(config, plan)
     start_s = time.monotonic()
+    _Verdict.delay_s = delay_of(name, 1)
+
     with Memory() as memory:
+
+        def found(error: str | None) -> dict[str, Any]:
+            return {
+                "seconds": round(time.monotonic() - start_s, 1),
+                "error": error,
+                **_figures(name, work / "steps-0.jsonl"),
+                "memory": {"gpu_gib": round(memory.gpu_gib, 2), "host_gib": round(memory.host_gib, 2)},
+            }
+
+        def on_step(step: int, told: Any) -> None:
+            _Verdict.delay_s = delay_of(name, step + 1)
+            print(f"{time.monotonic() - start_s:.0f} s", name, step, told, flush=True)
+            keep(found("not yet at its end"))
+
         try:
-            train(plan, config, python=args.python, on_step=lambda step, told: print(name, step, told, flush=True))
+            train(plan, config, python=args.python, on_step=on_step)
             error = None
         except Exception as failure:  # the steps that were taken are told all the same
             error = f"{type(failure).__name__}: {failure}"[-2000:]
-    lines = (work / "steps-0.jsonl").read_text().splitlines() if (work / "steps-0.jsonl").exists() else []
-    steps = [json.loads(line)["data"] for line in lines]
+        keep(found(error))
+
+
+def _figures(name: str, lines: Path) -> dict[str, Any]:
+    """What the steps have come to by now."""
+    steps = [json.loads(line)["data"] for line in lines.read_text().splitlines()] if lines.exists() else []
     return {
-        "seconds": round(time.monotonic() - start_s, 1),
-        "error": error,
         "num_steps": len(steps),
         "step_s": _medians(steps[1:], "timing_s/"),
         "step_s_first": _medians(steps[:1], "timing_s/"),
+        "step_s_by_judge_ms": _by_judge(name, steps),
         "figures": _medians(steps[1:], ("policy/", "resize/", "reward/", "perf/")),
-        "memory": {"gpu_gib": round(memory.gpu_gib, 2), "host_gib": round(memory.host_gib, 2)},
     }
+
+
+def _by_judge(name: str, steps: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """By the milliseconds that the judge took, without the first step, in which kernels are compiled."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for number, step in enumerate(steps[1:], 2):
+        working_s = step["timing_s/step"] - step.get("timing_s/save_checkpoint", 0.0)
+        found.setdefault(f"{1000 * delay_of(name, number):g}", []).append(
+            {**step, "timing_s/without_saving": working_s}
+        )
+    return {delay: {"steps": len(those), **_medians(those, "timing_s/")} for delay, those in found.items()}
 
 
 def _medians(steps: list[dict[str, Any]], prefix: str | tuple[str, ...]) -> dict[str, float]:
@@ -237,17 +281,18 @@ def _medians(steps: list[dict[str, Any]], prefix: str | tuple[str, ...]) -> dict
 
 
 def main() -> int:
-    """Measure with both judges; write after each."""
+    """Measure with each judge; write after each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("/tmp/verl-large"))
     parser.add_argument("--shape", choices=("3b", "7b", "tiny"), default="3b")
     parser.add_argument("--size", default="1024x768")
-    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--preset", default="3b-lora-1x1", help="whose settings are taken")
     parser.add_argument("--prompts", type=int, default=16, help="of a step, for each GPU")
     parser.add_argument("--group", type=int, default=8)
-    parser.add_argument("--judges", default="rule,slow", help="separated by commas")
+    parser.add_argument("--micro-batch", type=int, default=1, help="rollouts that are differentiated at a time")
+    parser.add_argument("--judges", default="alternating", help="of: alternating, rule, slow; separated by commas")
     parser.add_argument("--nodes", type=int, default=1, help="more than one with nodes.sh")
     parser.add_argument("--gpus-per-node", type=int, default=1)
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
@@ -275,8 +320,12 @@ def main() -> int:
     judges = args.judges.split(",")
     with slow_judge() as uri:
         for name in judges:
-            found[name] = measured(args, model, samples, name, uri if name == "slow" else name)
-            atomic_write_json(args.out, found)
+
+            def keep(told: dict[str, Any], name: str = name) -> None:
+                found[name] = told
+                atomic_write_json(args.out, found)
+
+            measured(args, model, samples, name, name if name == "rule" else uri, keep)
             print(json.dumps(found[name], indent=1), flush=True)
     return int(any(found[name]["error"] for name in judges))
 
