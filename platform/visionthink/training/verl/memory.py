@@ -25,6 +25,9 @@ _GPU_ALLOWANCE_GIB: Final = 4.0
 """CUDA contexts, NCCL and the allocator's slack; what the sleeping half keeps."""
 _PROCESS_GIB: Final = 2.0
 """Of host memory for each trainer, answering server and agent worker: imports and their heaps, measured 1-2."""
+_LORA_WEIGHT_COPIES: Final = 2
+"""Of the model in a node's memory beside those that sleep there: what is being loaded, synchronised, saved or merged.
+Measured with LoRA on one GPU: 45.2 GiB for 3B and 70.3 for 7B, of which the weights' number explains the difference."""
 _HIDDEN_COPIES: Final = 14
 """Values of the hidden size, per token, that one layer keeps while it is differentiated: inputs, norms, q, k, v, ..."""
 _MLP_COPIES: Final = 3
@@ -259,6 +262,7 @@ def _host(config: RunConfig, shape: ModelShape) -> tuple[Part, ...]:
             lower="train.num_prompts, or view.max_pixels",
         ),
         Part(name="processes", gib=_PROCESS_GIB * num_processes, lower="verl.num_agent_workers"),
+        *_host_weights(config, shape),
     ]
     for name, is_there, numbers, lower in (
         ("offloaded weights", verl.offload_parameters, shape.num_parameters, "verl.offload_parameters=false"),
@@ -278,6 +282,20 @@ def _host(config: RunConfig, shape: ModelShape) -> tuple[Part, ...]:
         if is_there:
             parts.append(Part(name=name, gib=_gib(_FP32 * numbers / verl.num_nodes), lower=lower))
     return tuple(parts)
+
+
+def _host_weights(config: RunConfig, shape: ModelShape) -> tuple[Part, ...]:
+    """With LoRA the answering model's own weights sleep in the node's memory while the adapter is trained.
+
+    veRL 0.9.1 lets vLLM sleep at level 1 then, and at level 2, which drops them, where all weights are handed over
+    (`_resolve_sleep_level`, workers/rollout/vllm_rollout/vllm_async_server.py).
+    """
+    verl = config.verl
+    if not verl.lora_rank:
+        return ()
+    sleeping = verl.gpus_per_node / verl.tensor_parallel
+    gib = _gib(shape.num_parameters * _BF16 * (sleeping + _LORA_WEIGHT_COPIES))
+    return (Part(name="copies of the weights", gib=gib, lower="a larger verl.tensor_parallel, or a smaller model"),)
 
 
 def _lengths(config: RunConfig) -> tuple[int, int]:

@@ -64,6 +64,33 @@ def test_preset_fits_the_machines_that_it_names(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("shape", "gpu_gib", "host_gib"),
+    [
+        pytest.param(QWEN_3B, 50.25, 45.18, id="3B"),
+        pytest.param(QWEN_7B, 59.77, 70.3, id="7B"),
+    ],
+)
+def test_estimate_is_what_an_h100_and_its_node_were_seen_to_hold(
+    shape: ModelShape, gpu_gib: float, host_gib: float
+) -> None:
+    # benchmarks/results/verl/large-{3b,7b}.json
+    batch = {"train.num_prompts": 8, "train.group_size": 8, "verl.mini_batch_prompts": 4, "verl.num_agent_workers": 8}
+    estimate = estimate_memory(load_config(None, batch, preset="3b-lora-1x1"), shape)
+    assert estimate.gpu_gib == pytest.approx(gpu_gib, rel=0.2)
+    assert estimate.host_gib == pytest.approx(host_gib, rel=0.2)
+
+
+def test_more_answering_models_of_a_node_sleep_in_more_of_its_memory() -> None:
+    def host(**verl: int) -> float:
+        settings = {f"verl.{name}": number for name, number in verl.items()}
+        return estimate_memory(load_config(None, settings, preset="3b-lora-1x1"), QWEN_7B).host_gib
+
+    one, four = host(gpus_per_node=1), host(gpus_per_node=4)
+    assert four - one > 3 * 15
+    assert host(gpus_per_node=4, tensor_parallel=4) < four - 40
+
+
+@pytest.mark.parametrize(
     ("preset", "changes", "want"),
     [
         pytest.param("paper-7b-4x8", {"verl.num_nodes": 1, "verl.gpus_per_node": 2}, "optimizer", id="too few GPUs"),
