@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Weak scaling of a large shape on one machine with four GPUs: the same batch a GPU on one, on two nodes of one, and on
+# two nodes of two, each GPU with a quarter of the processors. One and two GPUs train side by side, then all four.
+#   scaling.sh OUT [options of large.py]        e.g. scaling.sh OUT --shape 7b --prompts 8 --steps 4 --judges rule
+# Writes OUT/gpus-{1,2,4}.json, and OUT/training.json with the efficiency: a step of one GPU over a step of so many.
+set -euo pipefail
+out=$1
+shift
+here=$(cd "$(dirname "$0")" && pwd)
+python=${PYTHON:-python3} cores=${CORES:-$(($(nproc) / 4))} work=${WORK:-/tmp/verl-scaling}
+mkdir -p "$out" "$work"
+export PYTHONPATH="$(cd "$here/../.." && pwd)/platform${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
+
+train() { # GPUS NODES GPUS_A_NODE FIRST_GPU FIRST_CORE ARGUMENT...
+  local gpus=$1 nodes=$2 each=$3 first=$4 core=$5
+  shift 5
+  local program=("$python" "$here/large.py" --out "$out/gpus-$gpus.json" --work "$work/$gpus" "$@")
+  local pinned=(taskset -c "$core-$((core + gpus * cores - 1))")
+  if [ "$nodes" = 1 ]; then
+    CUDA_VISIBLE_DEVICES=$first "${pinned[@]}" "${program[@]}" >"$out/gpus-$gpus.log" 2>&1
+  else
+    FIRST_GPU=$first CPUS=$((each * cores)) "${pinned[@]}" "$here/nodes.sh" "$nodes" "$each" "$out/nodes-$gpus" \
+      "${program[@]}" --nodes "$nodes" --gpus-per-node "$each" >"$out/gpus-$gpus.log" 2>&1
+  fi
+}
+
+train 1 1 1 0 0 "$@" & one=$!
+train 2 2 1 1 "$cores" "$@" & two=$!
+wait "$one" || echo "one GPU: $?, see $out/gpus-1.log"
+wait "$two" || echo "two GPUs: $?, see $out/gpus-2.log"
+train 4 2 2 0 0 "$@" || echo "four GPUs: $?, see $out/gpus-4.log"
+"$python" - "$out" <<'SUM'
+import json, sys
+from pathlib import Path
+
+out = Path(sys.argv[1])
+found = {number: json.loads(path.read_text()) for number in (1, 2, 4) if (path := out / f"gpus-{number}.json").exists()}
+judges = {number: next(told[name] for name in ("rule", "slow", "alternating") if name in told) for number, told in found.items()}
+steps = {number: told.get("step_s", {}).get("timing_s/step") for number, told in judges.items()}
+one = steps.get(1)
+ratios = {number: round(one / step, 4) for number, step in steps.items() if one and step}
+summary = {"step_s": steps, "efficiency": ratios}
+(out / "training.json").write_text(json.dumps({**summary, "runs": found}, indent=1) + "\n")
+print(json.dumps(summary))
+SUM
