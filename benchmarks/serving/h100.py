@@ -36,9 +36,8 @@ from typing import Any, Final
 
 from load import Connection, Job, Server, Window, closed_loop
 from point import Point, Setup, asks, job_of, points
-from profiled import ENV as PROFILE_ENV
-from profiled import arguments as profile_arguments
 from profiled import recorded
+from replicas import TRACES, started
 from shown import prepare_all
 from summary import device, summary, versions
 from vllm_server import (
@@ -46,7 +45,6 @@ from vllm_server import (
     SERVED,
     VLLM_ARGS,
     GpuWatch,
-    Place,
     Process,
     attached,
     counters,
@@ -57,7 +55,6 @@ from vllm_server import (
     fetched,
     free_port,
     hit_ratios,
-    start_vllm,
 )
 
 from visionthink.core.geometry import Size
@@ -123,7 +120,7 @@ def profiled(point: Point, setup: Setup) -> dict[str, Any]:
     emptied(setup.vllm.url, setup.args.api_servers)
 
     async def run() -> dict[str, Any]:
-        folder, tasks = Path(setup.vllm.home) / "traces", []
+        folder, tasks = Path(setup.vllm.home) / TRACES, []
 
         def on_open() -> None:
             tasks.append(asyncio.create_task(asyncio.to_thread(recorded, setup.vllm.url, folder, PROFILE_S)))
@@ -272,7 +269,11 @@ def _started(
     found: dict[str, Any],
     begin_s: float,
 ) -> Setup:
-    process, vllm = (None, attached(args.attach)[args.replica]) if args.attach else _own(args, home, model, stack)
+    if args.attach:
+        process, vllm = None, attached(args.attach)[args.replica]
+    else:
+        process, vllm = started(model, home, args, env={})
+        stack.callback(process.stop)
     url = vllm.url
     apps, servers = start_apps(home, url, args)
     crops, crop_servers = start_apps(home, url, args, "--protocol=tools-v1", "--tools=resize_image,crop_image")
@@ -293,21 +294,6 @@ def _started(
         app_servers=servers,
         crop_servers=crop_servers,
     )
-
-
-def _own(args: argparse.Namespace, home: Path, model: Path, stack: ExitStack) -> tuple[Process, Place]:
-    """A vLLM that ends with this experiment."""
-    port = free_port()
-    env = dict(pair.split("=", 1) for pair in args.vllm_env.split()) if args.vllm_env else {}
-    limits = ['--limit-mm-per-prompt={"image":2,"video":0}', *shlex.split(args.vllm_args)]
-    if args.profile:
-        limits += profile_arguments(home / "traces")
-        env |= PROFILE_ENV
-    vllm = start_vllm(
-        model, home, port=port, python=args.vllm_python, num_servers=args.api_servers, arguments=limits, env=env
-    )
-    stack.callback(vllm.stop)
-    return vllm, Place(url=f"http://127.0.0.1:{port}", session=vllm.session, home=str(home))
 
 
 def _warm_up(setup: Setup, sizes: Sequence[Size]) -> None:

@@ -11,7 +11,7 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -23,27 +23,34 @@ from vllm_server import READY_S, VLLM_ARGS, Place, Process, end_on_sigterm, free
 
 from visionthink.storage import atomic_write_json
 
-_TRACES: Final = "traces"
+TRACES: Final = "traces"
 
 
-def started(index: int, model: Path, args: argparse.Namespace) -> tuple[Process, Place]:
-    """A vLLM that sees GPU number `index` alone, on processors that no other has."""
-    home = args.work / f"replica-{index}"
+def started(
+    model: Path, home: Path, args: argparse.Namespace, *, env: dict[str, str], cores: Iterable[int] = ()
+) -> tuple[Process, Place]:
+    """A vLLM over `model` as `args` say, not yet ready; its log, its traces and its cache stay in `home`."""
     home.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    env = {"VLLM_CACHE_ROOT": str(home / "cache"), **dict(pair.split("=", 1) for pair in args.vllm_env.split())}
-    if args.device == "cuda":
-        env["CUDA_VISIBLE_DEVICES"] = str(args.first_gpu + index)
+    asked = dict(pair.split("=", 1) for pair in args.vllm_env.split())
+    own = {"VLLM_CACHE_ROOT": str(home / "cache"), **asked, **env}
     arguments = ['--limit-mm-per-prompt={"image":2,"video":0}', *shlex.split(args.vllm_args)]
     if args.profile:
-        arguments += profile_arguments(home / _TRACES)
-        env |= PROFILE_ENV
-    first = args.first_core + index * args.cores_each
-    with pinned(range(first, first + args.cores_each)):
+        arguments += profile_arguments(home / TRACES)
+        own |= PROFILE_ENV
+    with pinned(cores):
         process = start_vllm(
-            model, home, port=port, python=args.vllm_python, num_servers=args.api_servers, arguments=arguments, env=env
+            model, home, port=port, python=args.vllm_python, num_servers=args.api_servers, arguments=arguments, env=own
         )
     return process, Place(url=f"http://127.0.0.1:{port}", session=process.session, home=str(home))
+
+
+def _on_its_own(index: int, model: Path, args: argparse.Namespace) -> tuple[Process, Place]:
+    """One that sees GPU number `index` alone, on processors that no other has."""
+    first = args.first_core + index * args.cores_each
+    env = {"CUDA_VISIBLE_DEVICES": str(args.first_gpu + index)} if args.device == "cuda" else {}
+    cores = range(first, first + args.cores_each)
+    return started(model, args.work / f"replica-{index}", args, env=env, cores=cores)
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +77,7 @@ def start_all(args: argparse.Namespace, stack: ExitStack) -> list[tuple[Process,
         from shape import write_model  # heavy, and needed in this process alone
 
         write_model(model, args.shape)
-    found = [started(index, model, args) for index in range(args.replicas)]
+    found = [_on_its_own(index, model, args) for index in range(args.replicas)]
     for process, _ in found:
         stack.callback(process.stop)
     return found
