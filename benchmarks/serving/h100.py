@@ -175,14 +175,17 @@ def _said(window: Window) -> dict[str, Any]:
     return found
 
 
-def start_apps(setup_home: Path, vllm_url: str, args: argparse.Namespace, *options: str) -> tuple[list[Process], list]:
-    """So many processes of our app, each on a port of its own."""
+def start_apps(
+    home: Path, vllm_urls: Sequence[str], args: argparse.Namespace, *options: str
+) -> tuple[list[Process], list[Server]]:
+    """So many processes of our app before these vLLMs, each on a port of its own."""
     processes, servers = [], []
+    engine = ",".join(f"{url}/v1" for url in vllm_urls)
     for _ in range(args.app_workers):
         port = free_port()
         command = [sys.executable, str(Path(__file__).with_name("forced.py")), f"--port={port}"]
-        command += [f"--engine=openai:{vllm_url}/v1?model={SERVED}", *options]
-        processes.append(Process(command, setup_home / "app.log"))
+        command += [f"--engine=openai:{engine}?model={SERVED}", *options]
+        processes.append(Process(command, home / "app.log"))
         servers.append(Server("127.0.0.1", port))
     return processes, servers
 
@@ -275,8 +278,8 @@ def _started(
         process, vllm = started(model, home, args, env={})
         stack.callback(process.stop)
     url = vllm.url
-    apps, servers = start_apps(home, url, args)
-    crops, crop_servers = start_apps(home, url, args, "--protocol=tools-v1", "--tools=resize_image,crop_image")
+    apps, servers = start_apps(home, [url], args)
+    crops, crop_servers = start_apps(home, [url], args, "--protocol=tools-v1", "--tools=resize_image,crop_image")
     for app in (*apps, *crops):
         stack.callback(app.stop)
     # Pictures are made while vLLM starts.

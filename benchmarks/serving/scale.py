@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from h100 import start_apps
 from load import Server, Window, closed_loop
 from point import Point, Setup, asks, job_of
 from replicas import options as replica_options
@@ -30,7 +31,6 @@ from replicas import start_all, wait_ready
 from shown import prepare_all
 from summary import device, versions
 from vllm_server import (
-    SERVED,
     Place,
     Process,
     attached,
@@ -39,7 +39,6 @@ from vllm_server import (
     emptied,
     end_on_sigterm,
     fetched,
-    free_port,
     hit_ratios,
 )
 
@@ -79,14 +78,7 @@ class Gateway:
 
 def start_gateway(replicas: Sequence[Place], args: argparse.Namespace) -> Gateway:
     """Our app before these replicas, in as many processes as there are workers."""
-    apps, servers = [], []
-    urls = ",".join(f"{one.url}/v1" for one in replicas)
-    for _ in range(args.app_workers):
-        port = free_port()
-        program = str(Path(__file__).with_name("forced.py"))
-        command = [sys.executable, program, f"--port={port}", f"--engine=openai:{urls}?model={SERVED}"]
-        apps.append(Process(command, args.work / "app.log"))
-        servers.append(Server("127.0.0.1", port))
+    apps, servers = start_apps(args.work, [one.url for one in replicas], args)
     return Gateway(tuple(replicas), tuple(apps), tuple(servers))
 
 
