@@ -45,7 +45,6 @@ from vllm_server import (
 from visionthink.core.geometry import Size
 from visionthink.storage import atomic_write_json
 
-RATES: Final = (0.3, 0.8)
 _ANSWERED: Final = "vllm:request_success_total"
 
 
@@ -121,10 +120,10 @@ def measured(gateway: Gateway, rate: float, setup: Setup, args: argparse.Namespa
     }
 
 
-def efficiency(raw: dict[str, dict[str, Any]], num_replicas: int) -> dict[str, float]:
+def efficiency(raw: dict[str, dict[str, Any]], rates: Sequence[float], num_replicas: int) -> dict[str, float]:
     """By rate, what all replicas give over what one gives so many times."""
     found = {}
-    for rate in RATES:
+    for rate in rates:
         one, every = raw.get(f"1/{rate:g}", {}), raw.get(f"{num_replicas}/{rate:g}", {})
         if one.get("rps") and every.get("rps"):
             found[f"{rate:g}"] = round(every["rps"] / one["rps"] / num_replicas, 4)
@@ -159,8 +158,8 @@ def run(args: argparse.Namespace) -> int:
         )
         quick = argparse.Namespace(**{**vars(args), "window_s": 1.0, "clients": min(16, args.clients)})
         measured(gateways[-1], 1.0, setup, quick)  # so that no kernel is compiled while the clock runs
-        for gateway in gateways:
-            for rate in RATES:
+        for rate in args.rates:
+            for gateway in gateways:
                 key = f"{len(gateway.replicas)}/{rate:g}"
                 raw[key] = measured(gateway, rate, setup, args)
                 print(key, json.dumps(raw[key]), flush=True)
@@ -173,17 +172,21 @@ def run(args: argparse.Namespace) -> int:
                         "command": shlex.join(["python", *sys.argv]),
                         "settings": {name: str(value) for name, value in vars(args).items()},
                         "seconds_to_ready": ready_s,
-                        "efficiency": efficiency(raw, args.replicas),
+                        "efficiency": efficiency(raw, args.rates, args.replicas),
                         "raw": raw,
                     },
                 )
-    print(json.dumps(efficiency(raw, args.replicas)), flush=True)
+    print(json.dumps(efficiency(raw, args.rates, args.replicas)), flush=True)
     return 0
 
 
 def _size(text: str) -> Size:
     width, height = text.split("x")
     return Size(width=int(width), height=int(height))
+
+
+def _rates(text: str) -> tuple[float, ...]:
+    return tuple(map(float, text.split(",")))
 
 
 def main() -> int:
@@ -194,6 +197,7 @@ def main() -> int:
     parser.add_argument("--attach", type=Path, help="file of `replicas.py`, whose vLLMs are taken instead of own ones")
     replica_options(parser)
     parser.add_argument("--size", type=_size, default="1024x768", help="of the pictures")
+    parser.add_argument("--rates", type=_rates, default="0.3,0.8", help="shares that ask, in the order of measuring")
     parser.add_argument("--clients", type=int, default=160, help="jobs under way at a time, for each replica")
     parser.add_argument("--window-s", type=float, default=20.0)
     parser.add_argument("--spread-s", type=float, default=2.0, help="over which clients begin, so as not to go in step")

@@ -46,7 +46,7 @@ from visionthink.training.verl.run import train
 
 JUDGE_S: Final = 0.3
 _GIB: Final = 1024**3
-_GPUS: Final = "" if "MEMORY_ROOT" in os.environ else os.environ.get("CUDA_VISIBLE_DEVICES", "")
+_GPUS: Final = os.environ.get("MEMORY_GPUS", os.environ.get("CUDA_VISIBLE_DEVICES", ""))
 """The GPUs to look at; empty for all."""
 
 

@@ -16,6 +16,8 @@ export NCCL_SOCKET_IFNAME=lo GLOO_SOCKET_IFNAME=lo
 export MASTER_ADDR=127.0.0.2 MASTER_PORT=23456 WORLD_SIZE=$nodes
 export PET_MASTER_ADDR=$MASTER_ADDR PET_MASTER_PORT=$MASTER_PORT PET_NNODES=$nodes PET_NPROC_PER_NODE=$gpus
 export MEMORY_ROOT=$$  # what an experiment measures is the memory of everything below this process
+MEMORY_GPUS=$(seq -s, "${FIRST_GPU:-0}" $((${FIRST_GPU:-0} + nodes * gpus - 1)))  # and of all of its GPUs
+export MEMORY_GPUS
 cpus=${CPUS:-$(($(nproc) / nodes))}
 ray=$(mktemp -d /tmp/vt-XXXX)
 mkdir -p "$logs"
