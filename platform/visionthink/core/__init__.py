@@ -5,7 +5,19 @@ sees, how it is rewarded, labelled or promoted stands here once, and every stage
 """
 
 from visionthink.core.advantage import AdvantageRule, Advantages, by_turn, group_advantages, turn_advantages
-from visionthink.core.closer_look import REGIONS, TOOLS, WHOLE, CropImage, LookAt, ZoomImage, get_tool, named_view
+from visionthink.core.closer_look import (
+    LOOK_AT,
+    LOOK_NEAR,
+    NEAR_REGIONS,
+    REGIONS,
+    TOOLS,
+    WHOLE,
+    CropImage,
+    LookAt,
+    ZoomImage,
+    get_tool,
+    named_view,
+)
 from visionthink.core.episode import (
     TRANSITIONS,
     Action,
@@ -105,6 +117,9 @@ __all__ = [
     "IMAGE_MARKER",
     "MIN_REGION_SIDE",
     "PROTOCOLS",
+    "LOOK_AT",
+    "LOOK_NEAR",
+    "NEAR_REGIONS",
     "REGIONS",
     "TOKEN_SIDE",
     "TOOLS",

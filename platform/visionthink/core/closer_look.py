@@ -31,10 +31,24 @@ from visionthink.core.tool import Look, ResizeImage, Tool
 from visionthink.errors import ToolArgumentError, UserError
 
 _FACTORS: Final = (2, 4)
+_PER_SIDE: Final = 3
+"""Windows of ``look_near`` side by side."""
 REGIONS: Final = ("top left", "top right", "bottom left", "bottom right")
 """The quarters that ``look_at`` shows, row by row."""
+NEAR_REGIONS: Final = (
+    "top left",
+    "top",
+    "top right",
+    "left",
+    "middle",
+    "right",
+    "bottom left",
+    "bottom",
+    "bottom right",
+)
+"""The windows that ``look_near`` shows, row by row: half as wide and high as the picture, a quarter of a side apart."""
 WHOLE: Final = "whole"
-"""What ``look_at`` calls all of the picture."""
+"""What ``look_at`` and ``look_near`` call all of the picture."""
 
 
 class ZoomImage:
@@ -132,12 +146,18 @@ class CropImage:
 
 
 class LookAt:
-    """A quarter of the picture by its name, at the original's own resolution; or the whole, at full size."""
+    """A region of the picture by its name, at the original's own resolution; or the whole, at full size."""
+
+    def __init__(self, name: str, regions: Sequence[str], *, description: str, choice: str) -> None:
+        """Offer ``regions`` beside the whole; ``description`` and ``choice`` tell the model of the call and of them."""
+        self._name, self._description, self._choice = name, description, choice
+        self.regions: Final = tuple(regions)
+        """What may be asked for, beside the whole."""
 
     @property
     def name(self) -> str:
         """The function's name."""
-        return "look_at"
+        return self._name
 
     @property
     def told(self) -> str:
@@ -147,15 +167,11 @@ class LookAt:
     def schema(self) -> dict[str, Json]:
         """A region, out of the names."""
         region: dict[str, Json] = {
-            "description": "Which quarter of the image, or `whole` for all of it.",
-            "enum": [*REGIONS, WHOLE],
+            "description": self._choice,
+            "enum": [*self.regions, WHOLE],
             "type": "string",
         }
-        description = (
-            "Show a quarter of the image, or the whole, at full resolution. Use it when the information needed to "
-            "answer the question is too small to be seen; a quarter costs a quarter."
-        )
-        return _function(self.name, description, {"region": region}, required="region")
+        return _function(self.name, self._description, {"region": region}, required="region")
 
     def view(self, arguments: JsonObject, look: Look) -> View:
         """The region of that name, cut from the original.
@@ -169,8 +185,30 @@ class LookAt:
         return view
 
 
+LOOK_AT: Final = LookAt(
+    "look_at",
+    REGIONS,
+    description=(
+        "Show a quarter of the image, or the whole, at full resolution. Use it when the information needed to "
+        "answer the question is too small to be seen; a quarter costs a quarter."
+    ),
+    choice="Which quarter of the image, or `whole` for all of it.",
+)
+"""Quarters that share nothing but a middle line."""
+LOOK_NEAR: Final = LookAt(
+    "look_near",
+    NEAR_REGIONS,
+    description=(
+        "Show a part of the image, half as wide and half as high, or the whole, at full resolution. Use it when the "
+        "information needed to answer the question is too small to be seen; a part costs a quarter."
+    ),
+    choice="Around which place of the image, or `whole` for all of it. Neighbouring parts overlap by half.",
+)
+"""Windows that overlap, for what does not stand within a quarter."""
+
+
 def named_view(name: str, original: Size, rule: ViewRule) -> View:
-    """The view that ``look_at`` shows of the region called ``name``: one of ``REGIONS``, or ``WHOLE``.
+    """The view that ``look_at`` and ``look_near`` show of what they call ``name``: one of ``NEAR_REGIONS``, or ``WHOLE``.
 
     Raises:
         DataError: no view of the picture is possible.
@@ -181,7 +219,7 @@ def named_view(name: str, original: Size, rule: ViewRule) -> View:
 
 
 TOOLS: Final[Mapping[str, Tool]] = MappingProxyType(
-    {tool.name: tool for tool in (ResizeImage(), ZoomImage(), CropImage(), LookAt())}
+    {tool.name: tool for tool in (ResizeImage(), ZoomImage(), CropImage(), LOOK_AT, LOOK_NEAR)}
 )
 """Every shipped tool by its name. None of them has a state, so all episodes share them."""
 
@@ -230,15 +268,16 @@ def _box(arguments: JsonObject, number: int, size: Size) -> Box:
 
 
 def _named_box(name: str, original: Size) -> Box:
-    row, column = divmod(REGIONS.index(name), 2)
+    row, column = divmod(NEAR_REGIONS.index(name), _PER_SIDE)
     left, right = _half(column, original.width)
     top, bottom = _half(row, original.height)
     return Box(left=left, top=top, right=right, bottom=bottom)
 
 
 def _half(number: int, side: int) -> tuple[int, int]:
-    """The first or the second half of a side; the middle pixel of an odd one is in both."""
-    return (side // 2, side) if number else (0, -(-side // 2))
+    """The first, middle or second half of a side; the middle pixel of an odd one is in both outer ones."""
+    start = number * (side // 2) // (_PER_SIDE - 1)
+    return start, start - (-side // 2)
 
 
 def _at_own_resolution(box: Box, original: Size, rule: ViewRule) -> View:

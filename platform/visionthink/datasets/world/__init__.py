@@ -2,19 +2,28 @@
 
 from visionthink.datasets.world.family import FAMILIES, HELD_OUT_FAMILIES, TRAINED_FAMILIES, Family, pick_families
 from visionthink.datasets.world.generate import Split, generate, scenes, split_of
+from visionthink.datasets.world.layout import GRID, LAYOUTS, SCATTERED, Layout, LayoutName, get_layout
 from visionthink.datasets.world.paint import SIDE, paint
 from visionthink.datasets.world.scene import Scene, draw_scene
+from visionthink.datasets.world.topic import Topic
 
 __all__ = [
     "FAMILIES",
+    "GRID",
     "HELD_OUT_FAMILIES",
+    "LAYOUTS",
+    "SCATTERED",
     "SIDE",
     "TRAINED_FAMILIES",
     "Family",
+    "Layout",
+    "LayoutName",
     "Scene",
     "Split",
+    "Topic",
     "draw_scene",
     "generate",
+    "get_layout",
     "paint",
     "pick_families",
     "scenes",

@@ -6,16 +6,20 @@ decision generalises.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Generic, TypeVar
 
+from visionthink.datasets.world.paint import panel_box
 from visionthink.datasets.world.scene import BARS, Scene
+from visionthink.datasets.world.topic import Topic
 from visionthink.errors import ConfigError
+
+S = TypeVar("S")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Family:
+class Family(Generic[S]):
     """A kind of question: its wordings, its answer, and the ground truth whether the quarter view is enough."""
 
     name: str
@@ -24,10 +28,12 @@ class Family:
     needs_high_res: bool
     held_out: bool
     questions: tuple[str, ...]
-    answer: Callable[[Scene], str]
+    answer: Callable[[S], str]
+    num_looks: int = 1
+    """Panels that hold the evidence."""
 
 
-_ALL: Final = (
+_ALL: Final[tuple[Family[Scene], ...]] = (
     Family(
         name="color",
         panel="shape",
@@ -115,16 +121,43 @@ TRAINED_FAMILIES: Final = tuple(family.name for family in _ALL if not family.hel
 HELD_OUT_FAMILIES: Final = tuple(family.name for family in _ALL if family.held_out)
 
 
-def pick_families(names: Sequence[str]) -> tuple[Family, ...]:
+def topics(scene: Scene) -> tuple[Topic, ...]:
+    """What can be asked about a scene: one thing of each family."""
+    return tuple(
+        Topic(
+            family=family.name,
+            subject=family.name,
+            questions=family.questions,
+            answer=family.answer(scene),
+            needs_high_res=family.needs_high_res,
+            boxes=(panel_box(scene, family.panel),),
+            place=scene.corner_of(family.panel),
+        )
+        for family in _ALL
+    )
+
+
+def places(scene: Scene) -> tuple[Topic, ...]:
+    """Where each panel stands, as further things to be asked about."""
+    return tuple(
+        Topic(
+            family="place",
+            subject=f"{name} at",
+            questions=(f"where is the {name} ?",),
+            answer=scene.corner_of(panel),
+            needs_high_res=False,
+            boxes=(panel_box(scene, panel),),
+            place=scene.corner_of(panel),
+        )
+        for name, panel in (("shape", "shape"), ("dots", "dots"), ("tag", "text"), ("chart", "chart"))
+    )
+
+
+def pick_families(names: Sequence[str], families: Mapping[str, Family[Any]] = FAMILIES) -> tuple[Family[Any], ...]:
     """The families of these names, in the world's own order; ConfigError on an unknown, doubled or missing name."""
-    unknown = sorted(set(names) - set(FAMILIES))
+    unknown = sorted(set(names) - set(families))
     if unknown:
-        raise ConfigError(f"unknown families {unknown}; choose from {sorted(FAMILIES)}")
+        raise ConfigError(f"unknown families {unknown}; choose from {sorted(families)}")
     if not names or len(set(names)) < len(names):
         raise ConfigError(f"families must be named, each once; got {list(names)}")
-    return tuple(family for family in _ALL if family.name in names)
-
-
-def ask(family: Family, rng: random.Random) -> str:
-    """One of the family's wordings."""
-    return rng.choice(family.questions)
+    return tuple(family for family in families.values() if family.name in names)

@@ -7,16 +7,17 @@ scene, whatever seeds and counts they were made with, and nobody can evaluate by
 import hashlib
 import random
 from collections.abc import Iterator, Sequence
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, TypeVar, get_args
 
 from visionthink.core.sample import Sample
-from visionthink.datasets.world.family import Family, ask, pick_families
-from visionthink.datasets.world.paint import paint, panel_box
-from visionthink.datasets.world.scene import Scene, draw_scene
+from visionthink.datasets.world.family import Family, pick_families
+from visionthink.datasets.world.layout import GRID, Content, Layout
 from visionthink.errors import ConfigError
 from visionthink.picture import encode_png
 
 Split = Literal["pretrain", "train", "validation", "test"]
+S = TypeVar("S", bound=Content)
+T = TypeVar("T")
 
 _SHARES: Final[dict[str, range]] = {
     "pretrain": range(0, 60),
@@ -26,23 +27,29 @@ _SHARES: Final[dict[str, range]] = {
 }
 
 
-def split_of(scene: Scene) -> Split:
+def split_of(scene: Content) -> Split:
     """The one split that the scene's content belongs to."""
     digest = hashlib.blake2b(scene.content_key().encode(), digest_size=8).digest()
     bucket = int.from_bytes(digest, "big") % 100
     return next(split for split in get_args(Split) if bucket in _SHARES[split])
 
 
-def scenes(split: Split, rng: random.Random) -> Iterator[Scene]:
+def scenes(split: Split, rng: random.Random, layout: Layout[S]) -> Iterator[S]:
     """Endless scenes of one split."""
     while True:
-        scene = draw_scene(rng)
+        scene = layout.draw(rng)
         if split_of(scene) == split:
             yield scene
 
 
 def generate(
-    split: Split, count: int, *, seed: int, families: Sequence[str], needed_ratio: float = 0.5
+    split: Split,
+    count: int,
+    *,
+    seed: int,
+    families: Sequence[str],
+    needed_ratio: float = 0.5,
+    layout: Layout[Any] = GRID,
 ) -> Iterator[Sample]:
     """`count` samples, of which a share of `needed_ratio` (rounded) needs the full view, in random order.
 
@@ -54,14 +61,31 @@ def generate(
     """
     if not 0 <= needed_ratio <= 1:
         raise ConfigError(f"needed_ratio is a share from 0 to 1, got {needed_ratio}")
-    chosen = pick_families(families)
-    rng = random.Random(f"{seed}/{split}/{','.join(family.name for family in chosen)}")
-    stream = scenes(split, rng)
+    chosen = pick_families(families, layout.families)
+    start = "" if layout.name == GRID.name else f"{layout.name}-"
+    rng = random.Random(f"{start}{seed}/{split}/{','.join(family.name for family in chosen)}")
+    stream = scenes(split, rng, layout)
     for index, family in enumerate(_plan(chosen, count, needed_ratio, rng)):
-        yield _sample(f"world-{seed}-{split}-{family.name}-{index:05d}", family, next(stream), split, rng)
+        scene = next(stream)
+        topic = one_of([topic for topic in layout.topics(scene) if topic.family == family.name], rng)
+        yield Sample(
+            id=f"world-{start}{seed}-{split}-{family.name}-{index:05d}",
+            question=topic.ask(rng),
+            answer=topic.answer,
+            family=topic.family,
+            needs_high_res=topic.needs_high_res,
+            source=f"world-{split}",
+            picture=encode_png(layout.paint(scene)),
+            region=topic.region,
+        )
 
 
-def _plan(families: Sequence[Family], count: int, needed_ratio: float, rng: random.Random) -> list[Family]:
+def one_of(choices: Sequence[T], rng: random.Random) -> T:
+    """One of them at random; where there is but one, no random number is drawn."""
+    return choices[0] if len(choices) == 1 else rng.choice(choices)
+
+
+def _plan(families: Sequence[Family[Any]], count: int, needed_ratio: float, rng: random.Random) -> list[Family[Any]]:
     needed = [family for family in families if family.needs_high_res]
     rest = [family for family in families if not family.needs_high_res]
     num_needed = count if not rest else 0 if not needed else round(count * needed_ratio)
@@ -69,16 +93,3 @@ def _plan(families: Sequence[Family], count: int, needed_ratio: float, rng: rand
     plan += [rest[index % len(rest)] for index in range(count - num_needed)]
     rng.shuffle(plan)
     return plan
-
-
-def _sample(name: str, family: Family, scene: Scene, split: Split, rng: random.Random) -> Sample:
-    return Sample(
-        id=name,
-        question=ask(family, rng),
-        answer=family.answer(scene),
-        family=family.name,
-        needs_high_res=family.needs_high_res,
-        source=f"world-{split}",
-        picture=encode_png(paint(scene)),
-        region=panel_box(scene, family.panel),
-    )

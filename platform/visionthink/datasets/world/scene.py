@@ -61,9 +61,12 @@ class Scene:
 
     def content_key(self) -> str:
         """The same for two scenes that differ only in style; decides the split, so no content is in two splits."""
-        content = asdict(self)
-        del content["style_seed"]
-        return repr(sorted(content.items()))
+        return key_of(asdict(self))
+
+
+def key_of(content: dict[str, object]) -> str:
+    """A text that two scenes share whose fields differ in style alone."""
+    return repr(sorted((name, value) for name, value in content.items() if name != "style_seed"))
 
 
 def draw_scene(rng: random.Random) -> Scene:

@@ -1,0 +1,172 @@
+"""Families of questions about pictures of the layout `scattered`: those of the grid, of a tag by its color, and one more.
+
+A family that asks about a tag asks about either one; the question names its color. `match` asks about both, so one
+window seldom holds its evidence.
+"""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from visionthink.datasets.world.family import Family
+from visionthink.datasets.world.scattered_scene import PANELS, TAGS, ScatteredScene, Tag, panel_box
+from visionthink.datasets.world.scene import BARS
+from visionthink.datasets.world.topic import Topic
+
+TAG: Final = "tag"
+"""The panel of a family that asks about one tag ..."""
+BOTH_TAGS: Final = "tags"
+"""... and of one that asks about both."""
+
+
+class Aspect(NamedTuple):
+    """A scene, and the tag that is asked about if any is."""
+
+    scene: ScatteredScene
+    tag: Tag
+
+
+def _same_suffix(aspect: Aspect) -> str:
+    first, second = aspect.scene.tags
+    return "yes" if first.suffix == second.suffix else "no"
+
+
+_ALL: Final[tuple[Family[Aspect], ...]] = (
+    Family(
+        name="color",
+        panel="shape",
+        needs_high_res=False,
+        held_out=False,
+        questions=("what color is the shape ?", "name the color of the big shape ."),
+        answer=lambda aspect: aspect.scene.color,
+    ),
+    Family(
+        name="shape",
+        panel="shape",
+        needs_high_res=False,
+        held_out=False,
+        questions=("what kind of shape is it ?", "name the big shape ."),
+        answer=lambda aspect: aspect.scene.shape,
+    ),
+    Family(
+        name="count",
+        panel="dots",
+        needs_high_res=False,
+        held_out=False,
+        questions=("how many dots are there ?", "count the dots ."),
+        answer=lambda aspect: str(aspect.scene.num_dots),
+    ),
+    Family(
+        name="tallest",
+        panel="chart",
+        needs_high_res=False,
+        held_out=False,
+        questions=("which bar is the tallest ?", "where in the chart is the tallest bar ?"),
+        answer=lambda aspect: BARS[aspect.scene.tallest],
+    ),
+    Family(
+        name="corner",
+        panel="shape",
+        needs_high_res=False,
+        held_out=True,
+        questions=("where is the big shape ?", "in which place is the shape ?"),
+        answer=lambda aspect: aspect.scene.place_of("shape"),
+    ),
+    Family(
+        name="code",
+        panel=TAG,
+        needs_high_res=True,
+        held_out=False,
+        questions=("what code is on the {color} tag ?", "read the digits on the {color} tag ."),
+        answer=lambda aspect: aspect.tag.code,
+    ),
+    Family(
+        name="mark",
+        panel="shape",
+        needs_high_res=True,
+        held_out=False,
+        questions=("what letter is printed on the shape ?", "read the letter on the big shape ."),
+        answer=lambda aspect: aspect.scene.mark,
+    ),
+    Family(
+        name="framed",
+        panel=TAG,
+        needs_high_res=True,
+        held_out=False,
+        questions=("what letter is in the {color} frame ?", "read the framed letter on the {color} tag ."),
+        answer=lambda aspect: aspect.tag.clutter[aspect.tag.framed],
+    ),
+    Family(
+        name="axis",
+        panel="chart",
+        needs_high_res=True,
+        held_out=False,
+        questions=("what letter is under the tallest bar ?", "read the label of the tallest bar ."),
+        answer=lambda aspect: aspect.scene.labels[aspect.scene.tallest],
+    ),
+    Family(
+        name="suffix",
+        panel=TAG,
+        needs_high_res=True,
+        held_out=True,
+        questions=("what letter is on the {color} tag ?", "read the letter after the digits on the {color} tag ."),
+        answer=lambda aspect: aspect.tag.suffix,
+    ),
+    Family(
+        name="match",
+        panel=BOTH_TAGS,
+        needs_high_res=True,
+        held_out=True,
+        questions=("do both tags have the same letter ?", "is it the same letter after the digits on both tags ?"),
+        answer=_same_suffix,
+        num_looks=2,
+    ),
+)
+
+FAMILIES: Final = {family.name: family for family in _ALL}
+
+
+def topics(scene: ScatteredScene) -> tuple[Topic, ...]:
+    """What can be asked about a scene: one thing of a family, or one of each tag."""
+    return tuple(topic for family in _ALL for topic in _topics(family, scene))
+
+
+def places(scene: ScatteredScene) -> tuple[Topic, ...]:
+    """Where each panel stands, as further things to be asked about."""
+    names = dict(zip(PANELS, PANELS, strict=True)) | {
+        panel: f"{tag.color} tag" for panel, tag in zip(TAGS, scene.tags, strict=True)
+    }
+    return tuple(
+        Topic(
+            family="place",
+            subject=f"{name} at",
+            questions=(f"where is the {name} ?",),
+            answer=scene.place_of(panel),
+            needs_high_res=False,
+            boxes=(panel_box(scene, panel),),
+            place=scene.place_of(panel),
+        )
+        for panel, name in names.items()
+    )
+
+
+def _topics(family: Family[Aspect], scene: ScatteredScene) -> Iterator[Topic]:
+    match family.panel:
+        case "tag":
+            for panel, tag in zip(TAGS, scene.tags, strict=True):
+                yield _topic(family, Aspect(scene, tag), (panel,), f"{tag.color} {family.name}")
+        case "tags":
+            yield _topic(family, Aspect(scene, scene.tags[0]), TAGS, family.name)
+        case panel:
+            yield _topic(family, Aspect(scene, scene.tags[0]), (panel,), family.name)
+
+
+def _topic(family: Family[Aspect], aspect: Aspect, panels: tuple[str, ...], subject: str) -> Topic:
+    return Topic(
+        family=family.name,
+        subject=subject,
+        questions=tuple(question.format(color=aspect.tag.color) for question in family.questions),
+        answer=family.answer(aspect),
+        needs_high_res=family.needs_high_res,
+        boxes=tuple(panel_box(aspect.scene, panel) for panel in panels),
+        place=aspect.scene.place_of(panels[0]),
+    )
