@@ -8,10 +8,11 @@ question, because people copy rows from one file to another.
 import contextlib
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 from PIL import Image
 
@@ -21,7 +22,7 @@ from visionthink.core.sample import Sample
 from visionthink.datasets import Source, open_source
 from visionthink.datasets.published import PUBLISHED
 from visionthink.datasets.schema import OURS, Schema
-from visionthink.datasets.world import generate, pick_families
+from visionthink.datasets.world import Family, generate, get_layout, pick_families
 from visionthink.errors import ConfigError, DataError
 from visionthink.picture import decode
 
@@ -51,9 +52,13 @@ def check_data(config: DataConfig) -> None:
         ConfigError: naming them and those that exist.
     """
     if config.source == WORLD:
-        pick_families(config.families)
+        _families(config, config.families)
         if config.held_out_families:
-            pick_families(config.held_out_families)
+            _families(config, config.held_out_families)
+
+
+def _families(config: DataConfig, names: Sequence[str]) -> tuple[Family[Any], ...]:
+    return pick_families(names, get_layout(config.layout).families)
 
 
 def check_both_labels(config: RunConfig) -> None:
@@ -64,7 +69,7 @@ def check_both_labels(config: RunConfig) -> None:
     """
     if config.data.source != WORLD or not 0 < config.train.needed_ratio < 1:
         return
-    sides = {family.needs_high_res for family in pick_families(config.data.families)}
+    sides = {family.needs_high_res for family in _families(config.data, config.data.families)}
     if len(sides) == 1:
         side, other = ("needs", "does not need") if sides.pop() else ("does not need", "needs")
         raise ConfigError(
@@ -114,7 +119,8 @@ def samples_to_label(config: RunConfig, *, say: Say | None = _LOGGER.warning) ->
     """
     data, count = config.data, config.label.num_samples
     if data.source == WORLD:
-        return generate("train", count, seed=data.world_seed, families=data.families)
+        layout = get_layout(data.layout)
+        return generate("train", count, seed=data.world_seed, families=data.families, layout=layout)
     return _taken(_opened(data, say=say), count)
 
 
@@ -126,13 +132,11 @@ def samples_to_evaluate(config: RunConfig, *, say: Say | None = _LOGGER.warning)
     """
     data, evaluate = config.data, config.evaluate
     if data.source == WORLD and evaluate.benchmark is None:
-        seed, ratio = data.world_seed, data.eval_needed_ratio
+        drawn = partial(generate, "test", seed=data.world_seed, layout=get_layout(data.layout))
         count = evaluate.num_held_out_samples if data.held_out_families else 0
         return TestSet(
-            samples=tuple(
-                generate("test", evaluate.num_samples, seed=seed, families=data.families, needed_ratio=ratio)
-            ),
-            held_out=tuple(generate("test", count, seed=seed, families=data.held_out_families)) if count else (),
+            samples=tuple(drawn(evaluate.num_samples, families=data.families, needed_ratio=data.eval_needed_ratio)),
+            held_out=tuple(drawn(count, families=data.held_out_families)) if count else (),
         )
     start = config.label.num_samples
     if _evaluates_apart(config):

@@ -14,6 +14,7 @@ class _Kind(StrEnum):
 
     EMBEDDED = "embedded"
     REGION = "region"
+    SCATTERED = "scattered"
 
 
 _Out = Annotated[Path, typer.Option("--out", help="Folder to make.", metavar="DIR")]
@@ -29,6 +30,6 @@ def _group() -> None:
 @app.command()
 def build(out: _Out, seed: _Seed = 0, preset: _Preset = _Kind.EMBEDDED) -> None:
     """Build a tiny Qwen2.5-VL that ships with the package: configuration, tokenizer, pretraining, warm-up."""
-    from visionthink.model.build import build_base_model
+    from visionthink.model.build import MAKINGS, build_base_model
 
-    build_base_model(out, seed=seed, regions=preset is _Kind.REGION)
+    build_base_model(out, seed=seed, making=MAKINGS[preset.value])

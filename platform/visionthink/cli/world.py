@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from visionthink.cli.settings import names
+from visionthink.config.data import WorldLayout
 from visionthink.core.sample import Sample
 from visionthink.errors import ConfigError
 
@@ -20,6 +21,7 @@ _Split = Annotated[str, typer.Option("--split", help="pretrain, train, validatio
 _Count = Annotated[int, typer.Option("--count", min=1, help="Number of samples.")]
 _Seed = Annotated[int, typer.Option("--world-seed", help="Seed: other pictures.")]
 _Families = Annotated[str | None, typer.Option("--families", help="Comma-separated; default: all.", metavar="A,B")]
+_Layout = Annotated[WorldLayout, typer.Option("--layout", help="Of the pictures.")]
 _Ratio = Annotated[float, typer.Option("--needed-ratio", help="Share of questions that need the full resolution.")]
 
 
@@ -36,20 +38,22 @@ def world(
     world_seed: _Seed = 0,
     families: _Families = None,
     needed_ratio: _Ratio = 0.5,
+    layout: _Layout = "grid",
 ) -> None:
     """Write samples of the picture world."""
-    from visionthink.datasets.world import FAMILIES, generate
+    from visionthink.datasets.world import generate, get_layout
 
     if out is None and look is None:
         raise ConfigError("nothing to write: give --out FILE.parquet, --look FILE.png, or both")
-    chosen = names(families)
+    chosen, made = names(families), get_layout(layout)
     samples = list(
         generate(
             _checked_split(split),
             count,
             seed=world_seed,
-            families=tuple(FAMILIES) if chosen is None else chosen,
+            families=tuple(made.families) if chosen is None else chosen,
             needed_ratio=needed_ratio,
+            layout=made,
         )
     )
     if out is not None:

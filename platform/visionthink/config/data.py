@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from visionthink.config.section import Place, Section
 from visionthink.core.geometry import ViewRule
 
+WorldLayout = Literal["grid", "scattered"]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -55,6 +56,9 @@ class DataConfig(Section):
     and counted, instead of ending the run."""
     max_picture_pixels: PositiveInt = 64 * 1024**2
     """A larger picture is a bad row; it is refused before a pixel is decoded."""
+    layout: WorldLayout = "grid"
+    """Of the world's pictures: `grid`, 112 x 112 pixels with a panel in each quarter; `scattered`, 224 x 224 with five
+    panels anywhere, two of them tags that are told apart by their colors. Ignored for any other source."""
     world_seed: int = 0
     """Seed of the world: another seed, other pictures."""
     families: tuple[str, ...] = ("color", "shape", "count", "tallest", "code", "mark", "framed", "axis")

@@ -14,9 +14,9 @@ from visionthink.core.reward import RewardRule
 class ModelConfig(Section):
     """Which model is labelled with, trained and compared against."""
 
-    base: Annotated[str, Place(words=("embedded", "embedded-region"))] = "embedded"
-    """`embedded` is the checkpoint that ships with the package, `embedded-region` the one that looks at regions; else
-    the folder of a Qwen2.5-VL model."""
+    base: Annotated[str, Place(words=("embedded", "embedded-region", "embedded-scattered"))] = "embedded"
+    """`embedded` is the checkpoint that ships with the package, `embedded-region` the one that looks at quarters of
+    a picture, `embedded-scattered` the one that looks at windows of it; else the folder of a Qwen2.5-VL model."""
     batch_size: Annotated[PositiveInt, OPERATIONAL] = 128
     """Rows that are generated at once."""
     engine: Annotated[str, OPERATIONAL] = Field(default="transformers", pattern=r"^(transformers|openai:https?://.+)$")
@@ -48,9 +48,9 @@ class EpisodeConfig(Section):
     """Named texts without a tool, for labels and for the rows `always_low` and `always_high`."""
     tools: tuple[str, ...] = ("resize_image",)
     """Tools that the model may call, in the order in which it is told of them: `resize_image`, the paper's;
-    `crop_image`, a region; `zoom_image`, the whole at a chosen size; `look_at`, a quarter by its name, or the whole.
-    `crop_image` and `zoom_image` go with the protocols `tools-v1` and `compact-tools-v1`, `look_at` with
-    `compact-region-v1`."""
+    `crop_image`, a region; `zoom_image`, the whole at a chosen size; `look_at`, a quarter by its name, or the whole;
+    `look_near`, one of nine overlapping windows by its name, or the whole. `crop_image` and `zoom_image` go with the
+    protocols `tools-v1` and `compact-tools-v1`, `look_at` and `look_near` with `compact-region-v1`."""
     max_turns: PositiveInt = 2
     """Turns in which a call is possible."""
     max_reply_tokens: PositiveInt = 40
@@ -137,8 +137,8 @@ class LabelConfig(Section):
     min_gap: PositiveInt = 6
     """Correct rollouts by which the full view must lead."""
     num_region_rollouts: int = Field(default=0, ge=0)
-    """Rollouts on each of the four regions of `look_at` alone, of every sample labelled as needing the full view: they
-    say which one suffices. 0 asks nothing."""
+    """Rollouts on each region of `look_at`, or of `look_near` where that is on offer, alone, of every sample labelled as
+    needing the full view: they say which one suffices. 0 asks nothing."""
     shard_size: PositiveInt = 64
     """Samples per shard: what a killed run repeats at most."""
 

@@ -115,11 +115,11 @@ from visionthink.core.trace import DrawnToken
 
 __all__ = [
     "IMAGE_MARKER",
-    "MIN_REGION_SIDE",
-    "PROTOCOLS",
     "LOOK_AT",
     "LOOK_NEAR",
+    "MIN_REGION_SIDE",
     "NEAR_REGIONS",
+    "PROTOCOLS",
     "REGIONS",
     "TOKEN_SIDE",
     "TOOLS",

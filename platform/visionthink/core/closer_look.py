@@ -208,7 +208,7 @@ LOOK_NEAR: Final = LookAt(
 
 
 def named_view(name: str, original: Size, rule: ViewRule) -> View:
-    """The view that ``look_at`` and ``look_near`` show of what they call ``name``: one of ``NEAR_REGIONS``, or ``WHOLE``.
+    """The view that ``look_at`` and ``look_near`` show of ``name``, out of ``NEAR_REGIONS`` and ``WHOLE``.
 
     Raises:
         DataError: no view of the picture is possible.

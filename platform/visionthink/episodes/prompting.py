@@ -14,7 +14,7 @@ from importlib.metadata import entry_points
 from typing import Any, Final, Literal, TypeAlias
 
 from visionthink.config import EpisodeConfig, RunConfig
-from visionthink.core.closer_look import TOOLS, get_tool, named_view
+from visionthink.core.closer_look import TOOLS, LookAt, get_tool, named_view
 from visionthink.core.episode import EpisodeSpec
 from visionthink.core.first_look import CallForecast, FirstLookMode, FirstLookRule, LookDecision
 from visionthink.core.geometry import Size, ViewRule
@@ -95,6 +95,11 @@ class Prompting:
             first_look=decision,
             further_originals=further_originals,
         )
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """The names that the tools on offer have for parts of a picture; none where no tool names any."""
+        return tuple(name for tool in self.toolbox if isinstance(tool, LookAt) for name in tool.regions)
 
     def region_spec(self, question: str, original: Size, region: str) -> EpisodeSpec:
         """The episode that answers `question` from one named region alone: one turn, without a tool.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from visionthink import metrics as m
-from visionthink.core.closer_look import REGIONS, named_view
+from visionthink.core.closer_look import named_view
 from visionthink.core.geometry import Box, Size, ViewRule
 from visionthink.core.json_value import Json
 from visionthink.core.label import decide_region
@@ -32,7 +32,7 @@ class RegionLabelled:
 
     id: str
     num_correct: tuple[float, ...]
-    """In the order of `REGIONS`; empty where a rollout could not be had or not be graded."""
+    """In the order of the tool's regions; empty where a rollout could not be had or not be graded."""
     region: str | None
     """The one that suffices; None where there is none, or several."""
     is_right: bool | None
@@ -80,9 +80,11 @@ class RegionSetting:
     max_reply_tokens: int
     seed: int
     rule: ViewRule
+    regions: tuple[str, ...]
+    """What the tool on offer calls them."""
 
     def asks(self, sample: Sample) -> tuple[Ask, ...]:
-        """The rollouts of one region after the other, in the order of `REGIONS`."""
+        """The rollouts of one region after the other."""
         number = sample_number(sample.id)
         return tuple(
             Ask(
@@ -94,7 +96,7 @@ class RegionSetting:
                     seed=derived_seed(self.seed, number, _SIZES + place, rollout),
                 ),
             )
-            for place, region in enumerate(REGIONS)
+            for place, region in enumerate(self.regions)
             for rollout in range(self.num_rollouts)
         )
 
@@ -108,7 +110,7 @@ class RegionSetting:
                 if failed:
                     error = f"the judge cannot tell: {failed[0]}"
                     return RegionLabelled(id=sample.id, num_correct=(), region=None, is_right=None, error=error)
-                counts = _counts([one.grade.correct for one in episodes], self.num_rollouts)
+                counts = self._counts([one.grade.correct for one in episodes])
                 region = decide_region(counts, self.num_rollouts)
                 box = None if region is None else self.box(region, size)
                 is_right = box.contains(sample.region) if box and sample.region else None
@@ -120,6 +122,10 @@ class RegionSetting:
         """What a region shows of a picture of `size`."""
         return named_view(region, size, self.rule).box
 
+    def _counts(self, correct: Sequence[float]) -> dict[str, float]:
+        num = self.num_rollouts
+        return {region: sum(correct[place * num : (place + 1) * num]) for place, region in enumerate(self.regions)}
+
 
 def region_metrics(records: Sequence[RegionLabelled]) -> dict[str, float]:
     """For how many samples one region suffices, and how often it holds the evidence."""
@@ -128,9 +134,3 @@ def region_metrics(records: Sequence[RegionLabelled]) -> dict[str, float]:
     if told := found[True] + found[False]:
         figures[m.LABEL_REGION_AGREEMENT_RATIO.key()] = found[True] / told
     return figures
-
-
-def _counts(correct: Sequence[float], num_rollouts: int) -> dict[str, float]:
-    return {
-        region: sum(correct[place * num_rollouts : (place + 1) * num_rollouts]) for place, region in enumerate(REGIONS)
-    }

@@ -12,11 +12,13 @@ from functools import partial
 from pathlib import Path
 
 from visionthink.config import RunConfig
+from visionthink.core.closer_look import REGIONS
 from visionthink.core.sample import Sample
 from visionthink.datasets.parquet import write_samples
 from visionthink.engines import Engine
 from visionthink.episodes.asking import Series, ask_open
 from visionthink.episodes.opening import open_runner
+from visionthink.episodes.prompting import prompting_of
 from visionthink.episodes.runner import EpisodeRunner
 from visionthink.episodes.shard import Record, ShardBook
 from visionthink.errors import DataError
@@ -128,6 +130,7 @@ def _region_setting(config: RunConfig) -> RegionSetting:
         max_reply_tokens=config.episode.max_reply_tokens,
         seed=config.seed,
         rule=config.view.rule(),
+        regions=prompting_of(config).regions or REGIONS,
     )
 
 

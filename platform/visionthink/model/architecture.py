@@ -4,7 +4,7 @@ Shapes follow what the serving and training engines accept: attention heads of 6
 Weights start from fan-in scale; from the usual 0.02 a model of this width never learns to read (docs/adr).
 """
 
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -17,6 +17,7 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
+from visionthink.datasets.world.layout import GRID, Layout
 from visionthink.model.tokenizer import END_OF_TURN, IMAGE_PAD, VIDEO_PAD, VISION_START, build_tokenizer
 
 _HEAD: Final = 64
@@ -26,9 +27,9 @@ _MAX_PIXELS: Final = 1024 * 1024
 _RESIDUAL_OUTPUTS: Final = ("o_proj", "down_proj", "attn.proj")
 
 
-def build_processor() -> Qwen2_5_VLProcessor:
-    """Tokenizer, image processor and chat template of the embedded model."""
-    tokenizer = build_tokenizer()
+def build_processor(layout: Layout[Any] = GRID) -> Qwen2_5_VLProcessor:
+    """Tokenizer, image processor and chat template of the embedded model of a layout of the world."""
+    tokenizer = build_tokenizer(layout)
     return Qwen2_5_VLProcessor(  # type: ignore[no-untyped-call]
         image_processor=Qwen2VLImageProcessor(min_pixels=_MIN_PIXELS, max_pixels=_MAX_PIXELS),
         tokenizer=tokenizer,

@@ -6,14 +6,14 @@ the format of whole episodes, in which half of the replies ask for the larger vi
 
 So the base model reads and keeps the format, and has nothing left to learn but when to ask.
 
-The base model that looks at regions is made from nothing as well, in the same phases: its tower also sees windows and
+A base model that looks at regions is made from nothing as well, in the same phases: its tower also sees windows and
 learns where every panel stands, and its lessons are about windows and places too (`region_lesson`). A model that
-reinforcement learning could not start from is refused (`examination`).
+reinforcement learning could not start from is refused (`examination`). What differs between base models is a `Making`.
 """
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
@@ -21,7 +21,9 @@ from typing import Any, Final, NamedTuple, cast
 import torch
 import transformers
 
-from visionthink.config import RunConfig, ViewConfig, load_config
+from visionthink.config import RunConfig, load_config
+from visionthink.core.closer_look import LOOK_AT, LOOK_NEAR, LookAt
+from visionthink.core.geometry import ViewRule
 from visionthink.engines.encoding import Encoder
 from visionthink.errors import ConfigError
 from visionthink.model.architecture import build_config, build_model, build_processor
@@ -32,7 +34,7 @@ from visionthink.model.lesson_loss import lesson_loss
 from visionthink.model.patch_embedding import use_linear_patches
 from visionthink.model.region_lesson import RegionTeacher
 from visionthink.model.schedule import cosine_rate
-from visionthink.model.sight import REGION_SIGHTS, WHOLE_SIGHTS, SightPhase
+from visionthink.model.sight import REGION_SIGHTS, SCATTERED_SIGHTS, WHOLE_SIGHTS, SightPhase, Sights
 
 _BETAS: Final = (0.9, 0.98)
 _WEIGHT_DECAY: Final = 0.01
@@ -58,8 +60,53 @@ class Recipe:
     episode_rate: float = 1e-3
 
 
-REGION_RECIPE: Final = Recipe(recital_steps=500, question_steps=500)
-"""Of the model that looks at regions: there is more to be looked up."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Making:
+    """What a base model is made of."""
+
+    preset: str | None
+    """The settings that it is asked with; None for the defaults."""
+    recipe: Recipe
+    sights: Sights
+    tool: LookAt | None
+    """What it looks at regions with; None of one that asks for the whole alone."""
+
+    @property
+    def is_halved(self) -> bool:
+        """Whether the file of its weights holds 16 bits a weight: all in 32 would be too large to ship."""
+        return self.tool is not None
+
+    def config(self) -> RunConfig:
+        """The settings that it is asked with."""
+        return RunConfig() if self.preset is None else load_config(None, preset=self.preset)
+
+    def teacher(self, rule: ViewRule, rng: random.Random) -> Teacher:
+        """Who makes its lessons."""
+        layout = self.sights.layout
+        if self.tool is None:
+            return Teacher(rule=rule, rng=rng, layout=layout)
+        return RegionTeacher(rule=rule, rng=rng, layout=layout, tool=self.tool)
+
+
+EMBEDDED_MAKING: Final = Making(preset=None, recipe=Recipe(), sights=WHOLE_SIGHTS, tool=None)
+REGION_MAKING: Final = Making(
+    preset="region",
+    recipe=Recipe(recital_steps=500, question_steps=500),  # there is more to be looked up
+    sights=REGION_SIGHTS,
+    tool=LOOK_AT,
+)
+SCATTERED_MAKING: Final = Making(
+    preset="scattered",
+    recipe=Recipe(sight_steps=800, sight_batch=40, recital_steps=500, question_steps=500),
+    sights=SCATTERED_SIGHTS,
+    tool=LOOK_NEAR,
+)
+MAKINGS: Final[Mapping[str, Making]] = {
+    "embedded": EMBEDDED_MAKING,
+    "region": REGION_MAKING,
+    "scattered": SCATTERED_MAKING,
+}
+"""By the preset that a model is the base of."""
 
 Progress = Callable[[str, int, int, float, float], None]
 """Called with phase, step, steps, loss and accuracy."""
@@ -77,23 +124,24 @@ class Phase(NamedTuple):
 
 
 def train_base_model(
-    *, seed: int, recipe: Recipe, on_progress: Progress, regions: bool = False
+    *, seed: int, on_progress: Progress, making: Making = EMBEDDED_MAKING
 ) -> tuple[LoadedModel, dict[str, float]]:
-    """The model, with `regions` the one that looks at them; and the mean accuracy over the last tenth of each phase."""
-    processor = build_processor()
+    """The model; and the mean accuracy over the last tenth of each phase."""
+    recipe, sights = making.recipe, making.sights
+    processor = build_processor(sights.layout)
     model = build_model(build_config(processor.tokenizer), seed=seed)
     use_linear_patches(model)
     encoder = Encoder(processor, max_pixel_bytes=2**20)
-    rule = ViewConfig().rule()
+    rule = making.config().view.rule()
     sight = SightPhase(
         model,
         processor,
         rule=rule,
         batch_size=recipe.sight_batch,
         rng=random.Random(f"{seed}/sight"),
-        sights=REGION_SIGHTS if regions else WHOLE_SIGHTS,
+        sights=sights,
     )
-    teacher = (RegionTeacher if regions else Teacher)(rule=rule, rng=random.Random(f"{seed}/lessons"))
+    teacher = making.teacher(rule, random.Random(f"{seed}/lessons"))
     seeing = Phase("sight", sight.loss, recipe.sight_steps, recipe.sight_rate)
     accuracy = {seeing.name: _run(seeing, sight.parameters(), on_progress)}
     loaded = LoadedModel(model, processor)
@@ -143,19 +191,16 @@ def _run(phase: Phase, parameters: Sequence[torch.nn.Parameter], on_progress: Pr
     return sum(last) / max(len(last), 1)
 
 
-def build_base_model(
-    out: Path, *, seed: int, recipe: Recipe | None = None, threads: int = 1, regions: bool = False
-) -> None:
+def build_base_model(out: Path, *, seed: int, making: Making = EMBEDDED_MAKING, threads: int = 1) -> None:
     """Make the folder `out`: the trained base model, and `origin.json` with what made it and what it can do.
 
-    With `regions` it is the one that looks at regions. Progress goes to standard output, a line every fifty steps. One
-    thread is as fast as two and gives the same weights on any number of cores.
+    Progress goes to standard output, a line every fifty steps. One thread is as fast as two and gives the same weights
+    on any number of cores.
 
     Raises:
         ConfigError: there is such a folder already, or what was built cannot learn where to look.
         StorageError: there is no room.
     """
-    recipe = recipe or (REGION_RECIPE if regions else Recipe())
     start_s = time.perf_counter()
     if out.exists():
         raise ConfigError(f"{out} exists already; remove it or choose another folder")
@@ -166,26 +211,28 @@ def build_base_model(
             seconds = time.perf_counter() - start_s
             print(f"{phase} {step}/{num_steps}: loss {loss:.3f}, accuracy {accuracy:.2f}, {seconds:.0f} s", flush=True)
 
-    config = load_config(None, preset="region") if regions else RunConfig()
-    loaded, accuracy = train_base_model(seed=seed, recipe=recipe, on_progress=tell, regions=regions)
-    if regions:
-        halve(loaded.model)  # before it is examined: two models of 32 bits together would be too large to ship
+    loaded, accuracy = train_base_model(seed=seed, on_progress=tell, making=making)
+    if making.is_halved:
+        halve(loaded.model)  # before it is examined
+    option = "" if making.preset is None else f" --preset {making.preset}"
     origin = {
-        "command": f"visionthink base-model build --out {out.name} --seed {seed}{' --preset region' * regions}",
+        "command": f"visionthink base-model build --out {out.name} --seed {seed}{option}",
         "seed": seed,
-        "recipe": asdict(recipe),
+        "recipe": asdict(making.recipe),
         "phase_accuracy": {phase: round(value, 4) for phase, value in accuracy.items()},
-        **(_examined_regions(loaded, config, seed) if regions else {"examination": examine(loaded, seed=seed)}),
+        **_examined(loaded, making, seed),
         "num_parameters": sum(parameter.numel() for parameter in loaded.model.parameters()),
         "seconds": round(time.perf_counter() - start_s, 1),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
-    save_model(loaded, out, config, extra={"origin.json": origin}, halved=regions)
+    save_model(loaded, out, making.config(), extra={"origin.json": origin}, halved=making.is_halved)
     print(f"{out}: made in {origin['seconds']} s", flush=True)
 
 
-def _examined_regions(loaded: LoadedModel, config: RunConfig, seed: int) -> dict[str, object]:
-    examination, regions = examine_regions(loaded, config, seed=seed)
+def _examined(loaded: LoadedModel, making: Making, seed: int) -> dict[str, object]:
+    if making.tool is None:
+        return {"examination": examine(loaded, seed=seed)}
+    examination, regions = examine_regions(loaded, making.config(), seed=seed)
     if problems := list(regions.problems()):
         raise ConfigError(
             f"the base model of seed {seed} cannot learn where to look: {'; '.join(problems)}. Take another seed"

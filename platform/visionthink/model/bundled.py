@@ -6,7 +6,7 @@ this module loads no torch.
 
 import json
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from visionthink.errors import ConfigError
 from visionthink.storage import check_readable
@@ -14,10 +14,25 @@ from visionthink.storage import check_readable
 EMBEDDED: Final = "embedded"
 """How settings name the bundled model."""
 EMBEDDED_REGION: Final = "embedded-region"
-"""The one that looks at regions."""
-SHIPPED: Final = (EMBEDDED, EMBEDDED_REGION)
-_FOLDER: Final = Path(__file__).parent / "bundled"
-_REGION_FOLDER: Final = Path(__file__).parent / "bundled_region"
+"""The one that looks at quarters of a picture."""
+EMBEDDED_SCATTERED: Final = "embedded-scattered"
+"""The one that looks at overlapping windows."""
+SHIPPED: Final = (EMBEDDED, EMBEDDED_REGION, EMBEDDED_SCATTERED)
+
+
+class _Shipped(NamedTuple):
+    """A bundled base model."""
+
+    folder: Path
+    option: str
+    """Of the command that builds it."""
+
+
+_SHIPPED: Final = {
+    EMBEDDED: _Shipped(Path(__file__).parent / "bundled", ""),
+    EMBEDDED_REGION: _Shipped(Path(__file__).parent / "bundled_region", " --preset region"),
+    EMBEDDED_SCATTERED: _Shipped(Path(__file__).parent / "bundled_scattered", " --preset scattered"),
+}
 
 
 def bundled_path(name: str = EMBEDDED) -> Path:
@@ -26,7 +41,7 @@ def bundled_path(name: str = EMBEDDED) -> Path:
     Raises:
         ConfigError: this installation came without it.
     """
-    folder, option = (_REGION_FOLDER, " --preset region") if name == EMBEDDED_REGION else (_FOLDER, "")
+    folder, option = _SHIPPED[name]
     if not (folder / "config.json").is_file():
         raise ConfigError(
             f"the {name} base model is not in {folder}: this installation came without it. Build it with "

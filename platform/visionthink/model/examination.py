@@ -8,26 +8,24 @@ import asyncio
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from visionthink.config import RunConfig
-from visionthink.core.closer_look import REGIONS, named_view
-from visionthink.core.geometry import Size
+from visionthink.core.closer_look import named_view
 from visionthink.core.sample import Sample
-from visionthink.datasets.world.family import FAMILIES
 from visionthink.datasets.world.generate import generate
-from visionthink.datasets.world.paint import SIDE
+from visionthink.datasets.world.layout import Layout, get_layout
 from visionthink.engines import Sampling
 from visionthink.engines.transformers_local import TransformersEngine
 from visionthink.episodes.opening import open_runner
-from visionthink.episodes.prompting import ViewPolicy
+from visionthink.episodes.prompting import ViewPolicy, prompting_of
 from visionthink.episodes.runner import Ask, Done, End, GradedEpisode, Lost, Work
 from visionthink.errors import EngineError
 from visionthink.judges import RuleJudge
 from visionthink.model.folder import LoadedModel
 
 _POLICIES: Final[tuple[ViewPolicy, ...]] = ("always_low", "always_high", "auto")
-_NAMED_PLACE: Final = re.compile(r"^<think>the \w+ , (\w+ \w+) \.")
+_NAMED_PLACE: Final = re.compile(r"^<think>the [\w ]+ , (\w+(?: \w+)?) \.")
 _Figures = dict[str, dict[str, float]]
 
 
@@ -89,7 +87,7 @@ def examine_regions(
     """
     found, samples, ends = _by_policy(config, loaded, seed, num_samples, asks_regions=True)
     pairs = [(sample, end.episodes) for sample, end in zip(samples, ends, strict=True) if sample.needs_high_res]
-    named = [_names_place(sample, episodes[_POLICIES.index("auto")]) for sample, episodes in pairs]
+    named = [_names_place(sample, config, episodes[_POLICIES.index("auto")]) for sample, episodes in pairs]
     traces = [(sample, episodes[_POLICIES.index("auto")].finish.trace) for sample, episodes in pairs]
     return found, RegionFigures(
         accuracy_full=_share([episodes[_POLICIES.index("always_high")].grade.correct for _, episodes in pairs]),
@@ -106,28 +104,36 @@ def _share(values: Sequence[float]) -> float | None:
     return round(sum(values) / len(values), 4) if values else None
 
 
-def _names_place(sample: Sample, episode: GradedEpisode) -> bool:
+def _names_place(sample: Sample, config: RunConfig, episode: GradedEpisode) -> bool:
+    """Whether the thought names a region that holds the evidence, whichever."""
     found = _NAMED_PLACE.match(episode.finish.trace.replies[0])
-    return found is not None and found[1] == right_region(sample)
+    return found is not None and found[1] in right_regions(sample, config)
 
 
-def right_region(sample: Sample) -> str:
-    """The name of the region of a picture of the world that holds the evidence."""
-    size, rule = Size(width=SIDE, height=SIDE), RunConfig().view.rule()
-    boxes = {name: named_view(name, size, rule).box for name in REGIONS}
-    found = [name for name, box in boxes.items() if box and sample.region and box.contains(sample.region)]
+def right_regions(sample: Sample, config: RunConfig) -> tuple[str, ...]:
+    """The names of the regions of a picture of the world that hold the evidence."""
+    size, rule = get_layout(config.data.layout).size, config.view.rule()
+    boxes = {name: named_view(name, size, rule).box for name in prompting_of(config).regions}
+    found = tuple(name for name, box in boxes.items() if box and sample.region and box.contains(sample.region))
     assert found, f"{sample.id} has its evidence in no single region"
-    return found[0]
+    return found
+
+
+def _asked_families(layout: Layout[Any]) -> tuple[str, ...]:
+    """The families whose evidence one look shows."""
+    return tuple(name for name, family in layout.families.items() if family.num_looks == 1)
 
 
 def _by_policy(
     config: RunConfig, loaded: LoadedModel, seed: int, num_samples: int, *, asks_regions: bool = False
 ) -> tuple[dict[str, _Figures], list[Sample], list[Done]]:
-    samples = list(generate("validation", num_samples, seed=seed, families=tuple(FAMILIES)))
+    layout = get_layout(config.data.layout)
+    families = _asked_families(layout)
+    samples = list(generate("validation", num_samples, seed=seed, families=families, layout=layout))
     work = _work(samples, seed, config, asks_regions=asks_regions)
     ends = asyncio.run(_held(config, loaded, work))
     figures: dict[str, _Figures] = {
-        policy: {family: _summary(samples, ends, number, family) for family in FAMILIES}
+        policy: {family: _summary(samples, ends, number, family) for family in families}
         for number, policy in enumerate(_POLICIES)
     }
     return figures, samples, [ends[index] for index in range(len(samples))]
@@ -153,8 +159,10 @@ def _work(samples: Sequence[Sample], seed: int, config: RunConfig, *, asks_regio
 
     def asks(index: int, sample: Sample) -> tuple[Ask, ...]:
         found = tuple(Ask(policy=policy, sampling=sampling, place=(index,)) for policy in _POLICIES)
-        region = Ask(policy="always_low", sampling=sampling, place=(index,), region=right_region(sample))
-        return (*found, region) if asks_regions else found
+        if not asks_regions:
+            return found
+        region = right_regions(sample, config)[0]
+        return (*found, Ask(policy="always_low", sampling=sampling, place=(index,), region=region))
 
     return [Work(key=index, sample=sample, asks=asks(index, sample)) for index, sample in enumerate(samples)]
 

@@ -7,19 +7,18 @@ warmed up on is, id for id, what it meets later in labelling, training and servi
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from PIL import Image
 
 from visionthink.core.episode import AskModel, EpisodeSpec, FinishReason, FirstView, ModelReply, advance, start
-from visionthink.core.geometry import Size, View, ViewRule, full_view, quarter_view
+from visionthink.core.geometry import View, ViewRule, full_view, quarter_view
 from visionthink.core.message import ImagePart, Message, Role, TextPart
 from visionthink.core.protocol import get_protocol
 from visionthink.core.tool import ResizeImage, ToolBox
-from visionthink.datasets.world.family import FAMILIES, Family, ask
-from visionthink.datasets.world.generate import scenes
-from visionthink.datasets.world.paint import SIDE, paint
-from visionthink.datasets.world.scene import Scene
+from visionthink.datasets.world.generate import one_of, scenes
+from visionthink.datasets.world.layout import GRID, Layout
+from visionthink.datasets.world.topic import Topic
 from visionthink.model.speech import CALL, RECITE, THOUGHTS_AFTER, THOUGHTS_ASK, THOUGHTS_DIRECT
 
 TOOL_PROTOCOL: Final = "compact-efficient-v1"
@@ -55,17 +54,16 @@ class Lesson:
 class Teacher:
     """Makes lessons about the world's pretraining split."""
 
-    def __init__(self, *, rule: ViewRule, rng: random.Random) -> None:
+    def __init__(self, *, rule: ViewRule, rng: random.Random, layout: Layout[Any] = GRID) -> None:
         """Draw everything from `rng`."""
-        self._rule, self._rng = rule, rng
-        self._scenes = scenes("pretrain", rng)
-        self._size = Size(width=SIDE, height=SIDE)
+        self._rule, self._rng, self._layout = rule, rng, layout
+        self._scenes = scenes("pretrain", rng, layout)
+        self._size = layout.size
         self._toolbox = ToolBox((ResizeImage(),))
-        self._families = tuple(FAMILIES.values())
-        self._coarse = tuple(family for family in self._families if not family.needs_high_res)
+        self._families = tuple(name for name, family in layout.families.items() if family.num_looks == 1)
 
     def recital(self) -> Lesson:
-        """All that a view shows, as `family=answer` in random order: a cue and its value, over and over.
+        """All that a view shows, as `subject=answer` in random order: a cue and its value, over and over.
 
         A cue right before its value is the easiest way to be asked for an attribute. Once the model can look one up,
         learning which question means which attribute is quick; learning both at once takes many times as long.
@@ -73,10 +71,10 @@ class Teacher:
         scene = next(self._scenes)
         view, pool = self._shown(scene)
         pieces: list[Piece] = []
-        for family in self._rng.sample(pool, len(pool)):
-            pieces += [Piece(f" {family.name}=", _CUE_WEIGHT), Piece(family.answer(scene), ANSWER_WEIGHT)]
+        for topic in self._rng.sample(pool, len(pool)):
+            pieces += [Piece(f" {topic.subject}=", _CUE_WEIGHT), Piece(topic.answer, ANSWER_WEIGHT)]
         question = Message(role=Role.USER, parts=(ImagePart(view=view), TextPart(text=RECITE)))
-        return Lesson(messages=(question, _reply(pieces)), replies=(tuple(pieces),), picture=paint(scene), family="")
+        return self._made((question, _reply(pieces)), (tuple(pieces),), scene, family="")
 
     def question_round(self) -> Lesson:
         """One question after the other about one view, each answered at once; none that the view cannot answer."""
@@ -84,14 +82,12 @@ class Teacher:
         view, pool = self._shown(scene)
         messages: list[Message] = []
         replies: list[tuple[Piece, ...]] = []
-        for family in self._rng.sample(pool, min(_NUM_QUESTIONS, len(pool))):
+        for topic in self._rng.sample(pool, min(_NUM_QUESTIONS, len(pool))):
             shown = () if messages else (ImagePart(view=view),)
-            messages.append(Message(role=Role.USER, parts=(*shown, TextPart(text=ask(family, self._rng)))))
-            replies.append(
-                (Piece("<answer>", 1.0), Piece(family.answer(scene), ANSWER_WEIGHT), Piece("</answer>", 1.0))
-            )
+            messages.append(Message(role=Role.USER, parts=(*shown, TextPart(text=topic.ask(self._rng)))))
+            replies.append((Piece("<answer>", 1.0), Piece(topic.answer, ANSWER_WEIGHT), Piece("</answer>", 1.0)))
             messages.append(_reply(replies[-1]))
-        return Lesson(messages=tuple(messages), replies=tuple(replies), picture=paint(scene), family="")
+        return self._made(tuple(messages), tuple(replies), scene, family="")
 
     def episode(self) -> Lesson:
         """One episode: direct on either view, or with the tool on offer; then half of them ask, whatever the question.
@@ -106,38 +102,54 @@ class Teacher:
             return self._episode(DIRECT_PROTOCOL, "quarter", asks=False)
         return self._episode(TOOL_PROTOCOL, "quarter", asks=draw < _FULL_RATIO + _QUARTER_RATIO + _ASK_RATIO)
 
-    def _shown(self, scene: Scene) -> tuple[View, Sequence[Family]]:
-        """A view of the scene, and the families whose answers it shows."""
-        del scene  # Any view of the whole shows the same of every scene.
+    def _shown(self, scene: Any) -> tuple[View, Sequence[Topic]]:
+        """A view of the scene, and what can be asked about it."""
         if self._rng.random() < _SHOW_FULL_RATIO:
-            return full_view(self._size, self._rule), self._families
-        return quarter_view(self._size, self._rule), self._coarse
+            return full_view(self._size, self._rule), self._topics(scene)
+        return quarter_view(self._size, self._rule), self._coarse(scene)
+
+    def _topics(self, scene: Any) -> list[Topic]:
+        return [topic for topic in self._layout.topics(scene) if topic.family in self._families]
+
+    def _coarse(self, scene: Any) -> list[Topic]:
+        """What the quarter view shows."""
+        return [topic for topic in self._topics(scene) if not topic.needs_high_res]
+
+    def _drawn(self) -> tuple[Any, Topic]:
+        """A scene and something that is asked about it, each family as often as the others."""
+        scene, family = next(self._scenes), self._rng.choice(self._families)
+        return scene, one_of([topic for topic in self._layout.topics(scene) if topic.family == family], self._rng)
 
     def _episode(self, protocol: str, first_view: FirstView, *, asks: bool) -> Lesson:
-        scene, family = next(self._scenes), self._rng.choice(self._families)
+        scene, topic = self._drawn()
         spec = EpisodeSpec(
-            question=ask(family, self._rng),
+            question=topic.ask(self._rng),
             original=self._size,
             protocol=get_protocol(protocol),
             toolbox=self._toolbox,
             rule=self._rule,
             first_view=first_view,
         )
-        last = answer_pieces(self._thought(family, THOUGHTS_AFTER if asks else THOUGHTS_DIRECT), family.answer(scene))
-        replies = (self._call(family), last) if asks else (last,)
-        return Lesson(messages=played(spec, replies), replies=replies, picture=paint(scene), family=family.name)
+        last = answer_pieces(self._thought(topic, THOUGHTS_AFTER if asks else THOUGHTS_DIRECT), topic.answer)
+        replies = (self._call(topic), last) if asks else (last,)
+        return self._made(played(spec, replies), replies, scene, family=topic.family)
 
-    def _call(self, family: Family) -> tuple[Piece, ...]:
-        return (Piece(f"<think>{self._thought(family, THOUGHTS_ASK)}</think>{CALL}", 1.0),)
+    def _made(
+        self, messages: tuple[Message, ...], replies: tuple[tuple[Piece, ...], ...], scene: Any, *, family: str
+    ) -> Lesson:
+        return Lesson(messages=messages, replies=replies, picture=self._layout.paint(scene), family=family)
 
-    def _thought(self, family: Family, moods: Sequence[str]) -> str:
+    def _call(self, topic: Topic) -> tuple[Piece, ...]:
+        return (Piece(f"<think>{self._thought(topic, THOUGHTS_ASK)}</think>{CALL}", 1.0),)
+
+    def _thought(self, topic: Topic, moods: Sequence[str]) -> str:
         """What is asked for, then a mood drawn at random.
 
         Naming it first brings the question to where the model decides. Without that, a model that has learned to
         decide by chance has no reason to look at the question there, and reinforcement learning has to build the whole
         path from a bit of reward.
         """
-        return f"the {family.name} . {self._rng.choice(moods)}"
+        return f"the {topic.subject} . {self._rng.choice(moods)}"
 
 
 def answer_pieces(thought: str, answer: str) -> tuple[Piece, ...]:

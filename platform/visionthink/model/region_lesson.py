@@ -1,24 +1,25 @@
-"""Lessons of the model that looks at regions: what a window shows, where a panel stands, and episodes with `look_at`.
+"""Lessons of models that look at regions: what a window shows, where a panel stands, and episodes with the tool.
 
 Rule: nothing tells when to look, and no more than a little tells where. Half of the replies that may ask do ask,
 whatever the question, and the region that they ask for is the right one only in `_AIM_RATIO` of them. Without any aim
 reinforcement learning finds that the whole is always right and a region seldom, and never learns where to look; and
-an aim is only learned where the thought names the place first.
+an aim is only learned where the thought names the place first. Where several windows hold the evidence, each is shown,
+and the call is for the one that the place is named after, since an aim is a copy.
 """
 
 import json
+import random
 from collections.abc import Sequence
-from functools import partial
-from typing import Final
+from typing import Any, Final
 
-from visionthink.core.closer_look import REGIONS, WHOLE, LookAt, named_view
+from visionthink.core.closer_look import LOOK_AT, WHOLE, LookAt, named_view
 from visionthink.core.episode import EpisodeSpec, FirstView
-from visionthink.core.geometry import View, quarter_view
+from visionthink.core.geometry import Box, View, ViewRule, quarter_view
 from visionthink.core.protocol import get_protocol
 from visionthink.core.tool import ToolBox
-from visionthink.datasets.world.family import Family, ask
-from visionthink.datasets.world.paint import paint
-from visionthink.datasets.world.scene import Scene
+from visionthink.datasets.world.generate import one_of
+from visionthink.datasets.world.layout import GRID, Layout
+from visionthink.datasets.world.topic import Topic
 from visionthink.model.lesson import ANSWER_WEIGHT, DIRECT_PROTOCOL, Lesson, Piece, Teacher, answer_pieces, played
 from visionthink.model.speech import THOUGHTS_AFTER, THOUGHTS_ASK, THOUGHTS_DIRECT
 
@@ -31,18 +32,6 @@ _AIM_RATIO: Final = 0.6
 _WHOLE_RATIO: Final = 0.2
 """Of calls."""
 _PLACE_WEIGHT: Final = 2.0
-_PLACES: Final = tuple(
-    Family(
-        name=f"{name} at",
-        panel=panel,
-        needs_high_res=False,
-        held_out=False,
-        questions=(f"where is the {name} ?",),
-        answer=partial(Scene.corner_of, panel=panel),
-    )
-    for name, panel in (("shape", "shape"), ("dots", "dots"), ("tag", "text"), ("chart", "chart"))
-)
-"""Where each panel stands, as further things to be asked about."""
 _ENDINGS: Final[dict[str, float]] = {
     "direct full": 0.15,
     "direct quarter": 0.10,
@@ -58,79 +47,99 @@ when to look or what to ask for."""
 class RegionTeacher(Teacher):
     """Makes lessons about whole views and windows of the world's pretraining split."""
 
-    def _shown(self, scene: Scene) -> tuple[View, Sequence[Family]]:
+    def __init__(
+        self, *, rule: ViewRule, rng: random.Random, layout: Layout[Any] = GRID, tool: LookAt = LOOK_AT
+    ) -> None:
+        """Draw everything from `rng`; `tool` is on offer."""
+        super().__init__(rule=rule, rng=rng, layout=layout)
+        self._tool, self._toolbox = tool, ToolBox((tool,))
+
+    def _shown(self, scene: Any) -> tuple[View, Sequence[Topic]]:
         draw = self._rng.random()
         if draw < _FULL_RATIO:
-            return named_view(WHOLE, self._size, self._rule), (*self._families, *_PLACES)
+            return self._window(WHOLE), (*self._topics(scene), *self._layout.places(scene))
         if draw < _FULL_RATIO + _WINDOW_RATIO:
-            region = self._rng.choice(REGIONS)
-            return self._window(region), [
-                family
-                for family in self._families
-                if scene.corner_of(family.panel) == region and family.name != "corner"
-            ]
-        return quarter_view(self._size, self._rule), (*self._coarse, *_PLACES)
+            region, pool = self._rng.choice(self._told(scene))
+            return self._window(region), pool
+        return quarter_view(self._size, self._rule), (*self._coarse(scene), *self._layout.places(scene))
+
+    def _told(self, scene: Any) -> list[tuple[str, list[Topic]]]:
+        """Each region that shows something that is asked about, with all that it shows. No window tells its place."""
+        topics = [topic for topic in self._topics(scene) if topic.family != "corner"]
+        found = [
+            (region, [topic for topic in topics if region in self._right(topic.region)])
+            for region in self._tool.regions
+        ]
+        return [(region, shown) for region, shown in found if shown]
 
     def episode(self) -> Lesson:
         """One episode: direct on any view; or with the tool on offer, where half of them look closer."""
-        scene, family = next(self._scenes), self._rng.choice(self._families)
-        right = scene.corner_of(family.panel)
+        scene, topic = self._drawn()
         (ending,) = self._rng.choices(tuple(_ENDINGS), weights=tuple(_ENDINGS.values()))
         match ending:
             case "direct full":
-                return self._answered(scene, family, DIRECT_PROTOCOL, "full")
+                return self._answered(scene, topic, DIRECT_PROTOCOL, "full")
             case "direct quarter":
-                return self._answered(scene, family, DIRECT_PROTOCOL, "quarter")
-            case "direct window" if family.name != "corner":
-                replies = (answer_pieces(self._thought(family, THOUGHTS_DIRECT), family.answer(scene)),)
-                return self._lesson(scene, family, DIRECT_PROTOCOL, self._window(right), replies)
+                return self._answered(scene, topic, DIRECT_PROTOCOL, "quarter")
+            case "direct window" if topic.family != "corner":
+                replies = (answer_pieces(self._thought(topic, THOUGHTS_DIRECT), topic.answer),)
+                window = self._window(one_of(self._right(topic.region), self._rng))
+                return self._lesson(scene, topic, DIRECT_PROTOCOL, window, replies)
             case "ask":
-                return self._asked(scene, family, self._aimed(right), weight=1.0)
+                return self._asked(scene, topic, self._aimed(topic), weight=1.0)
             case "shown":
-                return self._asked(scene, family, self._rng.choice((right, right, WHOLE)), weight=0.0)
+                right = one_of(self._right(topic.region), self._rng)
+                return self._asked(scene, topic, self._rng.choice((right, right, WHOLE)), weight=0.0)
             case _:
-                return self._answered(scene, family, REGION_PROTOCOL, "quarter")
+                return self._answered(scene, topic, REGION_PROTOCOL, "quarter")
 
-    def _aimed(self, right: str) -> str:
+    def _right(self, box: Box) -> list[str]:
+        """The regions that hold a box."""
+        windows = {region: self._window(region).box for region in self._tool.regions}
+        return [region for region, window in windows.items() if window and window.contains(box)]
+
+    def _aimed(self, topic: Topic) -> str:
         draw = self._rng.random()
         if draw < _WHOLE_RATIO:
             return WHOLE
         if self._rng.random() < _AIM_RATIO:
-            return right
-        return self._rng.choice([region for region in REGIONS if region != right])
+            return topic.place
+        right = self._right(topic.region)
+        return self._rng.choice([region for region in self._tool.regions if region not in right])
 
-    def _answered(self, scene: Scene, family: Family, protocol: str, first_view: FirstView) -> Lesson:
-        thought = self._placed(scene, family, THOUGHTS_DIRECT, weight=1.0)
-        return self._lesson(scene, family, protocol, first_view, ((*thought, *_answer(scene, family)),))
+    def _answered(self, scene: Any, topic: Topic, protocol: str, first_view: FirstView) -> Lesson:
+        thought = self._placed(topic, THOUGHTS_DIRECT, weight=1.0)
+        return self._lesson(scene, topic, protocol, first_view, ((*thought, *_answer(topic)),))
 
-    def _asked(self, scene: Scene, family: Family, region: str, *, weight: float) -> Lesson:
-        thought = self._placed(scene, family, THOUGHTS_ASK, weight=weight)
-        last = (*self._placed(scene, family, THOUGHTS_AFTER, weight=1.0), *_answer(scene, family))
-        return self._lesson(scene, family, REGION_PROTOCOL, "quarter", ((*thought, Piece(_call(region), weight)), last))
+    def _asked(self, scene: Any, topic: Topic, region: str, *, weight: float) -> Lesson:
+        thought = self._placed(topic, THOUGHTS_ASK, weight=weight)
+        last = (*self._placed(topic, THOUGHTS_AFTER, weight=1.0), *_answer(topic))
+        call = Piece(_call(self._tool.name, region), weight)
+        return self._lesson(scene, topic, REGION_PROTOCOL, "quarter", ((*thought, call), last))
 
     def _lesson(
         self,
-        scene: Scene,
-        family: Family,
+        scene: Any,
+        topic: Topic,
         protocol: str,
         first_view: FirstView | View,
         replies: tuple[tuple[Piece, ...], ...],
     ) -> Lesson:
         spec = EpisodeSpec(
-            question=ask(family, self._rng),
+            question=topic.ask(self._rng),
             original=self._size,
             protocol=get_protocol(protocol),
-            toolbox=ToolBox((LookAt(),)),
+            toolbox=self._toolbox,
             rule=self._rule,
             first_view=first_view,
         )
-        return Lesson(messages=played(spec, replies), replies=replies, picture=paint(scene), family=family.name)
+        return self._made(played(spec, replies), replies, scene, family=topic.family)
 
-    def _placed(self, scene: Scene, family: Family, moods: Sequence[str], *, weight: float) -> tuple[Piece, ...]:
+    def _placed(self, topic: Topic, moods: Sequence[str], *, weight: float) -> tuple[Piece, ...]:
         """A thought: what is asked for, where it stands, then a mood drawn at random."""
         return (
-            Piece(f"<think>the {family.name} ,", weight),
-            Piece(f" {scene.corner_of(family.panel)}", _PLACE_WEIGHT),
+            Piece(f"<think>the {topic.subject} ,", weight),
+            Piece(f" {topic.place}", _PLACE_WEIGHT),
             Piece(f" . {self._rng.choice(moods)}</think>", weight),
         )
 
@@ -138,11 +147,11 @@ class RegionTeacher(Teacher):
         return named_view(region, self._size, self._rule)
 
 
-def _answer(scene: Scene, family: Family) -> tuple[Piece, ...]:
+def _answer(topic: Topic) -> tuple[Piece, ...]:
     """What follows a thought that answers."""
-    return Piece("<answer>", 1.0), Piece(family.answer(scene), ANSWER_WEIGHT), Piece("</answer>", 1.0)
+    return Piece("<answer>", 1.0), Piece(topic.answer, ANSWER_WEIGHT), Piece("</answer>", 1.0)
 
 
-def _call(region: str) -> str:
-    value = json.dumps({"name": "look_at", "arguments": {"region": region}})
+def _call(tool: str, region: str) -> str:
+    value = json.dumps({"name": tool, "arguments": {"region": region}})
     return f"<tool_call>{value}</tool_call>"

@@ -5,11 +5,11 @@ learning a thought says nothing about the question.
 """
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
-from visionthink.datasets.world.family import FAMILIES
 from visionthink.datasets.world.glyph import DIGITS, LETTERS
-from visionthink.datasets.world.scene import BARS, COLORS, CORNERS, SHAPES
+from visionthink.datasets.world.layout import GRID, Layout
+from visionthink.datasets.world.scene import BARS, COLORS, SHAPES
 
 THOUGHTS_DIRECT: Final = ("i can see it .", "this is clear enough .", "that is easy to see .")
 THOUGHTS_ASK: Final = ("this is too small .", "i need more pixels .", "let me look closer .")
@@ -30,12 +30,11 @@ _SCAFFOLD: Final = (
 )
 
 
-def corpus() -> Iterator[str]:
+def corpus(layout: Layout[Any] = GRID) -> Iterator[str]:
     """Texts for the tokenizer; a word that is repeated here becomes one token."""
-    answers = (*COLORS, *SHAPES, *BARS, *CORNERS, *DIGITS, *LETTERS)
-    questions = [text for family in FAMILIES.values() for text in family.questions]
+    answers = (*COLORS, *SHAPES, *BARS, *layout.regions, *DIGITS, *LETTERS)
     thoughts = (*THOUGHTS_DIRECT, *THOUGHTS_ASK, *THOUGHTS_AFTER)
     for _ in range(40):
-        yield from (*questions, *thoughts, *answers, *_SCAFFOLD, CALL)
+        yield from (*layout.questions, *thoughts, *answers, *_SCAFFOLD, CALL, *layout.words)
         yield from (f" {answer}" for answer in answers)
-        yield from (f" {name}=" for name in FAMILIES)
+        yield from (f" {name}=" for name in layout.families)

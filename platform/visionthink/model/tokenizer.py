@@ -3,11 +3,12 @@
 Digits and capital letters are always tokens of their own, so reading a code is a matter of one token a glyph.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from visionthink.datasets.world.layout import GRID, Layout
 from visionthink.model.speech import corpus
 
 IMAGE_PAD: Final = "<|image_pad|>"
@@ -67,8 +68,8 @@ Answer each call as <tool_call>{"name": <name>, "arguments": <object>}</tool_cal
 """
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
-    """The tokenizer, trained on the world's own sentences; the same on every machine."""
+def build_tokenizer(layout: Layout[Any] = GRID) -> PreTrainedTokenizerFast:
+    """The tokenizer, trained on the sentences of a layout of the world; the same on every machine."""
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -83,7 +84,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         special_tokens=list(_SPECIAL),
         show_progress=False,
     )
-    core.train_from_iterator(corpus(), trainer)
+    core.train_from_iterator(corpus(layout), trainer)
     # Tags are added but not special: they survive `skip_special_tokens`, as in Qwen2.5-VL's own vocabulary.
     core.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in _TAGS])
     tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]

@@ -10,7 +10,18 @@ from PIL import ImageChops
 
 from visionthink.core.geometry import Box, Size
 from visionthink.core.sample import Sample
-from visionthink.datasets.world import FAMILIES, SIDE, Family, Scene, draw_scene, generate, paint, scenes, split_of
+from visionthink.datasets.world import (
+    FAMILIES,
+    GRID,
+    SIDE,
+    Family,
+    Scene,
+    draw_scene,
+    generate,
+    paint,
+    scenes,
+    split_of,
+)
 from visionthink.datasets.world.generate import Split
 from visionthink.datasets.world.glyph import DIGITS, LETTERS
 from visionthink.datasets.world.paint import panel_box
@@ -92,7 +103,7 @@ def test_the_content_is_all_that_is_seen_but_the_style(scene: Scene, field: str)
 def test_no_content_is_in_two_splits(draws: list[tuple[int, Split]]) -> None:
     owner: dict[str, Split] = {}
     for seed, split in draws:
-        stream = scenes(split, random.Random(seed))
+        stream = scenes(split, random.Random(seed), GRID)
         for _ in range(30):
             scene = next(stream)
             assert owner.setdefault(scene.content_key(), split) == split == split_of(scene)
@@ -146,7 +157,7 @@ def test_a_sample_says_in_which_quarter_its_evidence_lies(seed: int, split: Spli
             assert (sample.region.top == 0, sample.region.left == 0) == (row == "top", column == "left")
 
 
-def with_another_answer(scene: Scene, family: Family) -> Scene:
+def with_another_answer(scene: Scene, family: Family[Scene]) -> Scene:
     """The scene with one thing changed: what `family` asks for."""
 
     def after(values: str | tuple[str, ...], value: str) -> str:

@@ -3,13 +3,15 @@
 import pytest
 
 from visionthink.core import (
+    LOOK_AT,
+    LOOK_NEAR,
+    NEAR_REGIONS,
     REGIONS,
     TOOLS,
     Box,
     CropImage,
     Json,
     Look,
-    LookAt,
     Size,
     ToolBox,
     View,
@@ -24,7 +26,7 @@ from visionthink.errors import ToolArgumentError, UserError
 ORIGINAL = Size(width=1120, height=840)
 RULE = ViewRule()
 FIRST, FULL = quarter_view(ORIGINAL, RULE), full_view(ORIGINAL, RULE)
-BOX = ToolBox([CropImage(), ZoomImage(), LookAt()])
+BOX = ToolBox([CropImage(), ZoomImage(), LOOK_AT, LOOK_NEAR])
 TOP_LEFT = View(size=Size(width=560, height=420), box=Box(left=0, top=0, right=560, bottom=420))
 
 
@@ -178,7 +180,7 @@ def test_descriptions_say_how_a_small_box_is_treated() -> None:
 
 
 def test_tools_are_found_by_name() -> None:
-    assert list(TOOLS) == ["resize_image", "zoom_image", "crop_image", "look_at"]
+    assert list(TOOLS) == ["resize_image", "zoom_image", "crop_image", "look_at", "look_near"]
     assert all(get_tool(name).name == name for name in TOOLS)
     assert get_tool("mine", {"mine": CropImage()}).name == "crop_image"
 
@@ -224,6 +226,39 @@ def test_a_quarter_of_a_small_picture_is_widened_to_what_a_view_must_have() -> N
     view = _view("look_at", {"region": "bottom right"}, original=Size(width=90, height=112), rule=rule)
     assert view.box is not None and view.box.edges == (34, 56, 90, 112)
     assert view.visual_tokens == 4
+
+
+@pytest.mark.parametrize(
+    ("region", "want"),
+    [
+        ("top left", (0, 0, 560, 420)),
+        ("top", (280, 0, 840, 420)),
+        ("left", (0, 210, 560, 630)),
+        ("middle", (280, 210, 840, 630)),
+        ("bottom", (280, 420, 840, 840)),
+        ("bottom right", (560, 420, 1120, 840)),
+    ],
+)
+def test_a_window_is_half_as_wide_and_high_and_a_quarter_of_a_side_from_the_next(
+    region: str, want: tuple[int, int, int, int]
+) -> None:
+    view = _view("look_near", {"region": region})
+    assert view.box is not None and view.box.edges == want
+    assert (view.size.width, view.size.height) == (560, 420)
+
+
+def test_both_tools_show_the_same_where_they_have_the_same_name_for_it() -> None:
+    for region in (*REGIONS, "whole"):
+        assert _view("look_near", {"region": region}) == _view("look_at", {"region": region})
+
+
+@pytest.mark.parametrize("side", [112, 113, 114, 115, 701])
+def test_windows_of_any_picture_are_of_one_size_and_leave_no_pixel_out(side: int) -> None:
+    original = Size(width=side, height=side)
+    boxes = [_view("look_near", {"region": region}, original=original).box for region in NEAR_REGIONS]
+    assert len({box.size for box in boxes if box}) == 1
+    assert {edge for box in boxes if box for edge in (box.left, box.right)} >= {0, side}
+    assert len(set(boxes)) == len(NEAR_REGIONS)
 
 
 @pytest.mark.parametrize("shown", [TOP_LEFT, FULL], ids=["the same", "the whole"])

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from visionthink.core import (
+    LOOK_AT,
     PROTOCOLS,
     AskModel,
     CropImage,
@@ -14,7 +15,6 @@ from visionthink.core import (
     FinishReason,
     ImagePart,
     Json,
-    LookAt,
     Message,
     ModelReply,
     Protocol,
@@ -54,7 +54,7 @@ BOXES = {
     "tools-v1": _SEVERAL,
     "compact-tools-v1": _SEVERAL,
     "region-v1": ToolBox([CropImage()]),
-    "compact-region-v1": ToolBox([LookAt()]),
+    "compact-region-v1": ToolBox([LOOK_AT]),
 }
 """The tools of protocols that do not go with the paper's only one."""
 OF_REGIONS = {

@@ -14,7 +14,7 @@ from visionthink.errors import DataError
 from visionthink.judges import Grade
 from visionthink.labeling.region import RegionLabelled, RegionSetting, region_metrics
 
-SETTING = RegionSetting(num_rollouts=2, max_reply_tokens=40, seed=3, rule=ViewConfig().rule())
+SETTING = RegionSetting(num_rollouts=2, max_reply_tokens=40, seed=3, rule=ViewConfig().rule(), regions=REGIONS)
 (SAMPLE,) = generate("train", 1, seed=0, families=["mark"])
 SIZE = Size(width=SIDE, height=SIDE)
 

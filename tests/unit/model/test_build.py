@@ -12,7 +12,7 @@ import torch
 
 from visionthink.errors import ConfigError
 from visionthink.model import build as subject
-from visionthink.model.build import Recipe, build_base_model, train_base_model
+from visionthink.model.build import EMBEDDED_MAKING, MAKINGS, Recipe, build_base_model, train_base_model
 from visionthink.model.examination import RegionFigures
 from visionthink.model.folder import LoadedModel, load_model
 from visionthink.storage import verify
@@ -51,7 +51,9 @@ def train(recipe: Recipe, seed: int = 0) -> Trained:
     told: dict[str, list[Call]] = defaultdict(list)
     with torch.random.fork_rng():
         loaded, accuracy = train_base_model(
-            seed=seed, recipe=recipe, on_progress=lambda phase, *values: told[phase].append(Call(*values))
+            seed=seed,
+            on_progress=lambda phase, *values: told[phase].append(Call(*values)),
+            making=replace(EMBEDDED_MAKING, recipe=recipe),
         )
     return Trained(loaded, accuracy, told)
 
@@ -105,7 +107,7 @@ def test_build_leaves_a_whole_folder_that_says_what_made_it(
     report = {"auto": {"color": {"accuracy": 0.5, "resize_rate": 0.5, "num_samples": 1}}}
     monkeypatch.setattr(subject, "examine", lambda loaded, *, seed: report)
     recipe = Recipe(sight_steps=1, sight_batch=5, recital_steps=1, recital_batch=1, question_steps=0, episode_steps=0)
-    build_base_model(tmp_path / "base", seed=7, recipe=recipe)
+    build_base_model(tmp_path / "base", seed=7, making=replace(EMBEDDED_MAKING, recipe=recipe))
     files = set(verify(tmp_path / "base").files)
     assert {"origin.json", "config.json", "model.safetensors", "chat_template.jinja", "visionthink.json"} <= files
     origin = json.loads((tmp_path / "base" / "origin.json").read_text())
@@ -134,11 +136,14 @@ REGION = Recipe(
 )
 
 
-def test_the_model_of_regions_is_made_in_the_same_phases_with_lessons_of_its_own() -> None:
+@pytest.mark.parametrize("preset", ["region", "scattered"])
+def test_models_of_regions_are_made_in_the_same_phases_with_lessons_of_their_own(preset: str) -> None:
     told: list[str] = []
     with torch.random.fork_rng():
         _, accuracy = train_base_model(
-            seed=0, recipe=REGION, on_progress=lambda phase, *values: told.append(phase), regions=True
+            seed=0,
+            on_progress=lambda phase, *values: told.append(phase),
+            making=replace(MAKINGS[preset], recipe=REGION),
         )
     assert tuple(dict.fromkeys(told)) == tuple(accuracy) == PHASES
 
@@ -147,18 +152,21 @@ def figures(right_rate: float) -> RegionFigures:
     return RegionFigures(accuracy_full=0.9, accuracy_region=0.9, named_rate=0.9, right_rate=right_rate, whole_rate=0.2)
 
 
-def test_build_of_regions_leaves_a_card_that_offers_look_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("preset", "tool"), [("region", "look_at"), ("scattered", "look_near")])
+def test_build_of_regions_leaves_a_card_that_offers_its_tool(
+    preset: str, tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(subject, "examine_regions", lambda loaded, config, *, seed: ({}, figures(0.6)))
-    build_base_model(tmp_path / "base", seed=1, recipe=REGION, regions=True)
+    build_base_model(tmp_path / "base", seed=1, making=replace(MAKINGS[preset], recipe=REGION))
     card = json.loads((tmp_path / "base" / "visionthink.json").read_text())
-    assert (card["episode"]["protocol"], card["episode"]["tools"]) == ("compact-region-v1", ["look_at"])
+    assert (card["episode"]["protocol"], card["episode"]["tools"]) == ("compact-region-v1", [tool])
     origin = json.loads((tmp_path / "base" / "origin.json").read_text())
-    assert origin["command"] == "visionthink base-model build --out base --seed 1 --preset region"
+    assert origin["command"] == f"visionthink base-model build --out base --seed 1 --preset {preset}"
     assert origin["regions"]["right_rate"] == 0.6
 
 
 def test_build_of_regions_refuses_a_model_that_cannot_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subject, "examine_regions", lambda loaded, config, *, seed: ({}, figures(0.3)))
     with pytest.raises(ConfigError, match=r"of seed 1 cannot learn where to look: 0\.30 of its regions are right"):
-        build_base_model(tmp_path / "base", seed=1, recipe=REGION, regions=True)
+        build_base_model(tmp_path / "base", seed=1, making=replace(MAKINGS["region"], recipe=REGION))
     assert not (tmp_path / "base").exists()

@@ -6,8 +6,8 @@ import pytest
 from tests.unit.engines.tiny_model import tiny_model, tiny_processor
 
 from visionthink.config import load_config
-from visionthink.datasets.world import FAMILIES, generate
-from visionthink.model.examination import RegionFigures, examine, examine_regions, right_region
+from visionthink.datasets.world import FAMILIES, SCATTERED, generate
+from visionthink.model.examination import RegionFigures, examine, examine_regions, right_regions
 from visionthink.model.folder import LoadedModel
 
 NUM_SAMPLES = 20
@@ -51,5 +51,16 @@ def test_problems_name_what_is_missing(figures: RegionFigures, want: list[str]) 
 
 
 def test_the_right_region_is_the_one_that_holds_the_evidence() -> None:
+    config = load_config(None, preset="region")
     for sample in generate("validation", NUM_SAMPLES, seed=0, families=["corner"]):
-        assert right_region(sample) == sample.answer
+        assert right_regions(sample, config) == (sample.answer,)
+
+
+def test_every_window_that_holds_the_evidence_is_right() -> None:
+    config = load_config(None, preset="scattered")
+    found = [
+        (sample.answer, right_regions(sample, config))
+        for sample in generate("validation", NUM_SAMPLES, seed=0, families=["corner"], layout=SCATTERED)
+    ]
+    assert all(place in regions for place, regions in found)
+    assert {len(regions) for _, regions in found} == {1, 2, 4}

@@ -14,7 +14,7 @@ from visionthink.core.geometry import Size, View, full_view, quarter_view
 from visionthink.core.message import Message, Role
 from visionthink.core.protocol import get_protocol
 from visionthink.core.tool import ResizeImage, ToolBox
-from visionthink.datasets.world import FAMILIES, SIDE, split_of
+from visionthink.datasets.world import FAMILIES, GRID, SIDE, split_of
 from visionthink.datasets.world.generate import scenes
 from visionthink.engines.encoding import Encoder
 from visionthink.model.lesson import Lesson, Piece, Teacher
@@ -103,7 +103,7 @@ def test_answers_are_true_and_of_the_pretraining_split() -> None:
             lesson, rng = getattr(teacher(seed), kind)(), random.Random(seed)
             if kind == "episode":
                 rng.random()  # which kind of episode, drawn before its scene
-            scene = next(scenes("pretrain", rng))
+            scene = next(scenes("pretrain", rng, GRID))
             answers = [piece.text for pieces in lesson.replies for piece in pieces if piece.weight > 2]
             assert answers == [FAMILIES[name].answer(scene) for name in asked(lesson)]
             assert split_of(scene) == "pretrain"

@@ -5,7 +5,6 @@ knows many questions; the trained policy has never been rewarded on it, so its r
 decision generalises.
 """
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar

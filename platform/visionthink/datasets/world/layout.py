@@ -41,6 +41,10 @@ class Layout(Generic[S]):
     families: Mapping[str, Family[Any]]
     regions: tuple[str, ...]
     """The parts of a picture that can be looked at closer, which are what its places are called as well."""
+    questions: tuple[str, ...]
+    """Every wording of every family."""
+    words: tuple[str, ...] = ()
+    """What else is said of its pictures often enough that a tokenizer of its own should have it as few tokens."""
     draw: Callable[[random.Random], S]
     paint: Callable[[S], Image.Image]
     topics: Callable[[S], tuple[Topic, ...]]
@@ -60,6 +64,7 @@ GRID: Final[Layout[scene.Scene]] = Layout(
     side=paint.SIDE,
     families=family.FAMILIES,
     regions=REGIONS,
+    questions=tuple(text for one in family.FAMILIES.values() for text in one.questions),
     draw=scene.draw_scene,
     paint=paint.paint,
     topics=family.topics,
@@ -72,6 +77,8 @@ SCATTERED: Final[Layout[scattered_scene.ScatteredScene]] = Layout(
     side=scattered_scene.SIDE,
     families=scattered_family.FAMILIES,
     regions=NEAR_REGIONS,
+    questions=scattered_family.QUESTIONS,
+    words=scattered_family.WORDS,
     draw=scattered_scene.draw_scene,
     paint=scattered_paint.paint,
     topics=scattered_family.topics,

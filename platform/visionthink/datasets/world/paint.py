@@ -15,17 +15,12 @@ SIDE: Final = 2 * PANEL
 def paint(scene: Scene) -> Image.Image:
     """The scene as an RGB picture of 112 x 112 pixels; the same scene gives the same bytes."""
     rng = random.Random(scene.style_seed)
-    picture, pen = tinted(SIDE, rng)
+    tint = tuple(rng.randint(175, 225) for _ in range(3))
+    picture = Image.new("RGB", (SIDE, SIDE), tint)
+    pen = ImageDraw.Draw(picture)
     for panel in scene.panels:
         _paint_panel(pen, panel, scene, rng)
     return picture
-
-
-def tinted(side: int, rng: random.Random) -> tuple[Image.Image, ImageDraw.ImageDraw]:
-    """A square picture of one light tint, and what draws on it."""
-    tint = tuple(rng.randint(175, 225) for _ in range(3))
-    picture = Image.new("RGB", (side, side), tint)
-    return picture, ImageDraw.Draw(picture)
 
 
 def panel_box(scene: Scene, panel: str) -> Box:

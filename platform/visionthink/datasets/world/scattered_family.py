@@ -7,9 +7,10 @@ window seldom holds its evidence.
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from visionthink.core.closer_look import NEAR_REGIONS
 from visionthink.datasets.world.family import Family
 from visionthink.datasets.world.scattered_scene import PANELS, TAGS, ScatteredScene, Tag, panel_box
-from visionthink.datasets.world.scene import BARS
+from visionthink.datasets.world.scene import BARS, COLORS
 from visionthink.datasets.world.topic import Topic
 
 TAG: Final = "tag"
@@ -123,6 +124,25 @@ _ALL: Final[tuple[Family[Aspect], ...]] = (
 )
 
 FAMILIES: Final = {family.name: family for family in _ALL}
+QUESTIONS: Final = tuple(
+    dict.fromkeys(text.format(color=color) for one in _ALL for text in one.questions for color in COLORS)
+)
+"""Every wording, of a tag in every color."""
+_HUED: Final = tuple(f"{color} {one.name}" for one in _ALL if one.panel == TAG for color in COLORS)
+_NAMES: Final = ("shape", "dots", "chart", *(f"{color} tag" for color in COLORS))
+_CALLS: Final = tuple(
+    f'<tool_call>{{"name": "look_near", "arguments": {{"region": "{place}"}}}}</tool_call>' for place in NEAR_REGIONS
+)
+WORDS: Final = (
+    "you may look closer .",
+    "here is a closer look .",
+    *(f"where is the {name} ? {name} at=" for name in _NAMES),
+    *(f" {subject}= the {subject} ," for subject in _HUED),
+    *_CALLS,
+    " yes",
+    " no",
+)
+"""What is said beside them: by protocol, thoughts, recitals and calls."""
 
 
 def topics(scene: ScatteredScene) -> tuple[Topic, ...]:

@@ -1,6 +1,8 @@
 """A scene of the layout `scattered` to pixels: 224 x 224, panels of 56 x 56 anywhere.
 
-A tag's backdrop is one color all over its panel, so that every token that shows some of a tag shows whose it is.
+A tag's backdrop is one color all over its panel, so that every token that shows some of a tag shows whose it is. The
+ground grows redder to the right and bluer to the bottom: Qwen2.5-VL's vision tower knows of no place but where its
+patches stand to each other, and a panel amid even ground looks the same wherever it stands.
 """
 
 import random
@@ -8,11 +10,14 @@ from typing import Final
 
 from PIL import Image, ImageDraw
 
-from visionthink.datasets.world.paint import tinted
 from visionthink.datasets.world.panel import PANEL, Origin, paint_chart, paint_dots, paint_shape, paint_tag
 from visionthink.datasets.world.scattered_scene import PANELS, SIDE, ScatteredScene, Tag
 from visionthink.datasets.world.scene import COLORS
 
+_TINT: Final = (150, 165)
+"""Of the ground at its darkest."""
+_RISE: Final = 70
+"""From one side of the picture to the other."""
 _MARGIN: Final = 1
 """Pixels around a backdrop: two tags side by side do not touch."""
 
@@ -20,7 +25,8 @@ _MARGIN: Final = 1
 def paint(scene: ScatteredScene) -> Image.Image:
     """The scene as an RGB picture of 224 x 224 pixels; the same scene gives the same bytes."""
     rng = random.Random(scene.style_seed)
-    picture, pen = tinted(SIDE, rng)
+    picture = _ground(rng)
+    pen = ImageDraw.Draw(picture)
     origins = dict(zip(PANELS, scene.offsets, strict=True))
     paint_shape(pen, origins["shape"], scene, rng)
     paint_dots(pen, origins["dots"], scene.num_dots, rng)
@@ -28,6 +34,14 @@ def paint(scene: ScatteredScene) -> Image.Image:
     for origin, tag in zip(scene.offsets[-len(scene.tags) :], scene.tags, strict=True):
         _paint_backed(pen, origin, tag, rng)
     return picture
+
+
+def _ground(rng: random.Random) -> Image.Image:
+    down = Image.linear_gradient("L").resize((SIDE, SIDE)).point(lambda value: value * _RISE // 255)
+    right = down.transpose(Image.Transpose.ROTATE_90)
+    red, green, blue = (rng.randint(*_TINT) for _ in range(3))
+    even = Image.new("L", (SIDE, SIDE), green + _RISE // 2)
+    return Image.merge("RGB", (right.point(lambda value: value + red), even, down.point(lambda value: value + blue)))
 
 
 def _paint_backed(pen: ImageDraw.ImageDraw, origin: Origin, tag: Tag, rng: random.Random) -> None:

@@ -4,8 +4,7 @@ import random
 
 import pytest
 
-from visionthink.datasets.world import FAMILIES, HELD_OUT_FAMILIES, TRAINED_FAMILIES, draw_scene, pick_families
-from visionthink.datasets.world.family import ask
+from visionthink.datasets.world import FAMILIES, GRID, HELD_OUT_FAMILIES, TRAINED_FAMILIES, draw_scene, pick_families
 from visionthink.errors import ConfigError
 
 COARSE = {"color", "shape", "count", "tallest", "corner"}
@@ -29,7 +28,8 @@ def test_no_two_families_share_a_wording() -> None:
 def test_ask_uses_every_wording() -> None:
     rng = random.Random(0)
     for family in FAMILIES.values():
-        assert {ask(family, rng) for _ in range(40)} == set(family.questions)
+        (topic,) = (topic for topic in GRID.topics(draw_scene(rng)) if topic.family == family.name)
+        assert {topic.ask(rng) for _ in range(40)} == set(family.questions)
 
 
 @pytest.mark.parametrize("name", sorted(FAMILIES))

@@ -1,15 +1,15 @@
 """Samples say the truth about the scene that was painted, and splits keep their shares."""
 
 import random
-import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 
 from visionthink.core.sample import Sample
-from visionthink.datasets.world import FAMILIES, Scene, Split, generate, paint, scenes, split_of
+from visionthink.datasets.world import FAMILIES, GRID, Scene, Split, generate, paint, scenes, split_of
 from visionthink.datasets.world.scene import draw_scene
 from visionthink.picture import decode
 
@@ -30,7 +30,7 @@ TRUTHS: dict[str, Callable[[Scene], str]] = {
 }
 
 
-def drawn(count: int, seed: int, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Sample, Scene]]:
+def drawn(count: int, seed: int) -> list[tuple[Sample, Scene]]:
     """Samples with the scenes that their pictures were painted from."""
     painted: list[Scene] = []
 
@@ -39,13 +39,12 @@ def drawn(count: int, seed: int, monkeypatch: pytest.MonkeyPatch) -> list[tuple[
         return paint(scene)
 
     # Every sample is painted once, when it is made.
-    monkeypatch.setattr(sys.modules["visionthink.datasets.world.generate"], "paint", record)
-    samples = list(generate("test", count, seed=seed, families=tuple(FAMILIES)))
+    samples = list(generate("test", count, seed=seed, families=tuple(FAMILIES), layout=replace(GRID, paint=record)))
     return list(zip(samples, painted, strict=True))
 
 
-def test_question_answer_and_picture_belong_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    pairs = drawn(100, 3, monkeypatch)
+def test_question_answer_and_picture_belong_together() -> None:
+    pairs = drawn(100, 3)
     assert {sample.family for sample, _ in pairs} == set(TRUTHS)
     for sample, scene in pairs:
         assert sample.answer == TRUTHS[sample.family](scene)
@@ -53,8 +52,8 @@ def test_question_answer_and_picture_belong_together(monkeypatch: pytest.MonkeyP
         assert split_of(scene) == "test"
 
 
-def test_scenes_are_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = [scene.content_key() for _, scene in drawn(200, 5, monkeypatch)]
+def test_scenes_are_not_repeated() -> None:
+    keys = [scene.content_key() for _, scene in drawn(200, 5)]
     assert len(set(keys)) == len(keys)
 
 
@@ -94,5 +93,5 @@ def test_the_split_of_a_scene_is_the_same_on_every_machine() -> None:
 
 
 def test_scenes_of_a_split_are_endless_and_lazy() -> None:
-    stream = scenes("validation", random.Random(0))
+    stream = scenes("validation", random.Random(0), GRID)
     assert len([next(stream) for _ in range(50)]) == 50
