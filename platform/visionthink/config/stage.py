@@ -137,8 +137,8 @@ class LabelConfig(Section):
     min_gap: PositiveInt = 6
     """Correct rollouts by which the full view must lead."""
     num_region_rollouts: int = Field(default=0, ge=0)
-    """Rollouts on each region of `look_at`, or of `look_near` where that is on offer, alone, of every sample labelled as
-    needing the full view: they say which one suffices. 0 asks nothing."""
+    """Rollouts on each region of `look_at` alone, or of `look_near` where that is on offer, of every sample labelled
+    as needing the full view: they say which one suffices. 0 asks nothing."""
     shard_size: PositiveInt = 64
     """Samples per shard: what a killed run repeats at most."""
 

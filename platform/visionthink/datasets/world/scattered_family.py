@@ -1,4 +1,4 @@
-"""Families of questions about pictures of the layout `scattered`: those of the grid, of a tag by its color, and one more.
+"""Families of questions about pictures of the layout `scattered`: the grid's, of a tag by its color, and one more.
 
 A family that asks about a tag asks about either one; the question names its color. `match` asks about both, so one
 window seldom holds its evidence.
