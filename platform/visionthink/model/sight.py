@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import torch
+from PIL import Image
 from torch.nn import functional
 from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
 
@@ -120,7 +121,8 @@ class SightPhase:
 
         What stands in a panel that no window holds is not asked for.
         """
-        looks = [self._looks(drawn, window).tokens for window in self._windows]
+        painted = [self._layout.paint(scene) for scene in drawn]
+        looks = [self._seen(drawn, painted, window).tokens for window in self._windows]
         tokens = mosaic(torch.stack(looks, dim=1))
         targets = _targets(drawn, self._glanced).masked_fill(~self._held(drawn), _UNSEEN)
         searched = self._search(tokens, drawn)[:, self._in_panel]
@@ -142,7 +144,10 @@ class SightPhase:
         return torch.tensor(held)
 
     def _looks(self, drawn: Sequence[Any], view: View) -> Looks:
-        pictures = [cut(self._layout.paint(scene), view) for scene in drawn]
+        return self._seen(drawn, [self._layout.paint(scene) for scene in drawn], view)
+
+    def _seen(self, drawn: Sequence[Any], painted: Sequence[Image.Image], view: View) -> Looks:
+        pictures = [cut(picture, view) for picture in painted]
         made = self._processor.image_processor(images=pictures, return_tensors="pt")
         tokens: torch.Tensor = self._tower(made["pixel_values"], grid_thw=made["image_grid_thw"]).pooler_output
         return Looks(scenes=drawn, tokens=tokens.view(len(drawn), -1, tokens.shape[-1]))

@@ -6,9 +6,10 @@ patches stand to each other, and a panel amid even ground looks the same whereve
 """
 
 import random
+from functools import cache
 from typing import Final
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 
 from visionthink.datasets.world.panel import PANEL, Origin, paint_chart, paint_dots, paint_shape, paint_tag
 from visionthink.datasets.world.scattered_scene import PANELS, SIDE, ScatteredScene, Tag
@@ -37,11 +38,16 @@ def paint(scene: ScatteredScene) -> Image.Image:
 
 
 def _ground(rng: random.Random) -> Image.Image:
-    down = Image.linear_gradient("L").resize((SIDE, SIDE)).point(lambda value: value * _RISE // 255)
-    right = down.transpose(Image.Transpose.ROTATE_90)
-    red, green, blue = (rng.randint(*_TINT) for _ in range(3))
-    even = Image.new("L", (SIDE, SIDE), green + _RISE // 2)
-    return Image.merge("RGB", (right.point(lambda value: value + red), even, down.point(lambda value: value + blue)))
+    tint = tuple(rng.randint(*_TINT) for _ in range(3))
+    return ImageChops.add(_slope(), Image.new("RGB", (SIDE, SIDE), tint))
+
+
+@cache
+def _slope() -> Image.Image:
+    """How much redder, greener and bluer than at its darkest the ground is."""
+    down = Image.linear_gradient("L").resize((SIDE, SIDE)).point([value * _RISE // 255 for value in range(256)])
+    even = Image.new("L", (SIDE, SIDE), _RISE // 2)
+    return Image.merge("RGB", (down.transpose(Image.Transpose.ROTATE_90), even, down))
 
 
 def _paint_backed(pen: ImageDraw.ImageDraw, origin: Origin, tag: Tag, rng: random.Random) -> None:
