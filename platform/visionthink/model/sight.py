@@ -40,7 +40,8 @@ class Sights:
     """... and as their four windows, each for itself; the others are shown in the quarter view."""
     layout: Layout[Any] = GRID
     tells: bool = False
-    """Whether the search is also told where to look: among many tokens it does not find out in time."""
+    """Whether the search is also told where to look for what is coarse: among many tokens it does not find out in
+    time."""
 
 
 WHOLE_SIGHTS: Final = Sights(attributes=ATTRIBUTES, full_ratio=0.8, window_ratio=0.0)
@@ -100,21 +101,21 @@ class SightPhase:
         full = self._looks(drawn[: self._num_full], self._full)
         quarter = self._looks(drawn[num_wholes:], self._quarter)
         logits = self._search(full.tokens, full.scenes)
-        loss = _summed(logits, full.scenes, self._attributes) + self._told_loss(full, self._attributes)
+        loss = _summed(logits, full.scenes, self._attributes) + self._told_loss(full)
         loss = loss + _summed(self._glance(full.tokens, full.scenes), full.scenes, self._glanced)
         coarse = _summed(self._search(quarter.tokens, quarter.scenes), quarter.scenes, self._coarse)
-        loss = loss + _COARSE_WEIGHT * (coarse + self._told_loss(quarter, self._coarse))
+        loss = loss + _COARSE_WEIGHT * (coarse + self._told_loss(quarter))
         if self._num_windows:
             loss = loss + self._num_windows / self._num_full * self._windows_loss(drawn[self._num_full : num_wholes])
         fine = _targets(full.scenes, self._attributes[len(self._coarse) :])
         read = logits[:, len(self._coarse) :].argmax(-1) == fine
         return loss, read.float().mean().item()
 
-    def _told_loss(self, looks: Looks, attributes: Sequence[Attribute]) -> torch.Tensor | float:
-        """Of the search where it is told where to look at views of the whole."""
+    def _told_loss(self, looks: Looks) -> torch.Tensor | float:
+        """Of the search for coarse attributes where it is told where to look at views of the whole."""
         if not self._tells:
             return 0.0
-        return _summed(self._search.told(looks.tokens, looks.scenes, self._layout), looks.scenes, attributes)
+        return _summed(self._search.told(looks.tokens, looks.scenes, self._layout), looks.scenes, self._coarse)
 
     def _windows_loss(self, drawn: Sequence[Any]) -> torch.Tensor:
         """Of what panels show, read off the tokens of four windows that were put together as the full view's stand.
