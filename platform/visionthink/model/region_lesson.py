@@ -10,6 +10,7 @@ and the call is for the one that the place is named after, since an aim is a cop
 import json
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from visionthink.core.closer_look import LOOK_AT, WHOLE, LookAt, named_view
@@ -44,15 +45,36 @@ _ENDINGS: Final[dict[str, float]] = {
 when to look or what to ask for."""
 
 
+_PAIR_RATIO: Final = 0.25
+"""Of episodes, where questions with their evidence in two places are taught too."""
+_PAIR_ENDINGS: Final[dict[str, float]] = {
+    "direct full": 0.3,
+    "direct quarter": 0.05,
+    "answer": 0.15,
+    "ask": 0.35,
+    "shown": 0.15,
+}
+_AGAIN_RATIO: Final = 0.5
+"""Of first looks that are followed by a second one."""
+
+
 class RegionTeacher(Teacher):
     """Makes lessons about whole views and windows of the world's pretraining split."""
 
     def __init__(
-        self, *, rule: ViewRule, rng: random.Random, layout: Layout[Any] = GRID, tool: LookAt = LOOK_AT
+        self,
+        *,
+        rule: ViewRule,
+        rng: random.Random,
+        layout: Layout[Any] = GRID,
+        tool: LookAt = LOOK_AT,
+        second_look: bool = False,
     ) -> None:
-        """Draw everything from `rng`; `tool` is on offer."""
+        """Draw everything from `rng`; `tool` is on offer. With `second_look` some questions need two windows."""
         super().__init__(rule=rule, rng=rng, layout=layout)
         self._tool, self._toolbox = tool, ToolBox((tool,))
+        pairs = tuple(name for name, family in layout.families.items() if family.num_looks == 2)
+        self._pairs = pairs if second_look else ()
 
     def _shown(self, scene: Any) -> tuple[View, Sequence[Topic]]:
         draw = self._rng.random()
@@ -74,6 +96,8 @@ class RegionTeacher(Teacher):
 
     def episode(self) -> Lesson:
         """One episode: direct on any view; or with the tool on offer, where half of them look closer."""
+        if self._pairs and self._rng.random() < _PAIR_RATIO:
+            return self._pair()
         scene, topic = self._drawn()
         (ending,) = self._rng.choices(tuple(_ENDINGS), weights=tuple(_ENDINGS.values()))
         match ending:
@@ -92,6 +116,50 @@ class RegionTeacher(Teacher):
                 return self._asked(scene, topic, self._rng.choice((right, right, WHOLE)), weight=0.0)
             case _:
                 return self._answered(scene, topic, REGION_PROTOCOL, "quarter")
+
+    def _pair(self) -> Lesson:
+        """An episode about two places: told from one view, or looked at one after the other, half of the times in full."""
+        scene, family = next(self._scenes), self._rng.choice(self._pairs)
+        topic = one_of([topic for topic in self._layout.topics(scene) if topic.family == family], self._rng)
+        (ending,) = self._rng.choices(tuple(_PAIR_ENDINGS), weights=tuple(_PAIR_ENDINGS.values()))
+        known = (*_noted(topic, topic.notes, THOUGHTS_DIRECT, self._rng), *_answer(topic))
+        match ending:
+            case "direct full":
+                return self._lesson(scene, topic, DIRECT_PROTOCOL, "full", (known,))
+            case "direct quarter":
+                return self._answered(scene, topic, DIRECT_PROTOCOL, "quarter")
+            case "ask":
+                return self._asked_twice(scene, topic, weight=1.0)
+            case "shown":
+                return self._asked_twice(scene, topic, weight=0.0)
+            case _:
+                return self._answered(scene, topic, REGION_PROTOCOL, "quarter")
+
+    def _asked_twice(self, scene: Any, topic: Topic, *, weight: float) -> Lesson:
+        """A look at the first place, then at the second, or an answer that is a guess; given calls are right ones."""
+        first, second = self._at(topic, 0), self._at(topic, 1)
+        places = [self._aimed(one) if weight else one.place for one in (first, second)]
+        start = (*self._placed(topic, THOUGHTS_ASK, weight=weight), Piece(_call(self._tool.name, places[0]), weight))
+        last = (*_noted(topic, topic.notes, THOUGHTS_AFTER, self._rng), *_answer(topic))
+        is_whole, is_again = places[0] == WHOLE, not weight or self._rng.random() < _AGAIN_RATIO
+        if is_whole or places[0] == places[1] or not is_again or self._holds(places[0], second):
+            return self._lesson(scene, topic, REGION_PROTOCOL, "quarter", (start, last))
+        again = (
+            Piece("<think>", weight),
+            Piece(f"{topic.notes[0]}", ANSWER_WEIGHT),
+            Piece(f" . the {topic.subject} ,", weight),
+            Piece(f" {second.place}", _PLACE_WEIGHT),
+            Piece(f" . {self._rng.choice(THOUGHTS_ASK)}</think>", weight),
+            Piece(_call(self._tool.name, places[1]), weight),
+        )
+        return self._lesson(scene, topic, REGION_PROTOCOL, "quarter", (start, again, last))
+
+    def _at(self, topic: Topic, number: int) -> Topic:
+        """The same, of one of its places alone."""
+        return replace(topic, boxes=topic.boxes[number : number + 1], places=topic.places[number : number + 1])
+
+    def _holds(self, region: str, topic: Topic) -> bool:
+        return region in self._right(topic.region)
 
     def _right(self, box: Box) -> list[str]:
         """The regions that hold a box."""
@@ -132,6 +200,7 @@ class RegionTeacher(Teacher):
             toolbox=self._toolbox,
             rule=self._rule,
             first_view=first_view,
+            max_turns=len(replies) if len(replies) > 2 else 2,
         )
         return self._made(played(spec, replies), replies, scene, family=topic.family)
 
@@ -145,6 +214,15 @@ class RegionTeacher(Teacher):
 
     def _window(self, region: str) -> View:
         return named_view(region, self._size, self._rule)
+
+
+def _noted(topic: Topic, notes: Sequence[str], moods: Sequence[str], rng: random.Random) -> tuple[Piece, ...]:
+    """A thought that says what was read."""
+    return (
+        Piece("<think>", 1.0),
+        Piece(" , ".join(notes), ANSWER_WEIGHT),
+        Piece(f" . the {topic.subject} . {rng.choice(moods)}</think>", 1.0),
+    )
 
 
 def _answer(topic: Topic) -> tuple[Piece, ...]:

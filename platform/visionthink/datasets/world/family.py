@@ -130,7 +130,7 @@ def topics(scene: Scene) -> tuple[Topic, ...]:
             answer=family.answer(scene),
             needs_high_res=family.needs_high_res,
             boxes=(panel_box(scene, family.panel),),
-            place=scene.corner_of(family.panel),
+            places=(scene.corner_of(family.panel),),
         )
         for family in _ALL
     )
@@ -146,7 +146,7 @@ def places(scene: Scene) -> tuple[Topic, ...]:
             answer=scene.corner_of(panel),
             needs_high_res=False,
             boxes=(panel_box(scene, panel),),
-            place=scene.corner_of(panel),
+            places=(scene.corner_of(panel),),
         )
         for name, panel in (("shape", "shape"), ("dots", "dots"), ("tag", "text"), ("chart", "chart"))
     )

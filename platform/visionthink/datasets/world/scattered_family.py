@@ -163,7 +163,7 @@ def places(scene: ScatteredScene) -> tuple[Topic, ...]:
             answer=scene.place_of(panel),
             needs_high_res=False,
             boxes=(panel_box(scene, panel),),
-            place=scene.place_of(panel),
+            places=(scene.place_of(panel),),
         )
         for panel, name in names.items()
     )
@@ -188,5 +188,6 @@ def _topic(family: Family[Aspect], aspect: Aspect, panels: tuple[str, ...], subj
         answer=family.answer(aspect),
         needs_high_res=family.needs_high_res,
         boxes=tuple(panel_box(aspect.scene, panel) for panel in panels),
-        place=aspect.scene.place_of(panels[0]),
+        places=tuple(map(aspect.scene.place_of, panels)),
+        notes=tuple(tag.suffix for tag in aspect.scene.tags) if panels == TAGS else (),
     )

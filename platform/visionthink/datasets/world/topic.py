@@ -19,8 +19,15 @@ class Topic:
     needs_high_res: bool
     boxes: tuple[Box, ...]
     """Where the evidence lies: one box for each panel that holds some."""
-    place: str
-    """The name of the place of the first of them."""
+    places: tuple[str, ...]
+    """The name of the place of each."""
+    notes: tuple[str, ...] = ()
+    """What is read in each, where the answer follows from several."""
+
+    @property
+    def place(self) -> str:
+        """The name of the place of the first box."""
+        return self.places[0]
 
     @property
     def region(self) -> Box:
