@@ -20,7 +20,7 @@ WINDOWS = {named_view(region, SCATTERED.size, RULE): region for region in NEAR_R
 COLORED = ("code", "framed", "suffix")
 MAX_REPLY_TOKENS = 40
 NUM_LESSONS = 300
-THOUGHT = re.compile(r"<think>the ([\w ]+) , (\w+(?: \w+)?) \\.")
+THOUGHT = re.compile(r"<think>the ([\w ]+) , (\w+(?: \w+)?) \.")
 
 
 @pytest.fixture
