@@ -97,7 +97,7 @@ REGION_MAKING: Final = Making(
 )
 SCATTERED_MAKING: Final = Making(
     preset="scattered",
-    recipe=Recipe(sight_steps=1200, sight_batch=40, recital_steps=500, question_steps=500),
+    recipe=Recipe(sight_steps=1200, sight_batch=40, recital_steps=800, question_steps=500),
     sights=SCATTERED_SIGHTS,
     tool=LOOK_NEAR,
 )

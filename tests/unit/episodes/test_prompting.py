@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from visionthink.config import RunConfig, override_config
+from visionthink.core.closer_look import NEAR_REGIONS, REGIONS
 from visionthink.core.episode import AskModel, start
 from visionthink.core.first_look import CallForecast, FirstLookMode
 from visionthink.core.geometry import Size
@@ -172,3 +173,13 @@ def test_a_region_alone_is_one_turn_without_a_tool() -> None:
     (view,) = command.messages[0].views
     assert view.box is not None and view.box.edges == (0, 56, 56, 112)
     assert (spec.max_turns, spec.protocol.offers_tools, len(spec.toolbox)) == (1, False, 0)
+
+
+@pytest.mark.parametrize(
+    ("tools", "want"),
+    [(["resize_image"], ()), (["look_at"], REGIONS), (["crop_image", "look_near"], NEAR_REGIONS)],
+    ids=["none", "quarters", "overlapping parts"],
+)
+def test_regions_are_those_of_the_tool_on_offer(tools: list[str], want: tuple[str, ...]) -> None:
+    config = override_config(RunConfig(), {"episode.tools": tools, "episode.protocol": "compact-region-v1"})
+    assert prompting_of(config).regions == want

@@ -2,10 +2,12 @@
 
 import random
 
-from visionthink.datasets.world import FAMILIES, draw_scene
+from visionthink.core.closer_look import NEAR_REGIONS
+from visionthink.datasets.world import FAMILIES, SCATTERED, draw_scene
 from visionthink.datasets.world.glyph import DIGITS, LETTERS
+from visionthink.datasets.world.scattered_scene import TAGS
 from visionthink.datasets.world.scene import BARS, COLORS, CORNERS, MAX_DOTS, PANELS, SHAPES
-from visionthink.model.attribute import ATTRIBUTES, COARSE, FINE, PLACED_ATTRIBUTES
+from visionthink.model.attribute import ATTRIBUTES, COARSE, FINE, PLACED_ATTRIBUTES, SCATTERED_ATTRIBUTES
 
 WORDS = {
     "color": tuple(COLORS),
@@ -58,4 +60,31 @@ def test_places_say_where_each_panel_stands_and_come_before_what_is_fine() -> No
         }.items():
             assert CORNERS[by_name[name].read(scene)] == scene.corner_of(panel)
     fine = [attribute.is_fine for attribute in PLACED_ATTRIBUTES]
+    assert fine == sorted(fine)
+
+
+def test_what_a_tag_holds_is_asked_for_by_its_color_and_says_the_same_as_the_families() -> None:
+    rng = random.Random(3)
+    words = WORDS | {"code_first": tuple(DIGITS), "code_second": tuple(DIGITS)}
+    for _ in range(30):
+        scene = SCATTERED.draw(rng)
+        answers = {topic.subject: topic.answer for topic in SCATTERED.topics(scene)}
+        for attribute in SCATTERED_ATTRIBUTES:
+            if attribute.is_place:
+                assert attribute.panel is not None
+                assert NEAR_REGIONS[attribute.read(scene)] == scene.place_of(attribute.panel)
+                continue
+            name, _, digit = attribute.name.partition("_")
+            if attribute.hue is not None:
+                color = tuple(COLORS)[attribute.hue(scene)]
+                assert color == scene.tags[TAGS.index(str(attribute.panel))].color
+                name = f"{color} {name}"
+            want = answers[name]
+            if digit:
+                want = want[("first", "second").index(digit)]
+            assert words[attribute.name][attribute.read(scene)] == want
+
+
+def test_attributes_of_both_layouts_begin_with_what_is_coarse() -> None:
+    fine = [attribute.is_fine for attribute in SCATTERED_ATTRIBUTES]
     assert fine == sorted(fine)

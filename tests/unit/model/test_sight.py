@@ -8,15 +8,16 @@ import pytest
 import torch
 from tests.unit.engines.tiny_model import tiny_model, tiny_processor
 
-from visionthink.config import ViewConfig
-from visionthink.model.sight import REGION_SIGHTS, WHOLE_SIGHTS, SightPhase, Sights, mosaic
+from visionthink.core.geometry import ViewRule
+from visionthink.datasets.world import SCATTERED
+from visionthink.model.sight import REGION_SIGHTS, SCATTERED_SIGHTS, WHOLE_SIGHTS, SightPhase, Sights, mosaic
 
 
 def phase(seed: int = 0, batch_size: int = 10, sights: Sights = WHOLE_SIGHTS) -> tuple[Any, SightPhase]:
     model = cast("Any", tiny_model())
     torch.manual_seed(0)  # of the readouts
     rng = random.Random(seed)
-    rule = ViewConfig().rule()
+    rule = ViewRule(max_pixels=sights.layout.side**2, min_pixels=sights.layout.side**2)
     return model, SightPhase(model, tiny_processor(), rule=rule, batch_size=batch_size, rng=rng, sights=sights)
 
 
@@ -58,3 +59,12 @@ def test_tokens_of_windows_stand_where_those_of_the_full_view_do() -> None:
     rows = full.view(4, 4)
     windows = torch.stack([rows[y : y + 2, x : x + 2].flatten() for y in (0, 2) for x in (0, 2)]).view(1, 4, 4, 1)
     assert torch.equal(mosaic(windows), full)
+
+
+def test_what_no_window_holds_is_not_asked_of_windows() -> None:
+    """With every panel across the middle there is nothing to be learned from windows."""
+    _, sight = phase(batch_size=4, sights=replace(SCATTERED_SIGHTS, full_ratio=0.5, window_ratio=0.5))
+    scenes = [replace(SCATTERED.draw(random.Random(number)), offsets=((84, 0),) * 5) for number in range(2)]
+    with torch.no_grad():
+        assert sight._windows_loss(scenes) == 0
+        assert sight._windows_loss([replace(scene, offsets=((0, 0),) * 5) for scene in scenes]) > 0
