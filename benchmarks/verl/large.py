@@ -157,7 +157,7 @@ def write_weights(folder: Path, shape: str, device: str) -> None:
 
 def config_of(args: argparse.Namespace, judge: str) -> RunConfig:
     """The preset's settings, with the batch and the steps of the benchmark."""
-    num_gpus = args.nodes * args.gpus_per_node
+    num_gpus, preset = args.nodes * args.gpus_per_node, load_config(None, preset=args.preset)
     settings: dict[str, object] = {
         "verl.num_nodes": args.nodes,
         "verl.gpus_per_node": args.gpus_per_node,
@@ -169,6 +169,9 @@ def config_of(args: argparse.Namespace, judge: str) -> RunConfig:
         "verl.mini_batch_prompts": max(1, args.prompts // 2) * num_gpus,
         "train.micro_batch_size": args.micro_batch,
         "verl.tensor_parallel": 1,
+        "verl.shard_size": args.shard_size,
+        "verl.settings": (*preset.verl.settings, *args.verl_set),
+        "verl.gpu_memory_gib": args.gpu_memory_gib,
         "judge.uri": judge,
         "judge.max_connections": 256,
     }
@@ -207,7 +210,10 @@ def measured(
     rows = work / "rows.parquet"
     places = store_pictures(samples, open_store(str(args.work / "pictures")))
     write_rows(rows, training_order(samples, config.train, seed=config.seed), places)
-    changes = config.verl.overrides() if args.device == "cuda" else {}
+    changes = config.verl.overrides()
+    if args.device == "cpu":  # what was asked for by name; all else is as a GPU wants it
+        asked = {text.partition("=")[0] for text in args.verl_set}
+        changes = {name: value for name, value in changes.items() if name in asked or name.endswith("fsdp_size")}
     plan = VerlPlan(
         train_rows=rows,
         base_model=model,
@@ -292,6 +298,9 @@ def main() -> int:
     parser.add_argument("--prompts", type=int, default=16, help="of a step, for each GPU")
     parser.add_argument("--group", type=int, default=8)
     parser.add_argument("--micro-batch", type=int, default=1, help="rollouts that are differentiated at a time")
+    parser.add_argument("--shard-size", type=int, help="GPUs that a copy of the trained model is spread over")
+    parser.add_argument("--gpu-memory-gib", type=float, default=80.0, help="of one GPU, for the estimate")
+    parser.add_argument("--verl-set", action="append", default=[], help="veRL's own NAME=VALUE; may be repeated")
     parser.add_argument("--judges", default="alternating", help="of: alternating, rule, slow; separated by commas")
     parser.add_argument("--nodes", type=int, default=1, help="more than one with nodes.sh")
     parser.add_argument("--gpus-per-node", type=int, default=1)

@@ -2,7 +2,7 @@
 # Weak scaling of a large shape on one machine with four GPUs: the same batch a GPU on one, on two nodes of one, and on
 # two nodes of two, each GPU with a quarter of the processors. One and two GPUs train side by side, then all four.
 #   scaling.sh OUT [options of large.py]        e.g. scaling.sh OUT --shape 7b --prompts 8 --steps 4 --judges rule
-# Writes OUT/gpus-{1,2,4}.json, and OUT/training.json with the efficiency: a step of one GPU over a step of so many.
+# Writes OUT/gpus-{1,2,4}.json, and OUT/training.json with the efficiency: tokens a second and GPU of so many over one's.
 set -euo pipefail
 out=$1
 shift
@@ -36,10 +36,16 @@ from pathlib import Path
 out = Path(sys.argv[1])
 found = {number: json.loads(path.read_text()) for number in (1, 2, 4) if (path := out / f"gpus-{number}.json").exists()}
 judges = {number: next(told[name] for name in ("rule", "slow", "alternating") if name in told) for number, told in found.items()}
-steps = {number: told.get("step_s", {}).get("timing_s/step") for number, told in judges.items()}
-one = steps.get(1)
-ratios = {number: round(one / step, 4) for number, step in steps.items() if one and step}
-summary = {"step_s": steps, "efficiency": ratios}
+# Decisions are drawn, so that steps differ in work; and a step that saves says nothing about the others.
+steps = {number: told["step_s_by_judge_ms"] for number, told in judges.items() if told["step_s_by_judge_ms"]}
+working = {number: min(told.items())[1]["timing_s/without_saving"] for number, told in steps.items()}
+tokens = {number: judges[number]["figures"]["perf/total_num_tokens"] / seconds / number for number, seconds in working.items()}
+ratios = {number: round(rate / tokens[1], 4) for number, rate in tokens.items() if 1 in tokens}
+summary = {
+    "step_s": working,
+    "tokens_per_s_per_gpu": {number: round(rate, 1) for number, rate in tokens.items()},
+    "efficiency": ratios,
+}
 (out / "training.json").write_text(json.dumps({**summary, "runs": found}, indent=1) + "\n")
 print(json.dumps(summary))
 SUM

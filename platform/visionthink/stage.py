@@ -216,6 +216,7 @@ def engine_of(uri: str, folder: Path, settings: ModelConfig, env: Mapping[str, s
     return open_engine(
         f"transformers:{folder}" if uri == LOCAL else uri,
         batch_size=settings.batch_size,
+        processes=settings.processes,
         api_key=env.get("OPENAI_API_KEY"),
         timeout_s=settings.timeout_s,
         max_connections=settings.max_connections,

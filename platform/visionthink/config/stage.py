@@ -37,6 +37,9 @@ class ModelConfig(Section):
     picture that a server finds broken) is counted apart and never stops it."""
     threads: Annotated[PositiveInt, OPERATIONAL] = 2
     """CPU threads of the stages that run the model."""
+    processes: Annotated[PositiveInt, OPERATIONAL] = 1
+    """Processes that labelling and evaluation run it in, on the CPU and each on a thread of its own. A model of a few
+    million weights answers no faster on two threads than on one, but twice as fast in two processes."""
 
 
 class EpisodeConfig(Section):

@@ -35,6 +35,10 @@ class VerlConfig(Section):
     max_response_tokens: PositiveInt | None = None
     """Tokens of everything after it, further views included; None computes it from turns, replies and views. veRL:
     `data.max_response_length`."""
+    shard_size: PositiveInt | None = None
+    """GPUs that one copy of the trained model is spread over; None spreads one over all of them, which takes the least
+    memory and hands all weights around for every micro-batch. Adapters of a model that one GPU can hold want 1: then
+    nothing but their gradients travels. veRL: `actor.fsdp_config.fsdp_size`."""
     tensor_parallel: PositiveInt = 1
     """GPUs that hold one copy of the model while it answers. veRL: `rollout.tensor_model_parallel_size`."""
     rollout_memory_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.5
@@ -97,12 +101,22 @@ class VerlConfig(Section):
                 f"tensor_parallel {self.tensor_parallel} does not divide gpus_per_node {self.gpus_per_node}; a copy of "
                 "the model lies on the GPUs of one node"
             )
+        if self.num_gpus % self.gpus_per_copy:
+            raise ValueError(
+                f"shard_size {self.shard_size} does not divide the {self.num_gpus} GPUs of num_nodes x gpus_per_node; "
+                "each of them holds an equal part of one copy"
+            )
         return self
 
     @property
     def num_gpus(self) -> int:
         """GPUs of all nodes."""
         return self.num_nodes * self.gpus_per_node
+
+    @property
+    def gpus_per_copy(self) -> int:
+        """GPUs that one copy of the trained model is spread over."""
+        return min(self.shard_size or self.num_gpus, self.num_gpus)
 
     def overrides(self) -> dict[str, VerlValue]:
         """These settings under veRL's names, without those that are left to be computed."""
@@ -121,6 +135,8 @@ class VerlConfig(Section):
             "algorithm.filter_groups.enable": self.filter_groups,
             "transfer_queue.backend.SimpleStorage.num_data_storage_units": self.num_storage_units,
         }
+        if self.shard_size is not None:
+            named |= {f"{half}.fsdp_config.fsdp_size": self.shard_size for half in (_ACTOR, "actor_rollout_ref.ref")}
         return named | self._lengths() | self._lora() | dict(map(_pair, self.settings))
 
     def _lengths(self) -> dict[str, VerlValue]:

@@ -51,6 +51,7 @@ def open_engine(
     *,
     batch_size: int = 32,
     device: str | None = None,
+    processes: int = 1,
     api_key: str | None = None,
     timeout_s: float = 120.0,
     max_connections: int = 64,
@@ -58,7 +59,8 @@ def open_engine(
 ) -> Engine:
     """The engine that `uri` names.
 
-    - `transformers:FOLDER` runs the model saved in FOLDER here; `batch_size` and `device` apply.
+    - `transformers:FOLDER` runs the model saved in FOLDER here; `batch_size` and `device` apply. With `processes` above
+      1 that many processes hold a copy each, on the CPU and on a thread each.
     - `openai:http://HOST:PORT/v1?model=NAME` asks a server, or several that hold the same model (addresses separated
       by commas); `api_key`, `timeout_s`, `max_connections` (to each) and `max_retries` (None: as a stage needs, which
       waits for a server that is started again) apply.
@@ -70,7 +72,7 @@ def open_engine(
     kind, _, place = uri.partition(":")
     match kind:
         case "transformers" if place:
-            return _open_transformers(place, batch_size, device)
+            return _open_transformers(place, batch_size, device, processes)
         case "openai" if place:
             return _open_openai(place, api_key, timeout_s, max_connections, max_retries)
         case "scripted" if place:
@@ -84,7 +86,13 @@ def open_named(uri: str, folder: Path) -> Engine:
     return open_engine(f"transformers:{folder}" if uri == LOCAL else uri)
 
 
-def _open_transformers(folder: str, batch_size: int, device: str | None) -> Engine:
+def _open_transformers(folder: str, batch_size: int, device: str | None, processes: int) -> Engine:
+    if processes > 1:
+        if device not in {None, "cpu"}:
+            raise ConfigError(f"{processes} processes would each want {device}; give 1, or leave the device out")
+        from visionthink.engines.local_pool import LocalPool
+
+        return LocalPool(Path(folder), num_processes=processes, batch_size=batch_size)
     from visionthink.engines.transformers_local import TransformersEngine
 
     return TransformersEngine.load(folder, batch_size=batch_size, device=device)

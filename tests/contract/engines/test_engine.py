@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.contract.engines.chat_server import chat_server
 from tests.unit.engines.conversation import RULE, noise, reply, user, view
-from tests.unit.engines.tiny_model import tiny_model, tiny_processor
+from tests.unit.engines.tiny_model import saved_model, tiny_model, tiny_processor
 
 from visionthink.core.episode import BackendFailed, EpisodeSpec, Event, FinishReason, ModelReply, NoRoom, Outcome
 from visionthink.core.geometry import Size
@@ -23,6 +23,7 @@ from visionthink.core.reply import render_call
 from visionthink.core.tool import ResizeImage, ToolBox
 from visionthink.engines import Engine, HasStreaming, Request, Sampling, ScriptedEngine
 from visionthink.engines.chat_client import ChatClient
+from visionthink.engines.local_pool import LocalPool
 from visionthink.engines.openai_chat import OpenAIChatEngine
 from visionthink.engines.reply_cache import CachedEngine
 from visionthink.engines.scripted import ScriptLine
@@ -58,6 +59,11 @@ def local() -> Engine:
     return TransformersEngine(tiny_model(), tiny_processor(), batch_size=4, name="tiny")
 
 
+def in_processes() -> Iterator[Case]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Case(LocalPool(saved_model(Path(folder) / "tiny"), num_processes=2, batch_size=4), "tiny")
+
+
 def served(behind: Callable[[], Engine]) -> Iterator[Case]:
     engine = behind()
     with background_server(chat_server(engine), ready_path=None) as url:
@@ -73,6 +79,7 @@ def cases() -> dict[str, Callable[[], Iterator[Case]]]:
     return {
         "scripted": lambda: iter([Case(ScriptedEngine(script), "scripted")]),
         "transformers": lambda: iter([Case(local(), "tiny")]),
+        "processes": in_processes,
         "cached scripted": lambda: cached(ScriptedEngine(script)),
         "cached transformers": lambda: cached(local()),
         "chat over scripted": lambda: served(lambda: ScriptedEngine(script)),

@@ -71,6 +71,9 @@ def test_presets_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> Non
     ("overrides", "want"),
     [
         pytest.param({"verl.tensor_parallel": 3, "verl.gpus_per_node": 8}, "does not divide", id="copies across nodes"),
+        pytest.param(
+            {"verl.shard_size": 3, "verl.gpus_per_node": 8}, "shard_size 3 does not divide", id="uneven parts"
+        ),
         pytest.param({"verl.settings": ["a.b"]}, "not of the form name=value", id="no value"),
         pytest.param({"verl.settings": ['a={"b": 1}']}, "a line of its own", id="a tree"),
         pytest.param({"train.policy": "always_high"}, "set it to none", id="a penalty for nothing"),

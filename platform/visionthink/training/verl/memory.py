@@ -180,24 +180,30 @@ def _num_trained(config: RunConfig, shape: ModelShape) -> int:
 
 
 def _resident(config: RunConfig, shape: ModelShape) -> tuple[Part, ...]:
-    """Kept from step to step, spread over all GPUs."""
-    verl, trained = config.verl, _num_trained(config, shape)
+    """Kept from step to step, spread over the GPUs of one copy."""
+    verl, trained, spread = config.verl, _num_trained(config, shape), _spread(config)
     weight_bytes = shape.num_parameters * (_BF16 if verl.lora_rank else _FP32) + (
         trained * _FP32 if verl.lora_rank else 0
     )
     parts = [
-        Part(name="weights", gib=_gib(weight_bytes / verl.num_gpus), lower="more GPUs (verl.num_nodes)"),
+        Part(name="weights", gib=_gib(weight_bytes / verl.gpus_per_copy), lower=spread),
         Part(
             name="optimizer",
-            gib=_gib(_ADAM * _FP32 * trained / verl.num_gpus),
-            lower="more GPUs (verl.num_nodes), or verl.lora_rank above 0",
+            gib=_gib(_ADAM * _FP32 * trained / verl.gpus_per_copy),
+            lower=f"{spread}, or verl.lora_rank above 0",
         ),
     ]
     has_base = config.train.kl_weight > 0 and not verl.lora_rank and not verl.offload_base
     if has_base:
-        gib = _gib(shape.num_parameters * _FP32 / verl.num_gpus)
+        gib = _gib(shape.num_parameters * _FP32 / verl.gpus_per_copy)
         parts.append(Part(name="base model", gib=gib, lower="verl.offload_base=true"))
     return tuple(parts)
+
+
+def _spread(config: RunConfig) -> str:
+    """What makes a GPU's part of the trained model smaller."""
+    whole = config.verl.gpus_per_copy == config.verl.num_gpus
+    return "more GPUs (verl.num_nodes)" if whole else "a larger verl.shard_size"
 
 
 def _is_offloaded(part: Part, config: RunConfig) -> bool:
@@ -219,8 +225,8 @@ def _working(config: RunConfig, shape: ModelShape) -> tuple[Part, ...]:
     return (
         Part(
             name="gradients",
-            gib=_gib(_FP32 * _num_trained(config, shape) / verl.num_gpus),
-            lower="more GPUs (verl.num_nodes), or verl.lora_rank above 0",
+            gib=_gib(_FP32 * _num_trained(config, shape) / verl.gpus_per_copy),
+            lower=f"{_spread(config)}, or verl.lora_rank above 0",
         ),
         Part(
             name="activations",
@@ -254,6 +260,7 @@ def _host(config: RunConfig, shape: ModelShape) -> tuple[Part, ...]:
     verl, train = config.verl, config.train
     shown = config.view.max_pixels * (1 / config.view.shrink**2 + (config.episode.max_turns - 1))
     rollouts = train.num_prompts * train.group_size / verl.num_nodes
+    copies = verl.gpus_per_node / verl.gpus_per_copy
     num_processes = 2 * verl.gpus_per_node + math.ceil(verl.num_agent_workers / verl.num_nodes)
     parts = [
         Part(
@@ -280,7 +287,7 @@ def _host(config: RunConfig, shape: ModelShape) -> tuple[Part, ...]:
         ),
     ):
         if is_there:
-            parts.append(Part(name=name, gib=_gib(_FP32 * numbers / verl.num_nodes), lower=lower))
+            parts.append(Part(name=name, gib=_gib(_FP32 * numbers * copies), lower=lower))
     return tuple(parts)
 
 

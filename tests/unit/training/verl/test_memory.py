@@ -80,6 +80,52 @@ def test_estimate_is_what_an_h100_and_its_node_were_seen_to_hold(
     assert estimate.host_gib == pytest.approx(host_gib, rel=0.2)
 
 
+@pytest.mark.parametrize(
+    ("nodes", "gpus", "gpu_gib", "host_gib"),
+    [
+        pytest.param(1, 1, 88.84, 68.67, id="one"),
+        pytest.param(2, 1, 80.97, 113.95, id="two nodes of one"),
+        pytest.param(2, 2, 77.43, 205.45, id="two nodes of two"),
+    ],
+)
+def test_estimate_is_what_several_h200_and_their_nodes_were_seen_to_hold(
+    nodes: int, gpus: int, gpu_gib: float, host_gib: float
+) -> None:
+    # benchmarks/results/scale/training.json; what was seen of nodes is their sum
+    number = nodes * gpus
+    settings: dict[str, Any] = {
+        "train.num_prompts": 4 * number,
+        "train.group_size": 16,
+        "train.micro_batch_size": 4,
+        "verl.num_nodes": nodes,
+        "verl.gpus_per_node": gpus,
+        "verl.shard_size": None,
+        "verl.num_agent_workers": 8 * number,
+        "verl.gpu_memory_gib": 139.8,
+    }
+    estimate = estimate_memory(load_config(None, settings, preset="3b-lora-1x1"), QWEN_7B)
+    assert estimate.gpu_gib == pytest.approx(gpu_gib, rel=0.05)
+    assert estimate.host_gib * nodes == pytest.approx(host_gib, rel=0.2)
+
+
+def test_a_whole_copy_a_gpu_takes_what_one_gpu_takes() -> None:
+    def estimate(gpus: int, shard: int | None) -> tuple[float, float]:
+        settings = {"verl.gpus_per_node": gpus, "verl.shard_size": shard, "verl.offload_parameters": True}
+        found = estimate_memory(load_config(None, settings, preset="3b-lora-1x1"), QWEN_7B)
+        weights = next(part.gib for part in found.training if part.name == "weights")
+        return weights, next(part.gib for part in found.host if part.name == "offloaded weights")
+
+    alone = estimate(1, None)
+    assert list(estimate(4, None)) == pytest.approx([alone[0] / 4, alone[1]])
+    assert list(estimate(4, 1)) == pytest.approx([alone[0], 4 * alone[1]])
+
+
+def test_too_small_a_part_is_told_by_its_own_setting() -> None:
+    settings = {"verl.gpus_per_node": 8, "verl.shard_size": 2, "verl.num_nodes": 1}
+    with pytest.raises(ConfigError, match=r"a larger verl\.shard_size"):
+        check_memory(load_config(None, settings, preset="7b-1x8"), QWEN_7B)
+
+
 def test_more_answering_models_of_a_node_sleep_in_more_of_its_memory() -> None:
     def host(**verl: int) -> float:
         settings = {f"verl.{name}": number for name, number in verl.items()}

@@ -81,6 +81,13 @@ def test_every_conversation_of_the_settings_fits() -> None:
     assert int(got["data.max_response_length"]) >= 2 * 100 + 3 * 50
 
 
+def test_a_copy_of_the_model_is_spread_over_as_many_gpus_in_both_halves_as_told() -> None:
+    told = override_config(RunConfig(), {"verl.num_nodes": 4, "verl.shard_size": 2}).verl.overrides()
+    sizes = {name: value for name, value in told.items() if name.endswith("fsdp_size")}
+    assert sizes == {f"actor_rollout_ref.{half}.fsdp_config.fsdp_size": 2 for half in ("actor", "ref")}
+    assert not any(name.endswith("fsdp_size") for name in RunConfig().verl.overrides())
+
+
 def test_what_a_plan_overrides_wins_with_or_without_a_plus() -> None:
     changes: dict[str, Override] = {
         "trainer.save_freq": 3,
