@@ -118,7 +118,7 @@ class RegionTeacher(Teacher):
                 return self._answered(scene, topic, REGION_PROTOCOL, "quarter")
 
     def _pair(self) -> Lesson:
-        """An episode about two places: told from one view, or looked at one after the other, half of the times in full."""
+        """An episode about two places: told from one view, or looked at one after the other."""
         scene, family = next(self._scenes), self._rng.choice(self._pairs)
         topic = one_of([topic for topic in self._layout.topics(scene) if topic.family == family], self._rng)
         (ending,) = self._rng.choices(tuple(_PAIR_ENDINGS), weights=tuple(_PAIR_ENDINGS.values()))

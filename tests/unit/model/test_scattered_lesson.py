@@ -69,6 +69,44 @@ def test_what_two_looks_take_is_not_taught(teacher: RegionTeacher) -> None:
     assert "match" not in {teacher.episode().family for _ in range(NUM_LESSONS)}
 
 
+@pytest.fixture
+def twice() -> list[Lesson]:
+    """Lessons about two places."""
+    teacher = RegionTeacher(rule=RULE, rng=random.Random(0), layout=SCATTERED, tool=LOOK_NEAR, second_look=True)
+    lessons = [teacher.episode() for _ in range(5 * NUM_LESSONS)]
+    found = [lesson for lesson in lessons if lesson.family == "match"]
+    assert 0.2 < len(found) / len(lessons) < 0.3
+    return found
+
+
+def test_two_looks_end_in_an_answer_that_follows_from_what_both_showed(twice: list[Lesson]) -> None:
+    looked = [lesson for lesson in twice if len(lesson.replies) == 3]
+    assert 0.2 < len(looked) / len(twice) < 0.5
+    for lesson in looked:
+        second, last = texts(lesson)[1:]
+        noted = re.match(r"<think>(\w) , (\w) \. the match \. [^<]+</think><answer>(yes|no)</answer>", last)
+        assert noted is not None
+        assert (noted[1] == noted[2]) == (noted[3] == "yes")
+        assert second.startswith(f"<think>{noted[1]} . the match ,") and "<tool_call>" in second
+
+
+def test_a_look_that_shows_both_places_is_followed_by_no_other(twice: list[Lesson]) -> None:
+    for lesson in twice:
+        regions = [parse_reply(text) for text in texts(lesson)[:-1]]
+        asked = [str(reply.arguments["region"]) for reply in regions if isinstance(reply, CallReply)]
+        assert len(asked) == len(set(asked)) == len(regions)
+        assert asked[:1] != [WHOLE] or len(asked) == 1
+
+
+def test_a_given_pair_of_calls_is_the_right_one_and_counts_nothing(twice: list[Lesson]) -> None:
+    given = [lesson for lesson in twice if len(lesson.replies) > 1 and lesson.replies[0][0].weight == 0]
+    for lesson in given:
+        assert all(piece.weight == 0 for reply in lesson.replies[:-1] for piece in reply if "<tool_call>" in piece.text)
+        places = [THOUGHT.match(texts(lesson)[0]), re.search(r"the match , (\w+(?: \w+)?) \.", texts(lesson)[1])]
+        assert places[0] is not None and called(lesson) == places[0][2]
+    assert len({len(lesson.replies) for lesson in given}) == 2
+
+
 def test_calls_aim_a_little_at_the_place_that_the_thought_names(teacher: RegionTeacher) -> None:
     aimed = Counter[bool]()
     for lesson in (teacher.episode() for _ in range(5 * NUM_LESSONS)):

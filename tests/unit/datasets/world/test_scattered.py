@@ -127,8 +127,9 @@ def test_the_evidence_of_match_is_a_box_around_both_tags() -> None:
         answer="no",
         needs_high_res=True,
         boxes=(panel_box(scene := drawn(1)[0], TAGS[0]), panel_box(scene, TAGS[1])),
-        place="top",
+        places=("top", "left"),
     )
+    assert topic.place == "top"
     assert all(topic.region.contains(box) for box in topic.boxes)
     assert sample.region is not None and sample.answer in ("yes", "no")
 
