@@ -1,10 +1,11 @@
-"""Does the preset `region` learn where to look? The whole run repeated with several seeds, each on its own pictures.
+"""Does a preset learn where to look? The whole run repeated with several seeds, each on its own pictures.
 
 A seed's run is the command that users give. Prints a line a seed with the acceptance figures and writes them to a JSON
 file after every run; what is there is not repeated. Beside the wall seconds stand those of the processor, which another
 program on the machine does not lengthen.
 
     python benchmarks/region.py --out runs/bench-region --paper runs/latest
+    python benchmarks/region.py --preset scattered
 
 With `--paper`, the folder of a run of the paper's own method on the world of the first seed, the figure of accuracy
 against tokens shows both.
@@ -29,16 +30,16 @@ from visionthink.report.record import ContenderFigures, Interval
 from visionthink.report.theme import LIGHT, png
 
 TIMEOUT_S = 3 * 3600
-RESULTS = Path(__file__).parent / "results" / "region" / "summary.json"
+RESULTS = Path(__file__).parent / "results" / "region"
 
 
-def run(seed: int, out: Path, extra: Sequence[str]) -> dict[str, float]:
+def run(preset: str, seed: int, out: Path, extra: Sequence[str]) -> dict[str, float]:
     """Wall and processor seconds of a seed's run, which is made if it is not there yet."""
     folder, took = out / f"seed-{seed}", out / f"seed-{seed}.json"
     if not took.exists():
-        sets = [f"seed={seed}", f"data.world_seed={seed}", f"register_model.name=region-{seed}", *extra]
+        sets = [f"seed={seed}", f"data.world_seed={seed}", f"register_model.name={preset}-{seed}", *extra]
         options = [option for setting in sets for option in ("--set", setting)]
-        command = ["run", "--direct", "--preset", "region", "--run-dir", str(folder), *options]
+        command = ["run", "--direct", "--preset", preset, "--run-dir", str(folder), *options]
         took.write_text(json.dumps(_called(command, out / f"seed-{seed}.log")))
     found: dict[str, float] = json.loads(took.read_text())
     return found
@@ -82,17 +83,20 @@ def _held_out_tokens(metrics: Mapping[str, float]) -> float:
 def main() -> int:
     """Run what is missing, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", choices=("region", "scattered"), default="region")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--out", type=Path, default=Path("runs/bench-region"))
-    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, help="default: runs/bench-PRESET")
+    parser.add_argument("--results", type=Path, help="default: summary.json, or PRESET.json, among the results")
     parser.add_argument("--set", dest="extra", action="append", default=[], help="further settings, key=value")
     parser.add_argument("--paper", type=Path, help="folder of a run with the default settings")
     args = parser.parse_args()
+    args.out = args.out or Path("runs") / f"bench-{args.preset}"
+    args.results = args.results or RESULTS / ("summary.json" if args.preset == "region" else f"{args.preset}.json")
     args.out.mkdir(parents=True, exist_ok=True)
     args.results.parent.mkdir(parents=True, exist_ok=True)
     found = []
     for seed in args.seeds:
-        seconds = run(seed, args.out, args.extra)
+        seconds = run(args.preset, seed, args.out, args.extra)
         found.append(figures(seed, _result(args.out / f"seed-{seed}"), seconds))
         print(json.dumps(found[-1]), flush=True)
         _write(args.results, found)
