@@ -68,13 +68,11 @@ class RegionTeacher(Teacher):
         rng: random.Random,
         layout: Layout[Any] = GRID,
         tool: LookAt = LOOK_AT,
-        second_look: bool = False,
     ) -> None:
-        """Draw everything from `rng`; `tool` is on offer. With `second_look` some questions need two windows."""
+        """Draw everything from `rng`; `tool` is on offer. Where the layout has questions about two places, they too."""
         super().__init__(rule=rule, rng=rng, layout=layout)
         self._tool, self._toolbox = tool, ToolBox((tool,))
-        pairs = tuple(name for name, family in layout.families.items() if family.num_looks == 2)
-        self._pairs = pairs if second_look else ()
+        self._pairs = tuple(name for name, family in layout.families.items() if family.num_looks == 2)
 
     def _shown(self, scene: Any) -> tuple[View, Sequence[Topic]]:
         draw = self._rng.random()

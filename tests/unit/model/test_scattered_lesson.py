@@ -57,6 +57,8 @@ def test_a_recital_of_a_window_tells_of_no_place(teacher: RegionTeacher) -> None
 
 def test_what_both_tags_have_is_named_with_a_color(teacher: RegionTeacher) -> None:
     for lesson in (teacher.episode() for _ in range(NUM_LESSONS)):
+        if lesson.family == "match":
+            continue
         subject = re.match(r"<think>the ([\w ]+?) [,.]", texts(lesson)[0])
         assert subject is not None
         words = subject[1].split()
@@ -65,14 +67,9 @@ def test_what_both_tags_have_is_named_with_a_color(teacher: RegionTeacher) -> No
             assert f" {words[0]} " in lesson.messages[0].text
 
 
-def test_what_two_looks_take_is_not_taught(teacher: RegionTeacher) -> None:
-    assert "match" not in {teacher.episode().family for _ in range(NUM_LESSONS)}
-
-
 @pytest.fixture
-def twice() -> list[Lesson]:
+def twice(teacher: RegionTeacher) -> list[Lesson]:
     """Lessons about two places."""
-    teacher = RegionTeacher(rule=RULE, rng=random.Random(0), layout=SCATTERED, tool=LOOK_NEAR, second_look=True)
     lessons = [teacher.episode() for _ in range(5 * NUM_LESSONS)]
     found = [lesson for lesson in lessons if lesson.family == "match"]
     assert 0.2 < len(found) / len(lessons) < 0.3
