@@ -27,7 +27,7 @@ from visionthink.core.geometry import ViewRule
 from visionthink.engines.encoding import Encoder
 from visionthink.errors import ConfigError
 from visionthink.model.architecture import build_config, build_model, build_processor
-from visionthink.model.examination import examine, examine_regions
+from visionthink.model.examination import OF_QUARTERS, OF_WINDOWS, LeastAim, examine, examine_regions
 from visionthink.model.folder import LoadedModel, halve, save_model
 from visionthink.model.lesson import Lesson, Teacher
 from visionthink.model.lesson_loss import lesson_loss
@@ -70,6 +70,8 @@ class Making:
     sights: Sights
     tool: LookAt | None
     """What it looks at regions with; None of one that asks for the whole alone."""
+    least_aim: LeastAim = OF_QUARTERS
+    """What it must come to, or it is refused."""
 
     @property
     def is_halved(self) -> bool:
@@ -100,6 +102,7 @@ SCATTERED_MAKING: Final = Making(
     recipe=Recipe(sight_steps=1200, sight_batch=40, recital_steps=800, question_steps=500),
     sights=SCATTERED_SIGHTS,
     tool=LOOK_NEAR,
+    least_aim=OF_WINDOWS,
 )
 MAKINGS: Final[Mapping[str, Making]] = {
     "embedded": EMBEDDED_MAKING,
@@ -233,7 +236,7 @@ def _examined(loaded: LoadedModel, making: Making, seed: int) -> dict[str, objec
     if making.tool is None:
         return {"examination": examine(loaded, seed=seed)}
     examination, regions = examine_regions(loaded, making.config(), seed=seed)
-    if problems := list(regions.problems()):
+    if problems := list(regions.problems(making.least_aim)):
         raise ConfigError(
             f"the base model of seed {seed} cannot learn where to look: {'; '.join(problems)}. Take another seed"
         )

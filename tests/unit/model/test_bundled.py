@@ -1,6 +1,7 @@
 """The checkpoint that ships with the package: small, documented, loadable by the stock classes, and able to read."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,13 @@ from visionthink.engines import Sampling
 from visionthink.engines.transformers_local import TransformersEngine
 from visionthink.episodes.prompting import ViewPolicy
 from visionthink.judges import GradeItem, RuleJudge
-from visionthink.model.bundled import EMBEDDED_REGION, SHIPPED, bundled_path
+from visionthink.model.build import MAKINGS
+from visionthink.model.bundled import EMBEDDED_REGION, EMBEDDED_SCATTERED, SHIPPED, bundled_path
 from visionthink.model.card import with_card
 from visionthink.model.examination import RegionFigures
 from visionthink.storage import verify
 
-MAX_BYTES = 12 * 10**6
+MAX_BYTES = 12 * 2**20
 NUM_QUESTIONS = 60
 
 
@@ -73,28 +75,31 @@ async def test_it_cannot_read_fine_print_in_the_quarter_view(folder: Path) -> No
     assert await accuracy(folder, "always_low", fine) <= 0.25
 
 
-@pytest.fixture(scope="module")
-def region_folder() -> Path:
-    return bundled_path(EMBEDDED_REGION)
-
-
 def test_all_shipped_models_together_are_small() -> None:
     sizes = [path.stat().st_size for name in SHIPPED for path in bundled_path(name).rglob("*") if path.is_file()]
     assert sum(sizes) < MAX_BYTES
 
 
-def test_the_model_of_regions_says_how_it_was_made_and_could_learn(region_folder: Path) -> None:
-    verify(region_folder)
-    origin = json.loads((region_folder / "origin.json").read_text())
-    want = f"visionthink base-model build --out {region_folder.name} --seed {origin['seed']} --preset region"
+OF_REGIONS = [(EMBEDDED_REGION, "region"), (EMBEDDED_SCATTERED, "scattered")]
+
+
+@pytest.mark.parametrize(("name", "preset"), OF_REGIONS)
+def test_a_model_of_regions_says_how_it_was_made_and_could_learn(name: str, preset: str) -> None:
+    folder = bundled_path(name)
+    verify(folder)
+    origin = json.loads((folder / "origin.json").read_text())
+    want = f"visionthink base-model build --out {folder.name} --seed {origin['seed']} --preset {preset}"
     assert origin["command"] == want
-    assert list(RegionFigures(**origin["regions"]).problems()) == []
+    assert origin["recipe"] == asdict(MAKINGS[preset].recipe)
+    assert list(RegionFigures(**origin["regions"]).problems(MAKINGS[preset].least_aim)) == []
 
 
-def test_the_model_of_regions_is_asked_as_its_preset_says(region_folder: Path) -> None:
-    config = load_config(None, preset="region")
-    assert with_card(region_folder, RunConfig()).episode == config.episode
+@pytest.mark.parametrize(("name", "preset"), OF_REGIONS)
+def test_a_model_of_regions_is_asked_as_its_preset_says(name: str, preset: str) -> None:
+    config = load_config(None, preset=preset)
+    asked = with_card(bundled_path(name), RunConfig())
+    assert (asked.episode, asked.view) == (config.episode, config.view)
 
 
-async def test_the_model_of_regions_reads_the_full_view(region_folder: Path) -> None:
-    assert await accuracy(region_folder, "always_high", list(FAMILIES)) >= 0.93
+async def test_the_model_of_regions_reads_the_full_view() -> None:
+    assert await accuracy(bundled_path(EMBEDDED_REGION), "always_high", list(FAMILIES)) >= 0.93

@@ -7,7 +7,7 @@ from tests.unit.engines.tiny_model import tiny_model, tiny_processor
 
 from visionthink.config import load_config
 from visionthink.datasets.world import FAMILIES, SCATTERED, generate
-from visionthink.model.examination import RegionFigures, examine, examine_regions, right_regions
+from visionthink.model.examination import OF_WINDOWS, RegionFigures, examine, examine_regions, right_regions
 from visionthink.model.folder import LoadedModel
 
 NUM_SAMPLES = 20
@@ -48,6 +48,11 @@ def test_problems_name_what_is_missing(figures: RegionFigures, want: list[str]) 
     found = list(figures.problems())
     assert len(found) == len(want)
     assert all(text.startswith(start) for text, start in zip(found, want, strict=True))
+
+
+def test_of_nine_windows_fewer_need_be_right() -> None:
+    figures = replace(GOOD, named_rate=0.66, right_rate=0.4)
+    assert len(list(figures.problems())) == 2 and not list(figures.problems(OF_WINDOWS))
 
 
 def test_the_right_region_is_the_one_that_holds_the_evidence() -> None:

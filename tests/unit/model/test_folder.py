@@ -158,7 +158,7 @@ def test_base_folder_is_the_one_that_the_settings_name(tmp_path: Path) -> None:
 
 
 def test_missing_bundled_model_says_how_to_build_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subject, "_FOLDER", tmp_path)
+    monkeypatch.setitem(subject._SHIPPED, "embedded", subject._Shipped(tmp_path, ""))
     with pytest.raises(ConfigError, match=f"visionthink base-model build --out {tmp_path}"):
         base_folder("embedded")
     (tmp_path / "config.json").write_text("{}")
