@@ -23,9 +23,6 @@ from visionthink.model.speech import CALL, RECITE, THOUGHTS_AFTER, THOUGHTS_ASK,
 
 TOOL_PROTOCOL: Final = "compact-efficient-v1"
 DIRECT_PROTOCOL: Final = "compact-general-v1"
-_COLORED_RATIO: Final = 0.6
-"""Of recitals of a view that shows tags told apart by color: about those alone, since to look up what two panels hold
-takes the color with the kind, and is learned long after all else."""
 _NUM_QUESTIONS: Final = 8
 _SHOW_FULL_RATIO: Final = 0.75
 """Of recitals and question rounds."""
@@ -73,9 +70,6 @@ class Teacher:
         """
         scene = next(self._scenes)
         view, pool = self._shown(scene)
-        told = [topic for topic in pool if " " in topic.subject.removesuffix(" at")]
-        if told and self._rng.random() < _COLORED_RATIO:
-            pool = told
         pieces: list[Piece] = []
         for topic in self._rng.sample(pool, len(pool)):
             pieces += [Piece(f" {topic.subject}=", _CUE_WEIGHT), Piece(topic.answer, ANSWER_WEIGHT)]
