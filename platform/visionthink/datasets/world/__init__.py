@@ -2,7 +2,7 @@
 
 from visionthink.datasets.world.family import FAMILIES, HELD_OUT_FAMILIES, TRAINED_FAMILIES, Family, pick_families
 from visionthink.datasets.world.generate import Split, generate, scenes, split_of
-from visionthink.datasets.world.layout import GRID, LAYOUTS, SCATTERED, Layout, LayoutName, get_layout
+from visionthink.datasets.world.layout import GRID, LAYOUTS, SCATTERED, Layout, get_layout
 from visionthink.datasets.world.paint import SIDE, paint
 from visionthink.datasets.world.scene import Scene, draw_scene
 from visionthink.datasets.world.topic import Topic
@@ -17,7 +17,6 @@ __all__ = [
     "TRAINED_FAMILIES",
     "Family",
     "Layout",
-    "LayoutName",
     "Scene",
     "Split",
     "Topic",

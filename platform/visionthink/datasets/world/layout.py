@@ -6,18 +6,17 @@ Rule: whoever makes pictures or lessons takes a layout and knows of no other dif
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Literal, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from PIL import Image
 
+from visionthink.config.data import WorldLayout
 from visionthink.core.closer_look import NEAR_REGIONS, REGIONS
 from visionthink.core.geometry import Box, Size
 from visionthink.datasets.world import family, paint, scattered_family, scattered_paint, scattered_scene, scene
 from visionthink.datasets.world.family import Family
 from visionthink.datasets.world.topic import Topic
 from visionthink.errors import ConfigError
-
-LayoutName = Literal["grid", "scattered"]
 
 
 class Content(Protocol):
@@ -35,7 +34,7 @@ S = TypeVar("S", bound=Content)
 class Layout(Generic[S]):
     """How pictures of the world are made."""
 
-    name: LayoutName
+    name: WorldLayout
     side: int
     """Pixels of a picture's side."""
     families: Mapping[str, Family[Any]]

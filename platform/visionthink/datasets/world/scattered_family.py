@@ -5,12 +5,14 @@ window seldom holds its evidence.
 """
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
 
 from visionthink.core.closer_look import NEAR_REGIONS
+from visionthink.datasets.world import family as grid
 from visionthink.datasets.world.family import Family
 from visionthink.datasets.world.scattered_scene import PANELS, TAGS, ScatteredScene, Tag, panel_box
-from visionthink.datasets.world.scene import BARS, COLORS
+from visionthink.datasets.world.scene import COLORS
 from visionthink.datasets.world.topic import Topic
 
 TAG: Final = "tag"
@@ -31,39 +33,17 @@ def _same_suffix(aspect: Aspect) -> str:
     return "yes" if first.suffix == second.suffix else "no"
 
 
+def _as_on_the_grid(name: str) -> Family[Aspect]:
+    """A family whose evidence is no tag's: the grid's, asked about a scene of this layout."""
+    family: Family[Any] = grid.FAMILIES[name]
+    return replace(family, answer=lambda aspect: family.answer(aspect.scene))
+
+
 _ALL: Final[tuple[Family[Aspect], ...]] = (
-    Family(
-        name="color",
-        panel="shape",
-        needs_high_res=False,
-        held_out=False,
-        questions=("what color is the shape ?", "name the color of the big shape ."),
-        answer=lambda aspect: aspect.scene.color,
-    ),
-    Family(
-        name="shape",
-        panel="shape",
-        needs_high_res=False,
-        held_out=False,
-        questions=("what kind of shape is it ?", "name the big shape ."),
-        answer=lambda aspect: aspect.scene.shape,
-    ),
-    Family(
-        name="count",
-        panel="dots",
-        needs_high_res=False,
-        held_out=False,
-        questions=("how many dots are there ?", "count the dots ."),
-        answer=lambda aspect: str(aspect.scene.num_dots),
-    ),
-    Family(
-        name="tallest",
-        panel="chart",
-        needs_high_res=False,
-        held_out=False,
-        questions=("which bar is the tallest ?", "where in the chart is the tallest bar ?"),
-        answer=lambda aspect: BARS[aspect.scene.tallest],
-    ),
+    _as_on_the_grid("color"),
+    _as_on_the_grid("shape"),
+    _as_on_the_grid("count"),
+    _as_on_the_grid("tallest"),
     Family(
         name="corner",
         panel="shape",
@@ -80,14 +60,7 @@ _ALL: Final[tuple[Family[Aspect], ...]] = (
         questions=("what code is on the {color} tag ?", "read the digits on the {color} tag ."),
         answer=lambda aspect: aspect.tag.code,
     ),
-    Family(
-        name="mark",
-        panel="shape",
-        needs_high_res=True,
-        held_out=False,
-        questions=("what letter is printed on the shape ?", "read the letter on the big shape ."),
-        answer=lambda aspect: aspect.scene.mark,
-    ),
+    _as_on_the_grid("mark"),
     Family(
         name="framed",
         panel=TAG,
@@ -96,14 +69,7 @@ _ALL: Final[tuple[Family[Aspect], ...]] = (
         questions=("what letter is in the {color} frame ?", "read the framed letter on the {color} tag ."),
         answer=lambda aspect: aspect.tag.clutter[aspect.tag.framed],
     ),
-    Family(
-        name="axis",
-        panel="chart",
-        needs_high_res=True,
-        held_out=False,
-        questions=("what letter is under the tallest bar ?", "read the label of the tallest bar ."),
-        answer=lambda aspect: aspect.scene.labels[aspect.scene.tallest],
-    ),
+    _as_on_the_grid("axis"),
     Family(
         name="suffix",
         panel=TAG,

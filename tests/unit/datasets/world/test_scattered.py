@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from visionthink.config.data import DataConfig, WorldLayout
 from visionthink.core.closer_look import NEAR_REGIONS, named_view
 from visionthink.core.geometry import ViewRule, full_view, quarter_view
-from visionthink.datasets.world import LAYOUTS, SCATTERED, LayoutName, generate, get_layout, split_of
+from visionthink.datasets.world import LAYOUTS, SCATTERED, generate, get_layout, split_of
 from visionthink.datasets.world.scattered_scene import PANELS, TAGS, ScatteredScene, draw_scene, panel_box
 from visionthink.datasets.world.scene import COLORS
 from visionthink.datasets.world.topic import Topic
@@ -48,7 +48,7 @@ TAG_TRUTHS: Mapping[str, Callable[[ScatteredScene, int], str]] = {
 
 
 def test_layouts_are_those_of_the_settings_and_others_are_refused() -> None:
-    assert tuple(LAYOUTS) == get_args(WorldLayout) == get_args(LayoutName)
+    assert tuple(LAYOUTS) == get_args(WorldLayout)
     assert DataConfig().layout == "grid"
     with pytest.raises(ConfigError, match="no layout 'ring'; choose one of grid, scattered"):
         get_layout("ring")
