@@ -45,6 +45,12 @@ from visionthink.training.verl.rows import store_pictures, training_order, write
 from visionthink.training.verl.run import train
 
 JUDGE_S: Final = 0.3
+
+
+class _EnoughSeen(Exception):  # noqa: N818 - no error
+    """So many steps were taken as were asked for."""
+
+
 _GIB: Final = 1024**3
 _GPUS: Final = os.environ.get("MEMORY_GPUS", os.environ.get("CUDA_VISIBLE_DEVICES", ""))
 """The GPUs to look at; empty for all."""
@@ -155,6 +161,24 @@ def write_weights(folder: Path, shape: str, device: str) -> None:
     model.save_pretrained(folder)
 
 
+def profiled(args: argparse.Namespace) -> tuple[str, ...]:
+    """VeRL's own settings that have the second update of one step written down by torch, on each rank."""
+    if args.profile is None:
+        return ()
+    actor = "actor_rollout_ref.actor.profiler"
+    return (
+        "global_profiler.tool=torch",
+        f"global_profiler.steps=[{args.profile}]",
+        f"global_profiler.save_path={args.work.resolve() / 'profile'}",
+        f"{actor}.enable=true",
+        f"{actor}.all_ranks=true",
+        f'{actor}.tool_config.torch.contents=["cuda"]',
+        f"{actor}.tool_config.torch.schedule.skip_first=1",
+        f"{actor}.tool_config.torch.schedule.active=1",
+        "actor_rollout_ref.rollout.profiler.enable=false",
+    )
+
+
 def config_of(args: argparse.Namespace, judge: str) -> RunConfig:
     """The preset's settings, with the batch and the steps of the benchmark."""
     num_gpus, preset = args.nodes * args.gpus_per_node, load_config(None, preset=args.preset)
@@ -170,7 +194,7 @@ def config_of(args: argparse.Namespace, judge: str) -> RunConfig:
         "train.micro_batch_size": args.micro_batch,
         "verl.tensor_parallel": 1,
         "verl.shard_size": args.shard_size,
-        "verl.settings": (*preset.verl.settings, *args.verl_set),
+        "verl.settings": (*preset.verl.settings, *args.verl_set, *profiled(args)),
         "verl.gpu_memory_gib": args.gpu_memory_gib,
         "judge.uri": judge,
         "judge.max_connections": 256,
@@ -212,7 +236,7 @@ def measured(
     write_rows(rows, training_order(samples, config.train, seed=config.seed), places)
     changes = config.verl.overrides()
     if args.device == "cpu":  # what was asked for by name; all else is as a GPU wants it
-        asked = {text.partition("=")[0] for text in args.verl_set}
+        asked = {text.partition("=")[0] for text in (*args.verl_set, *profiled(args))}
         changes = {name: value for name, value in changes.items() if name in asked or name.endswith("fsdp_size")}
     plan = VerlPlan(
         train_rows=rows,
@@ -240,7 +264,7 @@ def measured(
             return {
                 "seconds": round(time.monotonic() - start_s, 1),
                 "error": error,
-                **_figures(name, work / "steps-0.jsonl"),
+                **_figures(name, work / "steps-0.jsonl", args.profile),
                 "memory": {"gpu_gib": round(memory.gpu_gib, 2), "host_gib": round(memory.host_gib, 2)},
             }
 
@@ -248,31 +272,36 @@ def measured(
             _Verdict.delay_s = delay_of(name, step + 1)
             print(f"{time.monotonic() - start_s:.0f} s", name, step, told, flush=True)
             keep(found("not yet at its end"))
+            if step == args.stop_after:
+                raise _EnoughSeen
 
         try:
             train(plan, config, python=args.python, on_step=on_step)
+            error = None
+        except _EnoughSeen:
             error = None
         except Exception as failure:  # the steps that were taken are told all the same
             error = f"{type(failure).__name__}: {failure}"[-2000:]
         keep(found(error))
 
 
-def _figures(name: str, lines: Path) -> dict[str, Any]:
+def _figures(name: str, lines: Path, profile: int | None) -> dict[str, Any]:
     """What the steps have come to by now."""
     steps = [json.loads(line)["data"] for line in lines.read_text().splitlines()] if lines.exists() else []
+    counted = {number: step for number, step in enumerate(steps, 1) if number not in (1, profile)}
     return {
         "num_steps": len(steps),
-        "step_s": _medians(steps[1:], "timing_s/"),
+        "step_s": _medians([*counted.values()], "timing_s/"),
         "step_s_first": _medians(steps[:1], "timing_s/"),
-        "step_s_by_judge_ms": _by_judge(name, steps),
-        "figures": _medians(steps[1:], ("policy/", "resize/", "reward/", "perf/")),
+        "step_s_by_judge_ms": _by_judge(name, counted),
+        "figures": _medians([*counted.values()], ("policy/", "resize/", "reward/", "perf/")),
     }
 
 
-def _by_judge(name: str, steps: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """By the milliseconds that the judge took, without the first step, in which kernels are compiled."""
+def _by_judge(name: str, steps: dict[int, dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """By the milliseconds that the judge took; the first step, in which kernels are compiled, is not among them."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for number, step in enumerate(steps[1:], 2):
+    for number, step in steps.items():
         working_s = step["timing_s/step"] - step.get("timing_s/save_checkpoint", 0.0)
         found.setdefault(f"{1000 * delay_of(name, number):g}", []).append(
             {**step, "timing_s/without_saving": working_s}
@@ -294,6 +323,8 @@ def main() -> int:
     parser.add_argument("--shape", choices=("3b", "7b", "tiny"), default="3b")
     parser.add_argument("--size", default="1024x768")
     parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--stop-after", type=int, help="steps; those behind it, saving and merging are left out")
+    parser.add_argument("--profile", type=int, help="a step that torch's profiler looks at; it counts for nothing else")
     parser.add_argument("--preset", default="3b-lora-1x1", help="whose settings are taken")
     parser.add_argument("--prompts", type=int, default=16, help="of a step, for each GPU")
     parser.add_argument("--group", type=int, default=8)

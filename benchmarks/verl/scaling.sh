@@ -3,6 +3,7 @@
 # two nodes of two, each GPU with a quarter of the processors. One and two GPUs train side by side, then all four.
 #   scaling.sh OUT [options of large.py]        e.g. scaling.sh OUT --shape 7b --prompts 8 --steps 4 --judges rule
 # Writes OUT/gpus-{1,2,4}.json, and OUT/training.json with the efficiency: tokens a second and GPU of so many over one's.
+# With `--profile STEP` also OUT/profile-{1,2,4}.json, where the time of an update goes on each rank.
 set -euo pipefail
 out=$1
 shift
@@ -24,11 +25,19 @@ train() { # GPUS NODES GPUS_A_NODE FIRST_GPU FIRST_CORE ARGUMENT...
   fi
 }
 
+# In the background: what a profiler wrote is read while the next training starts.
+profile() { # GPUS
+  local traces=("$work/$1"/profile/*.json.gz)
+  [ ! -f "${traces[0]}" ] || nice "$python" "$here/traced.py" --out "$out/profile-$1.json" "${traces[@]}" >"$out/traced-$1.log" 2>&1 &
+}
+
 train 1 1 1 0 0 "$@" & one=$!
 train 2 2 1 1 "$cores" "$@" & two=$!
 wait "$one" || echo "one GPU: $?, see $out/gpus-1.log"
 wait "$two" || echo "two GPUs: $?, see $out/gpus-2.log"
+profile 1; profile 2
 train 4 2 2 0 0 "$@" || echo "four GPUs: $?, see $out/gpus-4.log"
+profile 4
 "$python" - "$out" <<'SUM'
 import json, sys
 from pathlib import Path
@@ -49,3 +58,4 @@ summary = {
 (out / "training.json").write_text(json.dumps({**summary, "runs": found}, indent=1) + "\n")
 print(json.dumps(summary))
 SUM
+wait

@@ -17,6 +17,7 @@ from typing import Final, TypedDict, cast
 from visionthink.config import ModelConfig, RunConfig, ViewConfig, parse_config
 from visionthink.engines import LOCAL, Engine, open_engine
 from visionthink.engines.endpoint import parse_place, split_place
+from visionthink.engines.local_pool import begin_to_import
 from visionthink.episodes.prompting import prompting_of
 from visionthink.errors import ConfigError, StorageError
 from visionthink.judges import Judge, JudgeTally
@@ -86,6 +87,8 @@ def _run(stage: Stage, config: RunConfig, folder: RunFolder) -> StageResult:
     check_settings(config)
     folder.sweep(stage)
     if stage in _RUNS_A_MODEL:
+        if stage != "serve" and config.model.processes > 1 and LOCAL in (config.model.engine, config.evaluate.engine):
+            begin_to_import()
         set_up_torch(config.model.threads)
     spec = RunSpec(
         run_id=folder.run_id,

@@ -38,9 +38,9 @@ class ModelConfig(Section):
     threads: Annotated[PositiveInt, OPERATIONAL] = 2
     """CPU threads of the stages that run the model."""
     processes: Annotated[PositiveInt, OPERATIONAL] = 1
-    """Processes that labelling and evaluation run it in, on the CPU and each on a thread of its own. A model of a few
-    million weights answers hardly faster on two threads than on one; two processes take some ten seconds to start.
-    Measured while labelling: 1.4 to 1.5 times as many answers a second."""
+    """Processes that labelling, the rollouts of a local training and evaluation run it in, on the CPU and each on a
+    thread of its own. A model of a few million weights answers hardly faster on two threads than on one. Measured
+    while labelling: two give 1.4 to 1.5 times as many answers a second."""
 
 
 class EpisodeConfig(Section):

@@ -159,6 +159,8 @@ class VerlConfig(Section):
             "actor_rollout_ref.model.target_modules": "all-linear",
             # Nothing of the weights is learned, so half of the bytes will do.
             f"{_ACTOR}.fsdp_config.model_dtype": "bf16",
+            # Gradients of adapters are small enough to wait for the last micro-batch: ranks meet once.
+            f"{_ACTOR}.fsdp_config.use_no_sync_for_gradient_accumulation": True,
             # vLLM reads the weights that the adapters are added to from the files themselves.
             f"{_ROLLOUT}.load_format": "safetensors",
         }

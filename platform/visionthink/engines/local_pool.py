@@ -11,10 +11,11 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import Final, NamedTuple
 
 from visionthink.core.episode import Event
 from visionthink.core.pruning import Pruning
@@ -31,6 +32,18 @@ _MODULE: Final = "visionthink.engines.transformers_local"
 _Job = Job[Request, Event]
 
 
+class _Weights(NamedTuple):
+    """What a process is to answer with from now on."""
+
+    content: bytes
+
+
+def begin_to_import() -> None:
+    """Have what the processes import be imported while this one goes on; the first pool then starts the sooner."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload([_MODULE])
+    forkserver.ensure_running()
+
+
 class _Worker:
     """One process, and the thread of this one that waits for it."""
 
@@ -45,6 +58,8 @@ class _Worker:
         self._begin_s = time.monotonic()
         self._known: str | Exception | None = None
         self._lock = Lock()
+        self.weights: _Weights | None = None
+        """That the process does not have yet."""
         self.num_open = 0
         self.collector: Collector[Request, Event] = Collector(self._work, name="engine")
 
@@ -92,6 +107,9 @@ class _Worker:
         self.model()
         for start in range(0, len(jobs), self._batch_size):
             some = [job for job in jobs[start : start + self._batch_size] if not job.is_cancelled]
+            if self.weights is not None:
+                self._pipe.send(self.weights)
+                self.weights = None
             self._pipe.send([job.item for job in some])
             events = self._received()
             if isinstance(events, BaseException):
@@ -152,14 +170,22 @@ class LocalPool:
         Raises:
             UserError: the model cannot be loaded, or cannot drop tokens so.
         """
-        self._close()
+        self.close()
         pool = self._again(pruning=pruning)
         try:
             _ = pool.model
         except BaseException:
-            pool._close()
+            pool.close()
             raise
         return pool
+
+    def take_weights(self, content: bytes) -> None:
+        """Answer with other weights of the same model from the next request on: safetensors, by parameter.
+
+        Nothing may be asked for meanwhile.
+        """
+        for worker in self._workers:
+            worker.weights = _Weights(content)
 
     async def reply(self, request: Request) -> Event:
         """The reply, made in a batch with what else is asked of the same process: the one with the least to do."""
@@ -167,15 +193,16 @@ class LocalPool:
 
     async def aclose(self) -> None:
         """End the processes."""
-        await asyncio.to_thread(self._close)
+        await asyncio.to_thread(self.close)
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """The same, and wait for it."""
         for worker in self._workers:
             worker.close()
 
 
 def _answer(pipe: Connection, folder: Path, batch_size: int, pruning: Pruning | None) -> None:
-    """A process's life: the model's name or why there is none, then replies to each list of requests."""
+    """A process's life: the model's name or why there is none; then replies to lists of requests, and new weights."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt ends the parent, and the parent this
     try:
         import torch
@@ -195,10 +222,13 @@ def _answer(pipe: Connection, folder: Path, batch_size: int, pruning: Pruning | 
     with asyncio.Runner() as runner:
         while True:
             try:
-                requests: Sequence[Request] = pipe.recv()
+                told: _Weights | Sequence[Request] = pipe.recv()
             except EOFError:  # the parent is gone
                 return
-            pipe.send(runner.run(_replies(engine.reply, requests)))
+            if isinstance(told, _Weights):
+                engine.take_weights(told.content)
+            else:
+                pipe.send(runner.run(_replies(engine.reply, told)))
 
 
 async def _replies(

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from safetensors.torch import save
 from tests.unit.engines.conversation import noise, user, view
-from tests.unit.engines.tiny_model import saved_model
+from tests.unit.engines.tiny_model import saved_model, tiny_model, tiny_processor
 
 from visionthink.core.episode import Event, ModelReply
 from visionthink.core.pruning import Pruning
@@ -58,6 +59,16 @@ async def test_dropping_tokens_takes_the_place_of_the_engine_in_all_processes(fo
     one = await texts(TransformersEngine.load(folder).pruned(pruning), requests)
     many = await texts(LocalPool(folder, num_processes=2).pruned(pruning), requests)
     assert one == many
+
+
+async def test_weights_that_are_handed_over_are_those_of_the_next_replies(folder: Path) -> None:
+    requests = [asked(number) for number in range(6)]
+    model = tiny_model(seed=3)
+    trained = await texts(TransformersEngine(model, tiny_processor(), batch_size=4), requests)
+    pool = LocalPool(folder, num_processes=2, batch_size=4)
+    before = [event.text for event in await asyncio.gather(*map(pool.reply, requests)) if isinstance(event, ModelReply)]
+    pool.take_weights(save(dict(model.named_parameters())))
+    assert await texts(pool, requests) == trained != before
 
 
 async def test_a_process_that_is_killed_is_told_and_closing_still_works(folder: Path) -> None:

@@ -13,12 +13,15 @@ import torch
 from safetensors.torch import load_file
 from tests.unit.engines.tiny_model import tiny_processor
 from tests.unit.training.written import ScriptedJudge, picture_of, prompt, small_model
+from transformers import Qwen2_5_VLForConditionalGeneration
 
 from visionthink import metrics
 from visionthink.config import RewardConfig, RunConfig, TrainConfig
+from visionthink.engines.local_pool import LocalPool
 from visionthink.episodes.prompting import prompting_of
 from visionthink.errors import ConfigError, DataError, EngineError
 from visionthink.judges import Grade, GradeItem, Judge
+from visionthink.model.bundled import base_folder
 from visionthink.model.folder import LoadedModel, load_model, save_model
 from visionthink.training import order
 from visionthink.training.local import trainer as subject
@@ -59,9 +62,11 @@ def trained(
     prompts: Sequence[Prompt] = (*NEEDED, *REST),
     stop_after: int | None = None,
     judge: Judge | None = None,
+    model: Qwen2_5_VLForConditionalGeneration | None = None,
+    pool: LocalPool | None = None,
 ) -> tuple[dict[str, torch.Tensor], Steps]:
     """Weights after training, and what was told; `stop_after` dies when that step has been told."""
-    model, told = small_model(), list[tuple[int, Mapping[str, float]]]()
+    model, told = model or small_model(), list[tuple[int, Mapping[str, float]]]()
     made = LocalTrainer(
         model,
         tiny_processor(),
@@ -70,6 +75,7 @@ def trained(
         decode=picture_of,
         setting=how,
         checkpoint_dir=folder,
+        pool=pool,
     )
 
     def on_step(step: int, values: Mapping[str, float]) -> None:
@@ -89,6 +95,30 @@ def without_times(told: Steps) -> Steps:
         (step, {key: value for key, value in values.items() if metrics.lookup(key).unit is not metrics.Unit.SECONDS})
         for step, values in told
     ]
+
+
+class OddLetterJudge:
+    """Finds every answer of an odd sum right, whoever asks first."""
+
+    async def grade(self, item: GradeItem) -> Grade:
+        return Grade(correct=float(sum((item.prediction or "").encode()) % 2))
+
+    async def aclose(self) -> None:
+        """Nothing to give back."""
+
+
+def test_rollouts_of_several_processes_train_the_very_same_model(tmp_path: Path) -> None:
+    base = base_folder("embedded")
+    how = replace(setting(num_prompts=4, learning_rate=1e-2), max_reply_tokens=40)
+
+    def made(folder: Path, pool: LocalPool | None) -> tuple[dict[str, torch.Tensor], Steps]:
+        return trained(folder, how, judge=OddLetterJudge(), model=load_model(base).model, pool=pool)
+
+    weights, steps = made(tmp_path / "one", None)
+    same, told = made(tmp_path / "two", LocalPool(base, num_processes=2, batch_size=how.batch_size))
+    assert without_times(steps) == without_times(told)
+    assert all(torch.equal(weights[name], same[name]) for name in weights)
+    assert any(not torch.equal(weights[name], value) for name, value in load_model(base).model.state_dict().items())
 
 
 def test_an_epoch_shows_every_prompt_once() -> None:

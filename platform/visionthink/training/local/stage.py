@@ -8,10 +8,14 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
+
+from visionthink.config import ModelConfig
 from visionthink.datasets.parquet import read_samples
+from visionthink.engines.local_pool import LocalPool
 from visionthink.episodes.prompting import prompting_of
 from visionthink.model.bundled import base_folder
-from visionthink.model.folder import load_model, save_model
+from visionthink.model.folder import LoadedModel, load_model, save_model
 from visionthink.model.forecast import forecast_files
 from visionthink.runs import Progress, StageResult, StageTask
 from visionthink.runs.step_log import StepLog, StepRecord, read_steps
@@ -46,7 +50,8 @@ def train_stage(task: StageTask) -> StageResult:
 def _train(task: StageTask, checkpoints: Path) -> None:
     config = task.config
     prompts = read_prompts(task.folder.dataset_path)
-    loaded = load_model(base_folder(config.model.base))
+    base = base_folder(config.model.base)
+    loaded = load_model(base)
     trainer = LocalTrainer(
         loaded.model,
         loaded.processor,
@@ -61,6 +66,7 @@ def _train(task: StageTask, checkpoints: Path) -> None:
             max_reply_tokens=config.episode.max_reply_tokens,
         ),
         checkpoint_dir=checkpoints,
+        pool=_pool(base, loaded, config.model),
     )
     first = checkpoint_step(checkpoints)
     log = StepLog(task.folder.steps_path, last_step=first)
@@ -73,6 +79,13 @@ def _train(task: StageTask, checkpoints: Path) -> None:
 
     trainer.run(prompts, on_step)
     save_model(loaded, task.folder.trained_model, config, extra=forecast_files(task.folder.forecast_path))
+
+
+def _pool(base: Path, loaded: LoadedModel, settings: ModelConfig) -> LocalPool | None:
+    """Processes that make the rollouts, if there are to be several; their copies must hold what is trained."""
+    if settings.processes == 1 or loaded.saved_as is not torch.float32:
+        return None
+    return LocalPool(base, num_processes=settings.processes, batch_size=settings.batch_size)
 
 
 def read_prompts(path: Path) -> list[Prompt]:

@@ -14,11 +14,13 @@ from typing import Any, cast
 
 import torch
 from PIL import Image
+from safetensors.torch import save
 from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
 
 from visionthink.config import RewardConfig, TrainConfig
 from visionthink.core.sample import Sample
 from visionthink.engines import Sampling
+from visionthink.engines.local_pool import LocalPool
 from visionthink.engines.transformers_local import TransformersEngine
 from visionthink.episodes.driver import derived_seed
 from visionthink.episodes.prompting import Prompting
@@ -61,8 +63,11 @@ class LocalTrainer:
         decode: Callable[[Sample], Image.Image],
         setting: Setting,
         checkpoint_dir: Path,
+        pool: LocalPool | None = None,
     ) -> None:
         """Train `model`; its weights at this moment are the base that the divergence is measured from.
+
+        `pool` holds copies of the model, with weights in float32, and makes the rollouts: the very same ones, sooner.
 
         Raises:
             ConfigError: its weights are of half precision.
@@ -76,7 +81,8 @@ class LocalTrainer:
         self._engine = TransformersEngine(model, processor, batch_size=setting.batch_size, name="policy")
         # All rollouts of a step at once: what shares a batch follows from the step alone.
         limits = RunnerLimits(max_in_flight=setting.train.num_prompts * setting.train.group_size)
-        self._runner = EpisodeRunner(self._engine, judge, prompting, decode=decode, limits=limits)
+        self._pool = pool
+        self._runner = EpisodeRunner(pool or self._engine, judge, prompting, decode=decode, limits=limits)
         reference = copy.deepcopy(model).requires_grad_(False)
         if setting.train.freeze_vision:
             cast("Any", model).model.visual.requires_grad_(False)
@@ -118,6 +124,8 @@ class LocalTrainer:
                         save_checkpoint(self._checkpoint_dir, step + 1, self._model, self._optimizer)
             finally:
                 runner.run(self._engine.aclose())
+                if self._pool is not None:
+                    runner.run(self._pool.aclose())
                 runner.run(self._judge.aclose())
 
     def _step(self, step: int, prompts: Sequence[Prompt], runner: asyncio.Runner) -> Mapping[str, float]:
@@ -126,6 +134,8 @@ class LocalTrainer:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         start_s = time.perf_counter()
+        if self._pool is not None:
+            self._pool.take_weights(save(dict(self._model.named_parameters())))
         rollouts = runner.run(self._collect(step, prompts))
         rolled_s = time.perf_counter()
         try:

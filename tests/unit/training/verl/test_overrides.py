@@ -88,6 +88,12 @@ def test_a_copy_of_the_model_is_spread_over_as_many_gpus_in_both_halves_as_told(
     assert not any(name.endswith("fsdp_size") for name in RunConfig().verl.overrides())
 
 
+@pytest.mark.parametrize("rank", [0, 4])
+def test_gradients_of_adapters_travel_once_an_update_and_those_of_all_weights_as_they_come(rank: int) -> None:
+    name = "actor_rollout_ref.actor.fsdp_config.use_no_sync_for_gradient_accumulation"
+    assert override_config(RunConfig(), {"verl.lora_rank": rank}).verl.overrides().get(name, False) is bool(rank)
+
+
 def test_what_a_plan_overrides_wins_with_or_without_a_plus() -> None:
     changes: dict[str, Override] = {
         "trainer.save_freq": 3,
