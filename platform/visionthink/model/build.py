@@ -14,6 +14,7 @@ reinforcement learning could not start from is refused (`examination`). What dif
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
@@ -29,6 +30,7 @@ from visionthink.errors import ConfigError
 from visionthink.model.architecture import build_config, build_model, build_processor
 from visionthink.model.examination import OF_QUARTERS, OF_WINDOWS, LeastAim, examine, examine_regions
 from visionthink.model.folder import LoadedModel, halve, save_model
+from visionthink.model.gaze import shown_attention
 from visionthink.model.lesson import Lesson, Teacher
 from visionthink.model.lesson_loss import lesson_loss
 from visionthink.model.patch_embedding import use_linear_patches
@@ -58,6 +60,8 @@ class Recipe:
     episode_steps: int = 600
     episode_batch: int = 32
     episode_rate: float = 1e-3
+    gaze_weight: float = 0.0
+    """Of the loss that tells the language model where to look, in each of its phases (`gaze`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +103,7 @@ REGION_MAKING: Final = Making(
 )
 SCATTERED_MAKING: Final = Making(
     preset="scattered",
-    recipe=Recipe(sight_steps=1200, sight_batch=40, recital_steps=800, question_steps=500),
+    recipe=Recipe(sight_steps=1200, sight_batch=40, recital_steps=600, gaze_weight=0.5),
     sights=SCATTERED_SIGHTS,
     tool=LOOK_NEAR,
     least_aim=OF_WINDOWS,
@@ -157,7 +161,9 @@ def _taught(
     """Accuracy by phase of the language model, which learns behind a frozen tower: seeing is not to be unlearned."""
 
     def lesson(make: Callable[[], Lesson], batch_size: int) -> Loss:
-        return lambda: lesson_loss(loaded.model, encoder, [make() for _ in range(batch_size)])
+        return lambda: lesson_loss(
+            loaded.model, encoder, [make() for _ in range(batch_size)], gaze_weight=recipe.gaze_weight
+        )
 
     phases = (
         Phase("recital", lesson(teacher.recital, recipe.recital_batch), recipe.recital_steps, recipe.recital_rate),
@@ -172,7 +178,8 @@ def _taught(
     tower = cast("Any", loaded.model).model.visual
     tower.requires_grad_(False)
     trained = [parameter for parameter in loaded.model.parameters() if parameter.requires_grad]
-    accuracy = {phase.name: _run(phase, trained, on_progress) for phase in phases}
+    with shown_attention(loaded.model) if recipe.gaze_weight else nullcontext():
+        accuracy = {phase.name: _run(phase, trained, on_progress) for phase in phases}
     tower.requires_grad_(True)
     return accuracy
 

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from PIL import Image
 
 from visionthink.core.episode import AskModel, EpisodeSpec, FinishReason, FirstView, ModelReply, advance, start
-from visionthink.core.geometry import View, ViewRule, full_view, quarter_view
+from visionthink.core.geometry import Box, View, ViewRule, full_view, quarter_view
 from visionthink.core.message import ImagePart, Message, Role, TextPart
 from visionthink.core.protocol import get_protocol
 from visionthink.core.tool import ResizeImage, ToolBox
@@ -38,6 +38,8 @@ class Piece(NamedTuple):
 
     text: str
     weight: float
+    box: Box | None = None
+    """Where in the picture its evidence lies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -72,7 +74,7 @@ class Teacher:
         view, pool = self._shown(scene)
         pieces: list[Piece] = []
         for topic in self._rng.sample(pool, len(pool)):
-            pieces += [Piece(f" {topic.subject}=", _CUE_WEIGHT), Piece(topic.answer, ANSWER_WEIGHT)]
+            pieces += [Piece(f" {topic.subject}=", _CUE_WEIGHT), Piece(topic.answer, ANSWER_WEIGHT, topic.region)]
         question = Message(role=Role.USER, parts=(ImagePart(view=view), TextPart(text=RECITE)))
         return self._made((question, _reply(pieces)), (tuple(pieces),), scene, family="")
 
@@ -85,7 +87,7 @@ class Teacher:
         for topic in self._rng.sample(pool, min(_NUM_QUESTIONS, len(pool))):
             shown = () if messages else (ImagePart(view=view),)
             messages.append(Message(role=Role.USER, parts=(*shown, TextPart(text=topic.ask(self._rng)))))
-            replies.append((Piece("<answer>", 1.0), Piece(topic.answer, ANSWER_WEIGHT), Piece("</answer>", 1.0)))
+            replies.append(stated(topic))
             messages.append(_reply(replies[-1]))
         return self._made(tuple(messages), tuple(replies), scene, family="")
 
@@ -130,7 +132,7 @@ class Teacher:
             rule=self._rule,
             first_view=first_view,
         )
-        last = answer_pieces(self._thought(topic, THOUGHTS_AFTER if asks else THOUGHTS_DIRECT), topic.answer)
+        last = thought_and_answer(self._thought(topic, THOUGHTS_AFTER if asks else THOUGHTS_DIRECT), topic)
         replies = (self._call(topic), last) if asks else (last,)
         return self._made(played(spec, replies), replies, scene, family=topic.family)
 
@@ -152,9 +154,15 @@ class Teacher:
         return f"the {topic.subject} . {self._rng.choice(moods)}"
 
 
-def answer_pieces(thought: str, answer: str) -> tuple[Piece, ...]:
+def stated(topic: Topic) -> tuple[Piece, ...]:
+    """The answer, which stands in one place or follows from several."""
+    box = topic.region if len(topic.boxes) == 1 else None
+    return Piece("<answer>", 1.0), Piece(topic.answer, ANSWER_WEIGHT, box), Piece("</answer>", 1.0)
+
+
+def thought_and_answer(thought: str, topic: Topic) -> tuple[Piece, ...]:
     """A reply that thinks and answers."""
-    return Piece(f"<think>{thought}</think><answer>", 1.0), Piece(answer, ANSWER_WEIGHT), Piece("</answer>", 1.0)
+    return Piece(f"<think>{thought}</think>", 1.0), *stated(topic)
 
 
 def _reply(pieces: Sequence[Piece]) -> Message:

@@ -21,7 +21,16 @@ from visionthink.core.tool import ToolBox
 from visionthink.datasets.world.generate import one_of
 from visionthink.datasets.world.layout import GRID, Layout
 from visionthink.datasets.world.topic import Topic
-from visionthink.model.lesson import ANSWER_WEIGHT, DIRECT_PROTOCOL, Lesson, Piece, Teacher, answer_pieces, played
+from visionthink.model.lesson import (
+    ANSWER_WEIGHT,
+    DIRECT_PROTOCOL,
+    Lesson,
+    Piece,
+    Teacher,
+    played,
+    stated,
+    thought_and_answer,
+)
 from visionthink.model.speech import THOUGHTS_AFTER, THOUGHTS_ASK, THOUGHTS_DIRECT
 
 REGION_PROTOCOL: Final = "compact-region-v1"
@@ -104,7 +113,7 @@ class RegionTeacher(Teacher):
             case "direct quarter":
                 return self._answered(scene, topic, DIRECT_PROTOCOL, "quarter")
             case "direct window" if topic.family != "corner":
-                replies = (answer_pieces(self._thought(topic, THOUGHTS_DIRECT), topic.answer),)
+                replies = (thought_and_answer(self._thought(topic, THOUGHTS_DIRECT), topic),)
                 window = self._window(one_of(self._right(topic.region), self._rng))
                 return self._lesson(scene, topic, DIRECT_PROTOCOL, window, replies)
             case "ask":
@@ -120,7 +129,7 @@ class RegionTeacher(Teacher):
         scene, family = next(self._scenes), self._rng.choice(self._pairs)
         topic = one_of([topic for topic in self._layout.topics(scene) if topic.family == family], self._rng)
         (ending,) = self._rng.choices(tuple(_PAIR_ENDINGS), weights=tuple(_PAIR_ENDINGS.values()))
-        known = (*_noted(topic, topic.notes, THOUGHTS_DIRECT, self._rng), *_answer(topic))
+        known = (*_noted(topic, THOUGHTS_DIRECT, self._rng), *stated(topic))
         match ending:
             case "direct full":
                 return self._lesson(scene, topic, DIRECT_PROTOCOL, "full", (known,))
@@ -138,15 +147,15 @@ class RegionTeacher(Teacher):
         first, second = self._at(topic, 0), self._at(topic, 1)
         places = [self._aimed(one) if weight else one.place for one in (first, second)]
         start = (*self._placed(topic, THOUGHTS_ASK, weight=weight), Piece(_call(self._tool.name, places[0]), weight))
-        last = (*_noted(topic, topic.notes, THOUGHTS_AFTER, self._rng), *_answer(topic))
+        last = (*_noted(topic, THOUGHTS_AFTER, self._rng), *stated(topic))
         is_whole, is_again = places[0] == WHOLE, not weight or self._rng.random() < _AGAIN_RATIO
         if is_whole or places[0] == places[1] or not is_again or self._holds(places[0], second):
             return self._lesson(scene, topic, REGION_PROTOCOL, "quarter", (start, last))
         again = (
             Piece("<think>", weight),
-            Piece(f"{topic.notes[0]}", ANSWER_WEIGHT),
+            Piece(topic.notes[0], ANSWER_WEIGHT, first.region),
             Piece(f" . the {topic.subject} ,", weight),
-            Piece(f" {second.place}", _PLACE_WEIGHT),
+            Piece(f" {second.place}", _PLACE_WEIGHT, second.region),
             Piece(f" . {self._rng.choice(THOUGHTS_ASK)}</think>", weight),
             Piece(_call(self._tool.name, places[1]), weight),
         )
@@ -175,11 +184,11 @@ class RegionTeacher(Teacher):
 
     def _answered(self, scene: Any, topic: Topic, protocol: str, first_view: FirstView) -> Lesson:
         thought = self._placed(topic, THOUGHTS_DIRECT, weight=1.0)
-        return self._lesson(scene, topic, protocol, first_view, ((*thought, *_answer(topic)),))
+        return self._lesson(scene, topic, protocol, first_view, ((*thought, *stated(topic)),))
 
     def _asked(self, scene: Any, topic: Topic, region: str, *, weight: float) -> Lesson:
         thought = self._placed(topic, THOUGHTS_ASK, weight=weight)
-        last = (*self._placed(topic, THOUGHTS_AFTER, weight=1.0), *_answer(topic))
+        last = (*self._placed(topic, THOUGHTS_AFTER, weight=1.0), *stated(topic))
         call = Piece(_call(self._tool.name, region), weight)
         return self._lesson(scene, topic, REGION_PROTOCOL, "quarter", ((*thought, call), last))
 
@@ -206,7 +215,7 @@ class RegionTeacher(Teacher):
         """A thought: what is asked for, where it stands, then a mood drawn at random."""
         return (
             Piece(f"<think>the {topic.subject} ,", weight),
-            Piece(f" {topic.place}", _PLACE_WEIGHT),
+            Piece(f" {topic.place}", _PLACE_WEIGHT, topic.boxes[0]),
             Piece(f" . {self._rng.choice(moods)}</think>", weight),
         )
 
@@ -214,18 +223,11 @@ class RegionTeacher(Teacher):
         return named_view(region, self._size, self._rule)
 
 
-def _noted(topic: Topic, notes: Sequence[str], moods: Sequence[str], rng: random.Random) -> tuple[Piece, ...]:
-    """A thought that says what was read."""
-    return (
-        Piece("<think>", 1.0),
-        Piece(" , ".join(notes), ANSWER_WEIGHT),
-        Piece(f" . the {topic.subject} . {rng.choice(moods)}</think>", 1.0),
-    )
-
-
-def _answer(topic: Topic) -> tuple[Piece, ...]:
-    """What follows a thought that answers."""
-    return Piece("<answer>", 1.0), Piece(topic.answer, ANSWER_WEIGHT), Piece("</answer>", 1.0)
+def _noted(topic: Topic, moods: Sequence[str], rng: random.Random) -> tuple[Piece, ...]:
+    """A thought that says what was read in each place."""
+    notes = [Piece(note, ANSWER_WEIGHT, box) for note, box in zip(topic.notes, topic.boxes, strict=True)]
+    told = [piece for note in notes for piece in (Piece(" , ", 1.0), note)][1:]
+    return Piece("<think>", 1.0), *told, Piece(f" . the {topic.subject} . {rng.choice(moods)}</think>", 1.0)
 
 
 def _call(tool: str, region: str) -> str:

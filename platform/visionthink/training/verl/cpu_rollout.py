@@ -90,7 +90,7 @@ class CpuServer:
         """What other servers do about caches and memory."""
 
     wake_up = sleep = abort_all_requests = resume_generation = nothing
-    clear_kv_cache = release_kv_cache = resume_kv_cache = start_profile = set_global_steps = nothing
+    clear_kv_cache = release_kv_cache = resume_kv_cache = start_profile = stop_profile = set_global_steps = nothing
 
     def _generate(
         self, prompt_ids: list[int], params: dict[str, Any], images: list[Image.Image]
