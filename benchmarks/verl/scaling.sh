@@ -25,6 +25,17 @@ train() { # GPUS NODES GPUS_A_NODE FIRST_GPU FIRST_CORE ARGUMENT...
   fi
 }
 
+# A training that was stopped early leaves its GPUs a little later. SETTLE may be a command that ends what it left.
+settle() {
+  sleep 5
+  ${SETTLE:-true} || true
+  for _ in $(seq 60); do
+    nvidia-smi --query-gpu=memory.used --format=csv,noheader,nounits | awk '$1 > 4000 { exit 1 }' && return
+    sleep 1
+  done
+  nvidia-smi
+}
+
 # In the background: what a profiler wrote is read while the next training starts.
 profile() { # GPUS
   local traces=("$work/$1"/profile/*.json.gz)
@@ -36,6 +47,7 @@ train 2 2 1 1 "$cores" "$@" & two=$!
 wait "$one" || echo "one GPU: $?, see $out/gpus-1.log"
 wait "$two" || echo "two GPUs: $?, see $out/gpus-2.log"
 profile 1; profile 2
+settle
 train 4 2 2 0 0 "$@" || echo "four GPUs: $?, see $out/gpus-4.log"
 profile 4
 "$python" - "$out" <<'SUM'
