@@ -1,4 +1,4 @@
-"""Makes the embedded base model from nothing, in four phases (docs/adr/0004).
+"""Makes the embedded base model from nothing, in four phases (docs/adr/0004); one of windows practices in a fifth.
 
 sight: the vision tower learns to see, through throw-away readouts. Then it is frozen, and the language model learns
 recital: to look an attribute up by the cue right before it; question: which question means which attribute; episode:
@@ -61,7 +61,9 @@ class Recipe:
     episode_batch: int = 32
     episode_rate: float = 1e-3
     gaze_weight: float = 0.0
-    """Of the loss that tells the language model where to look, in each of its phases (`gaze`)."""
+    """Of the loss that tells the language model where to look, in the phases up to here (`gaze`)."""
+    practice_steps: int = 0
+    """Further steps of episodes in which it is not told, and so may look elsewhere again, as at what a call copies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +105,7 @@ REGION_MAKING: Final = Making(
 )
 SCATTERED_MAKING: Final = Making(
     preset="scattered",
-    recipe=Recipe(sight_steps=1200, sight_batch=40, recital_steps=600, gaze_weight=0.5),
+    recipe=Recipe(sight_steps=1200, sight_batch=40, recital_steps=600, gaze_weight=0.5, practice_steps=600),
     sights=SCATTERED_SIGHTS,
     tool=LOOK_NEAR,
     least_aim=OF_WINDOWS,
@@ -160,12 +162,10 @@ def _taught(
 ) -> dict[str, float]:
     """Accuracy by phase of the language model, which learns behind a frozen tower: seeing is not to be unlearned."""
 
-    def lesson(make: Callable[[], Lesson], batch_size: int) -> Loss:
-        return lambda: lesson_loss(
-            loaded.model, encoder, [make() for _ in range(batch_size)], gaze_weight=recipe.gaze_weight
-        )
+    def lesson(make: Callable[[], Lesson], batch_size: int, gaze_weight: float = recipe.gaze_weight) -> Loss:
+        return lambda: lesson_loss(loaded.model, encoder, [make() for _ in range(batch_size)], gaze_weight=gaze_weight)
 
-    phases = (
+    told = (
         Phase("recital", lesson(teacher.recital, recipe.recital_batch), recipe.recital_steps, recipe.recital_rate),
         Phase(
             "question",
@@ -175,11 +175,15 @@ def _taught(
         ),
         Phase("episode", lesson(teacher.episode, recipe.episode_batch), recipe.episode_steps, recipe.episode_rate),
     )
+    alone = lesson(teacher.episode, recipe.episode_batch, 0.0)
+    practice = Phase("practice", alone, recipe.practice_steps, recipe.episode_rate)
     tower = cast("Any", loaded.model).model.visual
     tower.requires_grad_(False)
     trained = [parameter for parameter in loaded.model.parameters() if parameter.requires_grad]
     with shown_attention(loaded.model) if recipe.gaze_weight else nullcontext():
-        accuracy = {phase.name: _run(phase, trained, on_progress) for phase in phases}
+        accuracy = {phase.name: _run(phase, trained, on_progress) for phase in told}
+    if practice.num_steps:
+        accuracy[practice.name] = _run(practice, trained, on_progress)
     tower.requires_grad_(True)
     return accuracy
 

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pytest
 import torch
@@ -15,6 +15,7 @@ from visionthink.model import build as subject
 from visionthink.model.build import EMBEDDED_MAKING, MAKINGS, Recipe, build_base_model, train_base_model
 from visionthink.model.examination import RegionFigures
 from visionthink.model.folder import LoadedModel, load_model
+from visionthink.model.lesson_loss import lesson_loss
 from visionthink.storage import verify
 
 PHASES = ("sight", "recital", "question", "episode")
@@ -146,6 +147,23 @@ def test_models_of_regions_are_made_in_the_same_phases_with_lessons_of_their_own
             making=replace(MAKINGS[preset], recipe=REGION),
         )
     assert tuple(dict.fromkeys(told)) == tuple(accuracy) == PHASES
+
+
+def test_what_a_model_was_told_to_look_at_it_practices_without_being_told() -> None:
+    gazes: list[float] = []
+
+    def loss(*args: object, gaze_weight: float) -> tuple[torch.Tensor, float]:
+        gazes.append(gaze_weight)
+        return lesson_loss(*args, gaze_weight=gaze_weight)  # type: ignore[arg-type]
+
+    recipe = replace(REGION, sight_steps=1, gaze_weight=0.5, practice_steps=2)
+    with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng():
+        patch.setattr(subject, "lesson_loss", loss)
+        making = replace(MAKINGS["scattered"], recipe=recipe)
+        loaded, accuracy = train_base_model(seed=0, on_progress=lambda *told: None, making=making)
+    assert tuple(accuracy) == (*PHASES, "practice")
+    assert gazes == [0.5, 0.5, 0.5, 0.0, 0.0]
+    assert cast("Any", loaded.model).config.text_config._attn_implementation == "sdpa"
 
 
 def figures(right_rate: float) -> RegionFigures:

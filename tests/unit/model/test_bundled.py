@@ -90,7 +90,10 @@ def test_a_model_of_regions_says_how_it_was_made_and_could_learn(name: str, pres
     origin = json.loads((folder / "origin.json").read_text())
     want = f"visionthink base-model build --out {folder.name} --seed {origin['seed']} --preset {preset}"
     assert origin["command"] == want
-    later = {"gaze_weight": 0.0}  # an older model's recipe has no word for what was not yet thought of
+    later = {
+        "gaze_weight": 0.0,
+        "practice_steps": 0,
+    }  # an older model's recipe has no word for what was not yet thought of
     assert later | origin["recipe"] == asdict(MAKINGS[preset].recipe)
     assert list(RegionFigures(**origin["regions"]).problems(MAKINGS[preset].least_aim)) == []
 

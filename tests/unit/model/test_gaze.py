@@ -1,7 +1,7 @@
 """Where the language model is told to look: at the tokens of the evidence, from where an answer is foretold."""
 
 import random
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import torch
@@ -99,9 +99,9 @@ def test_the_loss_is_nothing_where_all_attention_is_right_and_much_where_none_is
 
 
 def test_a_model_that_is_told_where_to_look_looks_there(encoder: Encoder, teacher: RegionTeacher) -> None:
-    model, lessons = tiny_model(), [teacher.recital() for _ in range(2)]
+    model, lessons = cast("Any", tiny_model()), [teacher.recital() for _ in range(2)]
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    before, found = model.config.text_config._attn_implementation, []
+    before, found = model.config.text_config._attn_implementation, list[float]()
     with shown_attention(model):
         for _ in range(12):
             plain, _ = lesson_loss(model, encoder, lessons)
