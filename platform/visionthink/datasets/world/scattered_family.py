@@ -141,9 +141,14 @@ def _topics(family: Family[Aspect], scene: ScatteredScene) -> Iterator[Topic]:
             for panel, tag in zip(TAGS, scene.tags, strict=True):
                 yield _topic(family, Aspect(scene, tag), (panel,), f"{tag.color} {family.name}")
         case "tags":
-            yield _topic(family, Aspect(scene, scene.tags[0]), TAGS, family.name)
+            yield _topic(family, Aspect(scene, scene.tags[0]), _in_reading_order(scene), family.name)
         case panel:
             yield _topic(family, Aspect(scene, scene.tags[0]), (panel,), family.name)
+
+
+def _in_reading_order(scene: ScatteredScene) -> tuple[str, ...]:
+    """Both tags, row by row: who says what is on each has to begin with one of them."""
+    return tuple(sorted(TAGS, key=lambda panel: (panel_box(scene, panel).top, panel_box(scene, panel).left)))
 
 
 def _topic(family: Family[Aspect], aspect: Aspect, panels: tuple[str, ...], subject: str) -> Topic:
@@ -155,5 +160,5 @@ def _topic(family: Family[Aspect], aspect: Aspect, panels: tuple[str, ...], subj
         needs_high_res=family.needs_high_res,
         boxes=tuple(panel_box(aspect.scene, panel) for panel in panels),
         places=tuple(map(aspect.scene.place_of, panels)),
-        notes=tuple(tag.suffix for tag in aspect.scene.tags) if panels == TAGS else (),
+        notes=tuple(aspect.scene.tags[TAGS.index(panel)].suffix for panel in panels) if len(panels) > 1 else (),
     )

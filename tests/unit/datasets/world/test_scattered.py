@@ -195,3 +195,15 @@ def test_the_ground_tells_where_it_is() -> None:
     edges = picture[[0, 0, -1, -1], [0, -1, 0, -1]]
     red, blue = edges[:, 0].reshape(2, 2), edges[:, 2].reshape(2, 2)
     assert (red[:, 1] - red[:, 0] > 50).all() and (blue[1] - blue[0] > 50).all()
+
+
+def test_what_is_on_both_tags_is_told_in_the_order_in_which_one_reads() -> None:
+    seen = set()
+    for scene in drawn(40):
+        (topic,) = [topic for topic in SCATTERED.topics(scene) if topic.family == "match"]
+        corners = [(box.top, box.left) for box in topic.boxes]
+        assert corners == sorted(corners)
+        told = {panel_box(scene, name): tag.suffix for name, tag in zip(TAGS, scene.tags, strict=True)}
+        assert dict(zip(topic.boxes, topic.notes, strict=True)) == told
+        seen.add(topic.notes == tuple(tag.suffix for tag in scene.tags))
+    assert seen == {True, False}
