@@ -39,7 +39,7 @@ class _Weights(NamedTuple):
 
 
 def begin_to_import() -> None:
-    """Have what the processes import be imported while this one goes on; the first pool then starts the sooner."""
+    """Have what takes seconds be imported once for all processes, while this one goes on."""
     multiprocessing.get_context("forkserver").set_forkserver_preload([_MODULE])
     forkserver.ensure_running()
 
@@ -48,8 +48,8 @@ class _Worker:
     """One process, and the thread of this one that waits for it."""
 
     def __init__(self, folder: Path, batch_size: int, pruning: Pruning | None) -> None:
+        begin_to_import()
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([_MODULE])  # what takes seconds to import is imported once for all of them
         self._batch_size = batch_size
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_answer, args=(theirs, folder, batch_size, pruning), daemon=True)

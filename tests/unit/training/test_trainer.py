@@ -1,8 +1,6 @@
 """The loop picks fair batches, resumes to the bit, and learns what the judge rewards."""
 
 import math
-import random
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +21,6 @@ from visionthink.errors import ConfigError, DataError, EngineError
 from visionthink.judges import Grade, GradeItem, Judge
 from visionthink.model.bundled import base_folder
 from visionthink.model.folder import LoadedModel, load_model, save_model
-from visionthink.training import order
 from visionthink.training.local import trainer as subject
 from visionthink.training.local.checkpoint import checkpoint_step
 from visionthink.training.local.optimization import DivergedError
@@ -32,7 +29,6 @@ from visionthink.training.local.trainer import LocalTrainer, Setting
 
 NEEDED = [prompt(number, needed=True) for number in range(5)]
 REST = [prompt(number, needed=False) for number in range(5, 12)]
-ORDER = [[1, 0, 4, 2], [3, 3, 4, 1], [2, 0, 3, 0], [2, 4, 1, 3]]
 Steps = list[tuple[int, Mapping[str, float]]]
 
 
@@ -119,42 +115,6 @@ def test_rollouts_of_several_processes_train_the_very_same_model(tmp_path: Path)
     assert without_times(steps) == without_times(told)
     assert all(torch.equal(weights[name], same[name]) for name in weights)
     assert any(not torch.equal(weights[name], value) for name, value in load_model(base).model.state_dict().items())
-
-
-def test_an_epoch_shows_every_prompt_once() -> None:
-    how = setting(num_prompts=4, needed_ratio=0.5)
-    for prompts, label in ((NEEDED, "needed"), (REST, "not needed")):
-        picked = [item for step in range(35) for item in order._slice(label, prompts, step, 2, how.seed)]
-        for start in range(0, len(picked), len(prompts)):
-            epoch = [item.sample.id for item in picked[start : start + len(prompts)]]
-            assert sorted(epoch) == sorted(item.sample.id for item in prompts)[: len(epoch)]
-        first, second = picked[: len(prompts)], picked[len(prompts) : 2 * len(prompts)]
-        assert first != second, "the next epoch has another order"
-
-
-def test_the_order_of_prompts_is_the_reviewed_one() -> None:
-    """A run that was begun before goes on with it."""
-    picked = [[item.sample.id for item in order._slice("needed", NEEDED, step, 4, 3)] for step in range(4)]
-    assert [[int(name.removeprefix("sample-")) for name in step] for step in picked] == ORDER
-
-
-def test_an_epoch_is_shuffled_once_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = []
-
-    class Counted(random.Random):
-        def __init__(self, seed: str) -> None:
-            made.append(seed)
-            super().__init__(seed)
-
-    monkeypatch.setattr(random, "Random", Counted)
-    order._slice("needed", NEEDED, 1, 12, 0)
-    assert made == ["0/needed/2", "0/needed/3", "0/needed/4"]
-
-
-def test_a_batch_may_be_larger_than_an_epoch() -> None:
-    picked = order._slice("needed", NEEDED, 0, 12, 0)
-    counts = Counter(item.sample.id for item in picked)
-    assert set(counts.values()) == {2, 3} and len(counts) == 5
 
 
 @pytest.mark.parametrize(("ratio", "num_needed"), [(0.0, 0), (1 / 3, 2), (0.5, 3), (1.0, 6)])
