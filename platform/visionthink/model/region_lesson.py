@@ -54,7 +54,7 @@ _ENDINGS: Final[dict[str, float]] = {
 when to look or what to ask for."""
 
 
-_PAIR_RATIO: Final = 0.25
+_PAIR_RATIO: Final = 0.4
 """Of episodes, where questions with their evidence in two places are taught too."""
 _PAIR_ENDINGS: Final[dict[str, float]] = {
     "direct full": 0.3,

@@ -1,7 +1,9 @@
-"""Families of questions about pictures of the layout `scattered`: the grid's, of a tag by its color, and one more.
+"""Families of questions about pictures of the layout `scattered`: the grid's, of a tag by its color, and two more.
 
-A family that asks about a tag asks about either one; the question names its color. `match` asks about both, so one
-window seldom holds its evidence.
+A family that asks about a tag asks about either one; the question names its color. `letters` and `match` ask about
+both, so one window seldom holds their evidence. Who has seen one tag answers the first in half of the cases and who has
+seen both in all of them, so each look is worth something; of `match` half is guessed, and a first look alone adds
+nothing.
 """
 
 from collections.abc import Iterator
@@ -31,6 +33,10 @@ class Aspect(NamedTuple):
 def _same_suffix(aspect: Aspect) -> str:
     first, second = aspect.scene.tags
     return "yes" if first.suffix == second.suffix else "no"
+
+
+def _both_suffixes(aspect: Aspect) -> str:
+    return "".join(sorted(tag.suffix for tag in aspect.scene.tags))
 
 
 def _as_on_the_grid(name: str) -> Family[Aspect]:
@@ -77,6 +83,18 @@ _ALL: Final[tuple[Family[Aspect], ...]] = (
         held_out=True,
         questions=("what letter is on the {color} tag ?", "read the letter after the digits on the {color} tag ."),
         answer=lambda aspect: aspect.tag.suffix,
+    ),
+    Family(
+        name="letters",
+        panel=BOTH_TAGS,
+        needs_high_res=True,
+        held_out=False,
+        questions=(
+            "which letters are on both tags , in alphabetical order ?",
+            "read the letters after the digits on both tags , in the order of the alphabet .",
+        ),
+        answer=_both_suffixes,
+        num_looks=2,
     ),
     Family(
         name="match",

@@ -1,6 +1,7 @@
 """The layout `scattered`: what is asked of a tag names its color, places are true, and print needs the full view."""
 
 import random
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,6 +15,7 @@ from visionthink.config.data import DataConfig, WorldLayout
 from visionthink.core.closer_look import NEAR_REGIONS, named_view
 from visionthink.core.geometry import ViewRule, full_view, quarter_view
 from visionthink.datasets.world import LAYOUTS, SCATTERED, generate, get_layout, split_of
+from visionthink.datasets.world.glyph import LETTERS
 from visionthink.datasets.world.scattered_scene import PANELS, TAGS, ScatteredScene, draw_scene, panel_box
 from visionthink.datasets.world.scene import COLORS
 from visionthink.datasets.world.topic import Topic
@@ -38,6 +40,7 @@ TRUTHS: Mapping[str, Callable[[ScatteredScene], str]] = {
     "tallest": lambda scene: ("left", "middle", "right")[scene.tallest],
     "mark": lambda scene: scene.mark,
     "axis": lambda scene: scene.labels[scene.tallest],
+    "letters": lambda scene: min(letters := [tag.suffix for tag in scene.tags]) + max(letters),
     "match": lambda scene: "yes" if len({tag.suffix for tag in scene.tags}) == 1 else "no",
 }
 TAG_TRUTHS: Mapping[str, Callable[[ScatteredScene, int], str]] = {
@@ -118,11 +121,12 @@ def test_suffixes_of_both_tags_agree_in_half_of_the_scenes_and_colors_never() ->
     assert max(letters.values()) / len(scenes) < 1 / 12 + 0.03
 
 
-def test_the_evidence_of_match_is_a_box_around_both_tags() -> None:
-    (sample,) = generate("test", 1, seed=0, families=["match"], layout=SCATTERED)
+@pytest.mark.parametrize(("family", "answers"), [("letters", f"[{LETTERS}]{{2}}"), ("match", "yes|no")])
+def test_the_evidence_of_a_question_about_both_tags_is_a_box_around_them(family: str, answers: str) -> None:
+    (sample,) = generate("test", 1, seed=0, families=[family], layout=SCATTERED)
     topic = Topic(
-        family="match",
-        subject="match",
+        family=family,
+        subject=family,
         questions=("?",),
         answer="no",
         needs_high_res=True,
@@ -131,7 +135,7 @@ def test_the_evidence_of_match_is_a_box_around_both_tags() -> None:
     )
     assert topic.place == "top"
     assert all(topic.region.contains(box) for box in topic.boxes)
-    assert sample.region is not None and sample.answer in ("yes", "no")
+    assert sample.region is not None and re.fullmatch(answers, sample.answer)
 
 
 def test_a_place_is_content_and_decides_the_split_while_style_does_not() -> None:
@@ -200,7 +204,8 @@ def test_the_ground_tells_where_it_is() -> None:
 def test_what_is_on_both_tags_is_told_in_the_order_in_which_one_reads() -> None:
     seen = set()
     for scene in drawn(40):
-        (topic,) = [topic for topic in SCATTERED.topics(scene) if topic.family == "match"]
+        topic, other = [topic for topic in SCATTERED.topics(scene) if topic.family in ("letters", "match")]
+        assert (topic.boxes, topic.notes, topic.places) == (other.boxes, other.notes, other.places)
         corners = [(box.top, box.left) for box in topic.boxes]
         assert corners == sorted(corners)
         told = {panel_box(scene, name): tag.suffix for name, tag in zip(TAGS, scene.tags, strict=True)}

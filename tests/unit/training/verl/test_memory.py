@@ -1,6 +1,6 @@
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -80,28 +80,36 @@ def test_estimate_is_what_an_h100_and_its_node_were_seen_to_hold(
     assert estimate.host_gib == pytest.approx(host_gib, rel=0.2)
 
 
+H200: Final = (139.8, 4)
+"""GiB of memory, and rollouts that were differentiated at a time."""
+H100: Final = (79.6, 2)
+
+
 @pytest.mark.parametrize(
-    ("nodes", "gpus", "gpu_gib", "host_gib"),
+    ("nodes", "gpus", "card", "shard_size", "gpu_gib", "host_gib"),
     [
-        pytest.param(1, 1, 88.84, 68.67, id="one"),
-        pytest.param(2, 1, 80.97, 113.95, id="two nodes of one"),
-        pytest.param(2, 2, 77.43, 205.45, id="two nodes of two"),
+        pytest.param(1, 1, H200, None, 88.84, 68.67, id="one"),
+        pytest.param(2, 1, H200, None, 80.97, 113.95, id="two nodes of one"),
+        pytest.param(2, 2, H200, None, 77.43, 205.45, id="two nodes of two"),
+        pytest.param(1, 1, H100, 1, 58.62, 69.06, id="one, a whole copy"),
+        pytest.param(2, 1, H100, 1, 59.63, 113.99, id="two nodes of one, whole copies"),
+        pytest.param(2, 2, H100, 1, 59.30, 188.58, id="two nodes of two, whole copies"),
     ],
 )
-def test_estimate_is_what_several_h200_and_their_nodes_were_seen_to_hold(
-    nodes: int, gpus: int, gpu_gib: float, host_gib: float
+def test_estimate_is_what_several_gpus_and_their_nodes_were_seen_to_hold(
+    nodes: int, gpus: int, card: tuple[float, int], shard_size: int | None, gpu_gib: float, host_gib: float
 ) -> None:
-    # benchmarks/results/scale/training.json; what was seen of nodes is their sum
-    number = nodes * gpus
+    # benchmarks/results/scale/training{,-whole-copies}.json; what was seen of nodes is their sum
+    (memory_gib, micro_batch), number = card, nodes * gpus
     settings: dict[str, Any] = {
         "train.num_prompts": 4 * number,
         "train.group_size": 16,
-        "train.micro_batch_size": 4,
+        "train.micro_batch_size": micro_batch,
         "verl.num_nodes": nodes,
         "verl.gpus_per_node": gpus,
-        "verl.shard_size": None,
+        "verl.shard_size": shard_size,
         "verl.num_agent_workers": 8 * number,
-        "verl.gpu_memory_gib": 139.8,
+        "verl.gpu_memory_gib": memory_gib,
     }
     estimate = estimate_memory(load_config(None, settings, preset="3b-lora-1x1"), QWEN_7B)
     assert estimate.gpu_gib == pytest.approx(gpu_gib, rel=0.05)
