@@ -34,7 +34,7 @@ from visionthink.model.gaze import shown_attention
 from visionthink.model.lesson import Lesson, Teacher
 from visionthink.model.lesson_loss import lesson_loss
 from visionthink.model.patch_embedding import use_linear_patches
-from visionthink.model.region_lesson import RegionTeacher
+from visionthink.model.region_lesson import GRID_SHARES, SCATTERED_SHARES, RegionTeacher, Shares
 from visionthink.model.schedule import cosine_rate
 from visionthink.model.sight import REGION_SIGHTS, SCATTERED_SIGHTS, WHOLE_SIGHTS, SightPhase, Sights
 
@@ -76,6 +76,8 @@ class Making:
     sights: Sights
     tool: LookAt | None
     """What it looks at regions with; None of one that asks for the whole alone."""
+    shares: Shares = GRID_SHARES
+    """How often it hears lessons of each kind, if it looks at regions."""
     least_aim: LeastAim = OF_QUARTERS
     """What it must come to, or it is refused."""
 
@@ -93,7 +95,7 @@ class Making:
         layout = self.sights.layout
         if self.tool is None:
             return Teacher(rule=rule, rng=rng, layout=layout)
-        return RegionTeacher(rule=rule, rng=rng, layout=layout, tool=self.tool)
+        return RegionTeacher(rule=rule, rng=rng, layout=layout, tool=self.tool, shares=self.shares)
 
 
 EMBEDDED_MAKING: Final = Making(preset=None, recipe=Recipe(), sights=WHOLE_SIGHTS, tool=None)
@@ -105,9 +107,10 @@ REGION_MAKING: Final = Making(
 )
 SCATTERED_MAKING: Final = Making(
     preset="scattered",
-    recipe=Recipe(sight_steps=1200, sight_batch=40, recital_steps=600, gaze_weight=0.5, practice_steps=600),
+    recipe=Recipe(sight_steps=2800, sight_batch=40, recital_steps=600, gaze_weight=0.5, practice_steps=600),
     sights=SCATTERED_SIGHTS,
     tool=LOOK_NEAR,
+    shares=SCATTERED_SHARES,
     least_aim=OF_WINDOWS,
 )
 MAKINGS: Final[Mapping[str, Making]] = {

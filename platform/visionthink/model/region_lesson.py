@@ -9,8 +9,8 @@ and the call is for the one that the place is named after, since an aim is a cop
 
 import json
 import random
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from visionthink.core.closer_look import LOOK_AT, WHOLE, LookAt, named_view
@@ -34,25 +34,51 @@ from visionthink.model.lesson import (
 from visionthink.model.speech import THOUGHTS_AFTER, THOUGHTS_ASK, THOUGHTS_DIRECT
 
 REGION_PROTOCOL: Final = "compact-region-v1"
-_FULL_RATIO: Final = 0.5
-_WINDOW_RATIO: Final = 0.25
-"""Of recitals and question rounds; the others show the quarter view."""
 _AIM_RATIO: Final = 0.6
 """Of asked regions: below .45 or so of right ones reinforcement learning never finds out where to look."""
 _WHOLE_RATIO: Final = 0.2
 """Of calls."""
 _PLACE_WEIGHT: Final = 2.0
-_ENDINGS: Final[dict[str, float]] = {
-    "direct full": 0.15,
-    "direct quarter": 0.10,
-    "direct window": 0.15,
-    "answer": 0.25,
-    "ask": 0.25,
-    "shown": 0.10,
-}
-"""Shares of episodes. With `shown` the call is given: it teaches to name the place and to read after a look, and not
-when to look or what to ask for."""
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shares:
+    """How often lessons of each kind are drawn."""
+
+    full: float
+    """Of recitals and question rounds, those that show the full view ..."""
+    window: float
+    """... and a window; the others show the quarter view."""
+    endings: Mapping[str, float]
+    """Of episodes. With `shown` the call is given: it teaches to name the place and to read after a look, and not when
+    to look or what to ask for. `direct coarse` asks the quarter view for what it shows."""
+
+
+GRID_SHARES: Final = Shares(
+    full=0.5,
+    window=0.25,
+    endings={
+        "direct full": 0.15,
+        "direct quarter": 0.10,
+        "direct window": 0.15,
+        "answer": 0.25,
+        "ask": 0.25,
+        "shown": 0.10,
+    },
+)
+SCATTERED_SHARES: Final = Shares(
+    full=0.35,
+    window=0.2,
+    endings={
+        "direct full": 0.10,
+        "direct coarse": 0.20,
+        "direct window": 0.10,
+        "answer": 0.25,
+        "ask": 0.25,
+        "shown": 0.10,
+    },
+)
+"""Panels lie on the quarter view's tokens in four ways in place of one, so reading them off it takes more lessons."""
 
 _PAIR_RATIO: Final = 0.4
 """Of episodes, where questions with their evidence in two places are taught too."""
@@ -63,7 +89,10 @@ _PAIR_ENDINGS: Final[dict[str, float]] = {
     "ask": 0.35,
     "shown": 0.15,
 }
-_AGAIN_RATIO: Final = 0.5
+_PAIR_WHOLE_RATIO: Final = 0.05
+"""Of calls. The whole shows both places at once, so with as many calls for it as in other episodes reinforcement
+learning settles on that, though two windows cost half as much and need not be right often."""
+_AGAIN_RATIO: Final = 0.75
 """Of first looks that are followed by a second one."""
 
 
@@ -77,17 +106,19 @@ class RegionTeacher(Teacher):
         rng: random.Random,
         layout: Layout[Any] = GRID,
         tool: LookAt = LOOK_AT,
+        shares: Shares = GRID_SHARES,
     ) -> None:
         """Draw everything from `rng`; `tool` is on offer. Where the layout has questions about two places, they too."""
         super().__init__(rule=rule, rng=rng, layout=layout)
+        self._shares = shares
         self._tool, self._toolbox = tool, ToolBox((tool,))
         self._pairs = tuple(name for name, family in layout.families.items() if family.num_looks == 2)
 
     def _shown(self, scene: Any) -> tuple[View, Sequence[Topic]]:
         draw = self._rng.random()
-        if draw < _FULL_RATIO:
+        if draw < self._shares.full:
             return self._window(WHOLE), (*self._topics(scene), *self._layout.places(scene))
-        if draw < _FULL_RATIO + _WINDOW_RATIO:
+        if draw < self._shares.full + self._shares.window:
             region, pool = self._rng.choice(self._told(scene))
             return self._window(region), pool
         return quarter_view(self._size, self._rule), (*self._coarse(scene), *self._layout.places(scene))
@@ -106,10 +137,13 @@ class RegionTeacher(Teacher):
         if self._pairs and self._rng.random() < _PAIR_RATIO:
             return self._pair()
         scene, topic = self._drawn()
-        (ending,) = self._rng.choices(tuple(_ENDINGS), weights=tuple(_ENDINGS.values()))
+        endings = self._shares.endings
+        (ending,) = self._rng.choices(tuple(endings), weights=tuple(endings.values()))
         match ending:
             case "direct full":
                 return self._answered(scene, topic, DIRECT_PROTOCOL, "full")
+            case "direct coarse":
+                return self._answered(scene, one_of(self._coarse(scene), self._rng), DIRECT_PROTOCOL, "quarter")
             case "direct quarter":
                 return self._answered(scene, topic, DIRECT_PROTOCOL, "quarter")
             case "direct window" if topic.family != "corner":
@@ -145,7 +179,7 @@ class RegionTeacher(Teacher):
     def _asked_twice(self, scene: Any, topic: Topic, *, weight: float) -> Lesson:
         """A look at the first place, then at the second, or an answer that is a guess; given calls are right ones."""
         first, second = self._at(topic, 0), self._at(topic, 1)
-        places = [self._aimed(one) if weight else one.place for one in (first, second)]
+        places = [self._aimed(one, _PAIR_WHOLE_RATIO) if weight else one.place for one in (first, second)]
         start = (*self._placed(topic, THOUGHTS_ASK, weight=weight), Piece(_call(self._tool.name, places[0]), weight))
         last = (*_noted(topic, THOUGHTS_AFTER, self._rng), *stated(topic))
         is_whole, is_again = places[0] == WHOLE, not weight or self._rng.random() < _AGAIN_RATIO
@@ -173,9 +207,8 @@ class RegionTeacher(Teacher):
         windows = {region: self._window(region).box for region in self._tool.regions}
         return [region for region, window in windows.items() if window and window.contains(box)]
 
-    def _aimed(self, topic: Topic) -> str:
-        draw = self._rng.random()
-        if draw < _WHOLE_RATIO:
+    def _aimed(self, topic: Topic, whole_ratio: float = _WHOLE_RATIO) -> str:
+        if self._rng.random() < whole_ratio:
             return WHOLE
         if self._rng.random() < _AIM_RATIO:
             return topic.place

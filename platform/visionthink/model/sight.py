@@ -23,7 +23,6 @@ from visionthink.model.attribute import ATTRIBUTES, PLACED_ATTRIBUTES, SCATTERED
 from visionthink.model.probe import Glance, Search
 from visionthink.picture import cut
 
-_COARSE_WEIGHT: Final = 0.5
 _UNSEEN: Final = -100
 """In place of a class that is not to be read; cross entropy leaves it out."""
 
@@ -38,6 +37,8 @@ class Sights:
     """Of the pictures of a batch, those that are shown in full ..."""
     window_ratio: float
     """... and as their four windows, each for itself; the others are shown in the quarter view."""
+    coarse_weight: float = 0.5
+    """Of the loss of quarter views."""
     layout: Layout[Any] = GRID
     tells: bool = False
     """Whether the search is also told where to look for what is coarse: among many tokens it does not find out in
@@ -47,7 +48,12 @@ class Sights:
 WHOLE_SIGHTS: Final = Sights(attributes=ATTRIBUTES, full_ratio=0.8, window_ratio=0.0)
 REGION_SIGHTS: Final = Sights(attributes=PLACED_ATTRIBUTES, full_ratio=0.5, window_ratio=0.3)
 SCATTERED_SIGHTS: Final = Sights(
-    attributes=SCATTERED_ATTRIBUTES, full_ratio=0.45, window_ratio=0.25, layout=SCATTERED, tells=True
+    attributes=SCATTERED_ATTRIBUTES,
+    full_ratio=0.35,
+    window_ratio=0.2,
+    coarse_weight=1.0,
+    layout=SCATTERED,
+    tells=True,
 )
 
 
@@ -77,6 +83,7 @@ class SightPhase:
         self._tower = cast("Any", model).model.visual
         self._processor = processor
         self._layout, size, self._tells = sights.layout, sights.layout.size, sights.tells
+        self._coarse_weight = sights.coarse_weight
         self._full, self._quarter = full_view(size, rule), quarter_view(size, rule)
         self._windows = [named_view(region, size, rule) for region in REGIONS]
         self._num_full = round(batch_size * sights.full_ratio)
@@ -104,7 +111,7 @@ class SightPhase:
         loss = _summed(logits, full.scenes, self._attributes) + self._told_loss(full)
         loss = loss + _summed(self._glance(full.tokens, full.scenes), full.scenes, self._glanced)
         coarse = _summed(self._search(quarter.tokens, quarter.scenes), quarter.scenes, self._coarse)
-        loss = loss + _COARSE_WEIGHT * (coarse + self._told_loss(quarter))
+        loss = loss + self._coarse_weight * (coarse + self._told_loss(quarter))
         if self._num_windows:
             loss = loss + self._num_windows / self._num_full * self._windows_loss(drawn[self._num_full : num_wholes])
         fine = _targets(full.scenes, self._attributes[len(self._coarse) :])

@@ -8,11 +8,11 @@ from collections import Counter
 import pytest
 
 from visionthink.core.closer_look import LOOK_NEAR, NEAR_REGIONS, WHOLE, named_view
-from visionthink.core.geometry import View, ViewRule
+from visionthink.core.geometry import View, ViewRule, quarter_view
 from visionthink.core.reply import CallReply, parse_reply
 from visionthink.datasets.world import SCATTERED
 from visionthink.model.lesson import Lesson
-from visionthink.model.region_lesson import RegionTeacher
+from visionthink.model.region_lesson import SCATTERED_SHARES, RegionTeacher
 from visionthink.model.tokenizer import build_tokenizer
 
 RULE = ViewRule(max_pixels=224 * 224, min_pixels=224 * 224)
@@ -26,7 +26,7 @@ THOUGHT = re.compile(r"<think>the ([\w ]+) , (\w+(?: \w+)?) \.")
 
 @pytest.fixture
 def teacher() -> RegionTeacher:
-    return RegionTeacher(rule=RULE, rng=random.Random(0), layout=SCATTERED, tool=LOOK_NEAR)
+    return RegionTeacher(rule=RULE, rng=random.Random(0), layout=SCATTERED, tool=LOOK_NEAR, shares=SCATTERED_SHARES)
 
 
 def first_view(lesson: Lesson) -> View:
@@ -66,6 +66,15 @@ def test_what_both_tags_have_is_named_with_a_color(teacher: RegionTeacher) -> No
         assert words[-1] == lesson.family and len(words) == 1 + (lesson.family in COLORED)
         if lesson.family in COLORED:
             assert f" {words[0]} " in lesson.messages[0].text
+
+
+def test_who_may_not_look_is_asked_for_what_the_quarter_view_shows(teacher: RegionTeacher) -> None:
+    lessons = [teacher.episode() for _ in range(3 * NUM_LESSONS)]
+    quarter = quarter_view(SCATTERED.size, RULE)
+    direct = [one for one in lessons if first_view(one) == quarter and "look closer" not in one.messages[0].text]
+    alone = [one for one in direct if one.family not in PAIRS]
+    assert 0.07 < len(alone) / len(lessons) < 0.17
+    assert not any(SCATTERED.families[one.family].needs_high_res for one in alone)
 
 
 @pytest.fixture

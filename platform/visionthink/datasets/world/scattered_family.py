@@ -1,12 +1,11 @@
 """Families of questions about pictures of the layout `scattered`: the grid's, of a tag by its color, and two more.
 
 A family that asks about a tag asks about either one; the question names its color. `letters` and `match` ask about
-both, so one window seldom holds their evidence. Who has seen one tag answers the first in half of the cases and who has
-seen both in all of them, so each look is worth something; of `match` half is guessed, and a first look alone adds
-nothing.
+both, so one window seldom holds their evidence. `letters` is guessed by nobody who has not seen both tags; of `match`
+half is guessed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
@@ -35,8 +34,8 @@ def _same_suffix(aspect: Aspect) -> str:
     return "yes" if first.suffix == second.suffix else "no"
 
 
-def _both_suffixes(aspect: Aspect) -> str:
-    return "".join(sorted(tag.suffix for tag in aspect.scene.tags))
+def _framed(tag: Tag) -> str:
+    return tag.clutter[tag.framed]
 
 
 def _as_on_the_grid(name: str) -> Family[Aspect]:
@@ -73,7 +72,7 @@ _ALL: Final[tuple[Family[Aspect], ...]] = (
         needs_high_res=True,
         held_out=False,
         questions=("what letter is in the {color} frame ?", "read the framed letter on the {color} tag ."),
-        answer=lambda aspect: aspect.tag.clutter[aspect.tag.framed],
+        answer=lambda aspect: _framed(aspect.tag),
     ),
     _as_on_the_grid("axis"),
     Family(
@@ -90,10 +89,10 @@ _ALL: Final[tuple[Family[Aspect], ...]] = (
         needs_high_res=True,
         held_out=False,
         questions=(
-            "which letters are on both tags , in alphabetical order ?",
-            "read the letters after the digits on both tags , in the order of the alphabet .",
+            "which letters are in both frames , in alphabetical order ?",
+            "read the framed letters on both tags , in the order of the alphabet .",
         ),
-        answer=_both_suffixes,
+        answer=lambda aspect: "".join(sorted(map(_framed, aspect.scene.tags))),
         num_looks=2,
     ),
     Family(
@@ -106,6 +105,9 @@ _ALL: Final[tuple[Family[Aspect], ...]] = (
         num_looks=2,
     ),
 )
+
+_READ: Final[Mapping[str, Callable[[Tag], str]]] = {"letters": _framed, "match": lambda tag: tag.suffix}
+"""What a family that asks about both tags wants to know of each."""
 
 FAMILIES: Final = {family.name: family for family in _ALL}
 QUESTIONS: Final = tuple(
@@ -178,5 +180,7 @@ def _topic(family: Family[Aspect], aspect: Aspect, panels: tuple[str, ...], subj
         needs_high_res=family.needs_high_res,
         boxes=tuple(panel_box(aspect.scene, panel) for panel in panels),
         places=tuple(map(aspect.scene.place_of, panels)),
-        notes=tuple(aspect.scene.tags[TAGS.index(panel)].suffix for panel in panels) if len(panels) > 1 else (),
+        notes=tuple(
+            _READ[family.name](aspect.scene.tags[TAGS.index(panel)]) for panel in panels if family.num_looks > 1
+        ),
     )
