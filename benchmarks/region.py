@@ -6,6 +6,7 @@ program on the machine does not lengthen.
 
     python benchmarks/region.py --out runs/bench-region --paper runs/latest
     python benchmarks/region.py --preset scattered
+    python benchmarks/region.py --preset second-look --seeds 0 1
 
 With `--paper`, the folder of a run of the paper's own method on the world of the first seed, the figure of accuracy
 against tokens shows both.
@@ -66,9 +67,22 @@ def figures(seed: int, result: Mapping[str, Any], seconds: Mapping[str, float]) 
             "accuracy": {name: held_out["accuracy"][name] for name in ("trained", "always_high")},
             "visual_token_ratio": _held_out_tokens(result["metrics"]),
         },
+        "families": _by_family(result["metrics"]),
         "seconds": seconds["wall_s"],
         "processor_seconds": seconds["processor_s"],
     }
+
+
+def _by_family(metrics: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """By family: accuracy of the trained model and of both views alone, and visual tokens of an episode."""
+    told = {
+        "trained": "eval/family_accuracy/trained/",
+        "always_high": "eval/family_accuracy/always_high/",
+        "always_low": "eval/family_accuracy/always_low/",
+        "visual_tokens": "eval/family_visual_tokens_mean/trained/",
+    }
+    families = sorted(name.removeprefix(told["trained"]) for name in metrics if name.startswith(told["trained"]))
+    return {family: {name: metrics[prefix + family] for name, prefix in told.items()} for family in families}
 
 
 def _held_out_tokens(metrics: Mapping[str, float]) -> float:
@@ -83,7 +97,7 @@ def _held_out_tokens(metrics: Mapping[str, float]) -> float:
 def main() -> int:
     """Run what is missing, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--preset", choices=("region", "scattered"), default="region")
+    parser.add_argument("--preset", choices=("region", "scattered", "second-look"), default="region")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--out", type=Path, help="default: runs/bench-PRESET")
     parser.add_argument("--results", type=Path, help="default: summary.json, or PRESET.json, among the results")

@@ -18,7 +18,6 @@ from visionthink.model.tokenizer import build_tokenizer
 RULE = ViewRule(max_pixels=224 * 224, min_pixels=224 * 224)
 WINDOWS = {named_view(region, SCATTERED.size, RULE): region for region in NEAR_REGIONS}
 COLORED = ("code", "framed", "suffix")
-PAIRS = ("letters", "match")
 MAX_REPLY_TOKENS = 40
 NUM_LESSONS = 300
 THOUGHT = re.compile(r"<think>the ([\w ]+) , (\w+(?: \w+)?) \.")
@@ -58,7 +57,7 @@ def test_a_recital_of_a_window_tells_of_no_place(teacher: RegionTeacher) -> None
 
 def test_what_both_tags_have_is_named_with_a_color(teacher: RegionTeacher) -> None:
     for lesson in (teacher.episode() for _ in range(NUM_LESSONS)):
-        if lesson.family in PAIRS:
+        if lesson.family == "letters":
             continue
         subject = re.match(r"<think>the ([\w ]+?) [,.]", texts(lesson)[0])
         assert subject is not None
@@ -72,7 +71,7 @@ def test_who_may_not_look_is_asked_for_what_the_quarter_view_shows(teacher: Regi
     lessons = [teacher.episode() for _ in range(3 * NUM_LESSONS)]
     quarter = quarter_view(SCATTERED.size, RULE)
     direct = [one for one in lessons if first_view(one) == quarter and "look closer" not in one.messages[0].text]
-    alone = [one for one in direct if one.family not in PAIRS]
+    alone = [one for one in direct if one.family != "letters"]
     assert 0.07 < len(alone) / len(lessons) < 0.17
     assert not any(SCATTERED.families[one.family].needs_high_res for one in alone)
 
@@ -81,9 +80,8 @@ def test_who_may_not_look_is_asked_for_what_the_quarter_view_shows(teacher: Regi
 def twice(teacher: RegionTeacher) -> list[Lesson]:
     """Lessons about two places."""
     lessons = [teacher.episode() for _ in range(5 * NUM_LESSONS)]
-    found = [lesson for lesson in lessons if lesson.family in PAIRS]
+    found = [lesson for lesson in lessons if lesson.family == "letters"]
     assert 0.35 < len(found) / len(lessons) < 0.45
-    assert {lesson.family for lesson in found} == set(PAIRS)
     return found
 
 
@@ -92,12 +90,10 @@ def test_two_looks_end_in_an_answer_that_follows_from_what_both_showed(twice: li
     assert 0.2 < len(looked) / len(twice) < 0.5
     for lesson in looked:
         second, last = texts(lesson)[1:]
-        noted = re.match(r"<think>(\w) , (\w) \. the (\w+) \. [^<]+</think><answer>(\w+)</answer>", last)
-        assert noted is not None and noted[3] == lesson.family
-        first, other = noted[1], noted[2]
-        same = "yes" if first == other else "no"
-        assert noted[4] == (same if lesson.family == "match" else min(first, other) + max(first, other))
-        assert second.startswith(f"<think>{first} . the {lesson.family} ,") and "<tool_call>" in second
+        noted = re.match(r"<think>(\w) , (\w) \. the letters \. [^<]+</think><answer>(\w\w)</answer>", last)
+        assert noted is not None
+        assert noted[3] == min(noted[1], noted[2]) + max(noted[1], noted[2])
+        assert second.startswith(f"<think>{noted[1]} . the letters ,") and "<tool_call>" in second
 
 
 def test_a_look_that_shows_both_places_is_followed_by_no_other(twice: list[Lesson]) -> None:
@@ -112,7 +108,7 @@ def test_a_given_pair_of_calls_is_the_right_one_and_counts_nothing(twice: list[L
     given = [lesson for lesson in twice if len(lesson.replies) > 1 and lesson.replies[0][0].weight == 0]
     for lesson in given:
         assert all(piece.weight == 0 for reply in lesson.replies[:-1] for piece in reply if "<tool_call>" in piece.text)
-        places = [THOUGHT.match(texts(lesson)[0]), re.search(r"the \w+ , (\w+(?: \w+)?) \.", texts(lesson)[1])]
+        places = [THOUGHT.match(texts(lesson)[0]), re.search(r"the letters , (\w+(?: \w+)?) \.", texts(lesson)[1])]
         assert places[0] is not None and called(lesson) == places[0][2]
     assert len({len(lesson.replies) for lesson in given}) == 2
 

@@ -1,11 +1,10 @@
-"""Families of questions about pictures of the layout `scattered`: the grid's, of a tag by its color, and two more.
+"""Families of questions about pictures of the layout `scattered`: the grid's, of a tag by its color, and one more.
 
-A family that asks about a tag asks about either one; the question names its color. `letters` and `match` ask about
-both, so one window seldom holds their evidence. `letters` is guessed by nobody who has not seen both tags; of `match`
-half is guessed.
+A family that asks about a tag asks about either one; the question names its color. `letters` asks about both, so one
+window seldom holds its evidence, and nobody guesses it who has seen one tag alone.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
@@ -27,15 +26,6 @@ class Aspect(NamedTuple):
 
     scene: ScatteredScene
     tag: Tag
-
-
-def _same_suffix(aspect: Aspect) -> str:
-    first, second = aspect.scene.tags
-    return "yes" if first.suffix == second.suffix else "no"
-
-
-def _framed(tag: Tag) -> str:
-    return tag.clutter[tag.framed]
 
 
 def _as_on_the_grid(name: str) -> Family[Aspect]:
@@ -72,7 +62,7 @@ _ALL: Final[tuple[Family[Aspect], ...]] = (
         needs_high_res=True,
         held_out=False,
         questions=("what letter is in the {color} frame ?", "read the framed letter on the {color} tag ."),
-        answer=lambda aspect: _framed(aspect.tag),
+        answer=lambda aspect: aspect.tag.clutter[aspect.tag.framed],
     ),
     _as_on_the_grid("axis"),
     Family(
@@ -89,25 +79,13 @@ _ALL: Final[tuple[Family[Aspect], ...]] = (
         needs_high_res=True,
         held_out=False,
         questions=(
-            "which letters are in both frames , in alphabetical order ?",
-            "read the framed letters on both tags , in the order of the alphabet .",
+            "which letters are on both tags , in alphabetical order ?",
+            "read the letters after the digits on both tags , in the order of the alphabet .",
         ),
-        answer=lambda aspect: "".join(sorted(map(_framed, aspect.scene.tags))),
-        num_looks=2,
-    ),
-    Family(
-        name="match",
-        panel=BOTH_TAGS,
-        needs_high_res=True,
-        held_out=True,
-        questions=("do both tags have the same letter ?", "is it the same letter after the digits on both tags ?"),
-        answer=_same_suffix,
+        answer=lambda aspect: "".join(sorted(tag.suffix for tag in aspect.scene.tags)),
         num_looks=2,
     ),
 )
-
-_READ: Final[Mapping[str, Callable[[Tag], str]]] = {"letters": _framed, "match": lambda tag: tag.suffix}
-"""What a family that asks about both tags wants to know of each."""
 
 FAMILIES: Final = {family.name: family for family in _ALL}
 QUESTIONS: Final = tuple(
@@ -125,8 +103,6 @@ WORDS: Final = (
     *(f"where is the {name} ? {name} at=" for name in _NAMES),
     *(f" {subject}= the {subject} ," for subject in _HUED),
     *_CALLS,
-    " yes",
-    " no",
 )
 """What is said beside them: by protocol, thoughts, recitals and calls."""
 
@@ -180,7 +156,5 @@ def _topic(family: Family[Aspect], aspect: Aspect, panels: tuple[str, ...], subj
         needs_high_res=family.needs_high_res,
         boxes=tuple(panel_box(aspect.scene, panel) for panel in panels),
         places=tuple(map(aspect.scene.place_of, panels)),
-        notes=tuple(
-            _READ[family.name](aspect.scene.tags[TAGS.index(panel)]) for panel in panels if family.num_looks > 1
-        ),
+        notes=tuple(aspect.scene.tags[TAGS.index(panel)].suffix for panel in panels if family.num_looks > 1),
     )

@@ -6,7 +6,7 @@ view, and no quarter of the picture holds a panel that reaches over its middle.
 """
 
 import random
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Final
 
 from visionthink.core.closer_look import NEAR_REGIONS
@@ -76,13 +76,12 @@ def panel_box(scene: ScatteredScene, panel: str) -> Box:
 
 
 def draw_scene(rng: random.Random) -> ScatteredScene:
-    """A scene whose attributes are uniform and independent of each other, but that both suffixes agree in every other.
+    """A scene whose attributes are uniform and independent of each other.
 
-    Colors of tags differ, and so does what a place allows once other panels stand.
+    But colors of tags differ, and a place depends on where other panels stand.
     """
     one, other = rng.sample(tuple(COLORS), 2)
     first, second = _draw_tag(one, rng), _draw_tag(other, rng)
-    suffix = first.suffix if rng.random() < 0.5 else rng.choice(LETTERS.replace(first.suffix, ""))
     return ScatteredScene(
         offsets=_draw_offsets(rng),
         color=rng.choice(tuple(COLORS)),
@@ -91,7 +90,7 @@ def draw_scene(rng: random.Random) -> ScatteredScene:
         num_dots=rng.randint(1, MAX_DOTS),
         tallest=rng.randrange(len(BARS)),
         labels=tuple(rng.sample(LETTERS, len(BARS))),
-        tags=(first, replace(second, suffix=suffix)),
+        tags=(first, second),
         style_seed=rng.getrandbits(32),
     )
 

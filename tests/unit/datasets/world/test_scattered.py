@@ -16,7 +16,7 @@ from visionthink.core.closer_look import NEAR_REGIONS, named_view
 from visionthink.core.geometry import ViewRule, full_view, quarter_view
 from visionthink.datasets.world import LAYOUTS, SCATTERED, generate, get_layout, split_of
 from visionthink.datasets.world.glyph import LETTERS
-from visionthink.datasets.world.scattered_scene import PANELS, TAGS, ScatteredScene, Tag, draw_scene, panel_box
+from visionthink.datasets.world.scattered_scene import PANELS, TAGS, ScatteredScene, draw_scene, panel_box
 from visionthink.datasets.world.scene import COLORS
 from visionthink.datasets.world.topic import Topic
 from visionthink.errors import ConfigError
@@ -40,8 +40,7 @@ TRUTHS: Mapping[str, Callable[[ScatteredScene], str]] = {
     "tallest": lambda scene: ("left", "middle", "right")[scene.tallest],
     "mark": lambda scene: scene.mark,
     "axis": lambda scene: scene.labels[scene.tallest],
-    "letters": lambda scene: min(letters := [tag.clutter[tag.framed] for tag in scene.tags]) + max(letters),
-    "match": lambda scene: "yes" if len({tag.suffix for tag in scene.tags}) == 1 else "no",
+    "letters": lambda scene: min(letters := [tag.suffix for tag in scene.tags]) + max(letters),
 }
 TAG_TRUTHS: Mapping[str, Callable[[ScatteredScene, int], str]] = {
     "code": lambda scene, number: scene.tags[number].code,
@@ -112,21 +111,20 @@ def test_no_quarter_of_the_picture_holds_every_panel() -> None:
     assert 0.15 < found[False] / found.total() < 0.45
 
 
-def test_suffixes_of_both_tags_agree_in_half_of_the_scenes_and_colors_never() -> None:
+def test_suffixes_of_both_tags_agree_by_chance_alone_and_colors_never() -> None:
     scenes = drawn(2000)
     agree = [scene.tags[0].suffix == scene.tags[1].suffix for scene in scenes]
-    assert sum(agree) / len(agree) == pytest.approx(0.5, abs=0.04)
+    assert sum(agree) / len(agree) == pytest.approx(1 / 12, abs=0.025)
     assert all(scene.tags[0].color != scene.tags[1].color for scene in scenes)
     letters = Counter(scene.tags[1].suffix for scene in scenes)
     assert max(letters.values()) / len(scenes) < 1 / 12 + 0.03
 
 
-@pytest.mark.parametrize(("family", "answers"), [("letters", f"[{LETTERS}]{{2}}"), ("match", "yes|no")])
-def test_the_evidence_of_a_question_about_both_tags_is_a_box_around_them(family: str, answers: str) -> None:
-    (sample,) = generate("test", 1, seed=0, families=[family], layout=SCATTERED)
+def test_the_evidence_of_a_question_about_both_tags_is_a_box_around_them() -> None:
+    (sample,) = generate("test", 1, seed=0, families=["letters"], layout=SCATTERED)
     topic = Topic(
-        family=family,
-        subject=family,
+        family="letters",
+        subject="letters",
         questions=("?",),
         answer="no",
         needs_high_res=True,
@@ -135,7 +133,7 @@ def test_the_evidence_of_a_question_about_both_tags_is_a_box_around_them(family:
     )
     assert topic.place == "top"
     assert all(topic.region.contains(box) for box in topic.boxes)
-    assert sample.region is not None and re.fullmatch(answers, sample.answer)
+    assert sample.region is not None and re.fullmatch(f"[{LETTERS}]{{2}}", sample.answer)
 
 
 def test_a_place_is_content_and_decides_the_split_while_style_does_not() -> None:
@@ -148,7 +146,7 @@ def test_a_place_is_content_and_decides_the_split_while_style_does_not() -> None
 def test_the_split_of_a_scene_is_the_same_on_every_machine() -> None:
     """Otherwise a model trained here could be judged elsewhere on what it was trained on."""
     got = " ".join(split_of(scene) for scene in drawn(8))
-    assert got == "train test pretrain pretrain pretrain train pretrain pretrain"
+    assert got == "pretrain pretrain pretrain test pretrain pretrain pretrain validation"
 
 
 def test_samples_of_a_family_about_tags_ask_about_either_one() -> None:
@@ -201,16 +199,13 @@ def test_the_ground_tells_where_it_is() -> None:
     assert (red[:, 1] - red[:, 0] > 50).all() and (blue[1] - blue[0] > 50).all()
 
 
-@pytest.mark.parametrize(
-    ("family", "read"), [("letters", lambda tag: tag.clutter[tag.framed]), ("match", lambda tag: tag.suffix)]
-)
-def test_what_is_on_both_tags_is_told_in_the_order_in_which_one_reads(family: str, read: Callable[[Tag], str]) -> None:
+def test_what_is_on_both_tags_is_told_in_the_order_in_which_one_reads() -> None:
     seen = set()
     for scene in drawn(40):
-        (topic,) = [topic for topic in SCATTERED.topics(scene) if topic.family == family]
+        (topic,) = [topic for topic in SCATTERED.topics(scene) if topic.family == "letters"]
         corners = [(box.top, box.left) for box in topic.boxes]
         assert corners == sorted(corners)
-        told = {panel_box(scene, name): read(tag) for name, tag in zip(TAGS, scene.tags, strict=True)}
+        told = {panel_box(scene, name): tag.suffix for name, tag in zip(TAGS, scene.tags, strict=True)}
         assert dict(zip(topic.boxes, topic.notes, strict=True)) == told
-        seen.add(topic.notes == tuple(map(read, scene.tags)))
+        seen.add(topic.notes == tuple(tag.suffix for tag in scene.tags))
     assert seen == {True, False}
