@@ -107,7 +107,14 @@ REGION_MAKING: Final = Making(
 )
 SCATTERED_MAKING: Final = Making(
     preset="scattered",
-    recipe=Recipe(sight_steps=2800, sight_batch=40, recital_steps=600, gaze_weight=0.5, practice_steps=600),
+    recipe=Recipe(
+        sight_steps=2800,
+        sight_batch=40,
+        recital_steps=600,
+        episode_steps=1200,
+        gaze_weight=0.5,
+        practice_steps=1200,
+    ),
     sights=SCATTERED_SIGHTS,
     tool=LOOK_NEAR,
     shares=SCATTERED_SHARES,

@@ -89,10 +89,10 @@ _PAIR_ENDINGS: Final[dict[str, float]] = {
     "ask": 0.35,
     "shown": 0.15,
 }
-_PAIR_WHOLE_RATIO: Final = 0.05
-"""Of calls. The whole shows both places at once, so with as many calls for it as in other episodes reinforcement
-learning settles on that, though two windows cost half as much and need not be right often."""
-_AGAIN_RATIO: Final = 0.75
+_PAIR_AIM_RATIO: Final = 0.75
+"""Of asked regions; the others are wrong ones, and none is the whole. That shows both places at once, so where lessons
+ask for it at all reinforcement learning settles on it, though two windows cost half as much: both have to be right."""
+_AGAIN_RATIO: Final = 0.9
 """Of first looks that are followed by a second one."""
 
 
@@ -179,11 +179,11 @@ class RegionTeacher(Teacher):
     def _asked_twice(self, scene: Any, topic: Topic, *, weight: float) -> Lesson:
         """A look at the first place, then at the second, or an answer that is a guess; given calls are right ones."""
         first, second = self._at(topic, 0), self._at(topic, 1)
-        places = [self._aimed(one, _PAIR_WHOLE_RATIO) if weight else one.place for one in (first, second)]
+        places = [self._windowed(one, _PAIR_AIM_RATIO) if weight else one.place for one in (first, second)]
         start = (*self._placed(topic, THOUGHTS_ASK, weight=weight), Piece(_call(self._tool.name, places[0]), weight))
         last = (*_noted(topic, THOUGHTS_AFTER, self._rng), *stated(topic))
-        is_whole, is_again = places[0] == WHOLE, not weight or self._rng.random() < _AGAIN_RATIO
-        if is_whole or places[0] == places[1] or not is_again or self._holds(places[0], second):
+        is_again = not weight or self._rng.random() < _AGAIN_RATIO
+        if places[0] == places[1] or not is_again or self._holds(places[0], second):
             return self._lesson(scene, topic, REGION_PROTOCOL, "quarter", (start, last))
         again = (
             Piece("<think>", weight),
@@ -207,10 +207,11 @@ class RegionTeacher(Teacher):
         windows = {region: self._window(region).box for region in self._tool.regions}
         return [region for region, window in windows.items() if window and window.contains(box)]
 
-    def _aimed(self, topic: Topic, whole_ratio: float = _WHOLE_RATIO) -> str:
-        if self._rng.random() < whole_ratio:
-            return WHOLE
-        if self._rng.random() < _AIM_RATIO:
+    def _aimed(self, topic: Topic) -> str:
+        return WHOLE if self._rng.random() < _WHOLE_RATIO else self._windowed(topic, _AIM_RATIO)
+
+    def _windowed(self, topic: Topic, aim_ratio: float) -> str:
+        if self._rng.random() < aim_ratio:
             return topic.place
         right = self._right(topic.region)
         return self._rng.choice([region for region in self._tool.regions if region not in right])
