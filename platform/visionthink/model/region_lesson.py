@@ -4,7 +4,8 @@ Rule: nothing tells when to look, and no more than a little tells where. Half of
 whatever the question, and the region that they ask for is the right one only in `_AIM_RATIO` of them. Without any aim
 reinforcement learning finds that the whole is always right and a region seldom, and never learns where to look; and
 an aim is only learned where the thought names the place first. Where several windows hold the evidence, each is shown,
-and the call is for the one that the place is named after, since an aim is a copy.
+and the call is for the one that the place is named after, since an aim is a copy. Where the evidence lies in two
+places the aim is better (`_PAIR_AIM_RATIO`), because nothing is earned before both are right.
 """
 
 import json
